@@ -1,0 +1,1 @@
+"""One backend a framework: `lossproof.backends.torch`, `.tensorflow`, `.jax`. Import the one you need."""

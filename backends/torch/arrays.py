@@ -1,0 +1,49 @@
+"""Tensors at the door: what the argument checks need to know of them, and the dtype of the arithmetic."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+
+_NAMES = {
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bool: "bool",
+}
+
+
+def describe(name: str, value: Any) -> tuple[tuple[int, ...], str]:
+    """Return shape and dtype name of a tensor; TypeError for anything else."""
+    if not isinstance(value, Tensor):
+        refuse_type(name, "be a torch.Tensor", value)
+    return tuple(value.shape), _NAMES.get(value.dtype) or str(value.dtype).removeprefix("torch.")
+
+
+def rows(mask: Tensor | None, **inputs: Tensor) -> list[Tensor]:
+    """Check rows (..., D) and their mask; return the rows in the dtype of the arithmetic, masked ones as zeros."""
+    described = {name: describe(name, value) for name, value in inputs.items()}
+    check_rows(described)  # CV-24, CV-25, CV-26
+    shape, dtype = next(iter(described.values()))
+    if mask is not None:
+        check_mask(*describe("mask", mask), shape[:-1])  # CV-29, CV-30
+    arithmetic = torch.float64 if dtype == "float64" else torch.float32  # CV-17, CV-18
+    values = [value.to(arithmetic) for value in inputs.values()]
+    if mask is None:
+        return values
+    return [value.masked_fill(~mask.unsqueeze(-1), 0.0) for value in values]  # CV-8, CV-9
+
+
+def real(name: str, value: float | Tensor, low: float) -> float | Tensor:
+    """Check a number on the host, [low, inf); a tensor of shape () is not read."""
+    if isinstance(value, Tensor):
+        check_scalar(name, tuple(value.shape))
+        return value
+    check_real(name, value, low)  # CV-28
+    return value if isinstance(value, float) or not isinstance(value, Real) else float(value)

@@ -1,0 +1,100 @@
+"""Triplet margin loss (spec/triplet_margin.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import real, rows
+from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    margin: float | Tensor = 1.0,
+    distance: str = "p_norm",
+    p: float = 2.0,
+    eps: float | Tensor = 1e-6,
+    eps_at: str = "difference",
+    swap: bool = False,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the triplet margin loss of rows.
+
+    ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of the last
+    distance where `swap` is True and it is strictly smaller.
+
+    Args:
+        anchor: rows of shape (..., D); float16, bfloat16, float32 or float64.
+        positive: rows, same shape and dtype.
+        negative: rows, same shape and dtype.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); a tensor of shape () is used as it is and not checked.
+        eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises that sum.
+        swap: take the smaller of d(anchor, negative) and d(positive, negative).
+        mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are positive).
+
+    Returns:
+        The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-30.
+    Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
+    """
+    margin = real("margin", margin, 0)  # TM-3
+    eps = eps if isinstance(eps, int | float) else real("eps", eps, 0)
+    check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
+    check_bool("swap", swap)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    a, pos, neg = rows(mask, anchor=anchor, positive=positive, negative=negative)
+
+    to_positive = row_distance(a, pos, distance, p, eps, eps_at)  # TM-4
+    to_negative = row_distance(a, neg, distance, p, eps, eps_at)
+    if swap:
+        between = row_distance(pos, neg, distance, p, eps, eps_at)
+        to_negative = torch.where(between < to_negative, between, to_negative)  # TM-5, TM-6
+    terms = torch.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
+    return reduce(terms, mask, reduction)
+
+
+class TripletMarginLoss(nn.Module):
+    """`triplet_margin_loss` as a module: the options at construction, the rows and the mask in the call."""
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        distance: str = "p_norm",
+        p: float = 2.0,
+        eps: float = 1e-6,
+        eps_at: str = "difference",
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.options = {
+            "margin": margin, "distance": distance, "p": p, "eps": eps, "eps_at": eps_at, "swap": swap,
+            "reduction": reduction,
+        }  # fmt: skip
+        row = torch.zeros(1)
+        triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `triplet_margin_loss`."""
+        return triplet_margin_loss(anchor, positive, negative, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())

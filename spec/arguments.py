@@ -1,0 +1,102 @@
+"""The argument checks that the reference and every backend share, so that one mistake has one sentence.
+
+They see types, shapes, dtype names and host numbers, never an array: a backend describes its own arrays.
+Every sentence names the argument, the expectation and the value, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from numbers import Real
+from typing import Any, NoReturn
+
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+Shape = tuple[int | None, ...]
+
+
+def _refuse(error: type[Exception], name: str, expectation: str, got: object) -> NoReturn:
+    raise error(f"{name} must {expectation}, got {got}")
+
+
+def refuse_type(name: str, expectation: str, value: object) -> NoReturn:
+    """Raise TypeError for an argument that is no array of the framework."""
+    _refuse(TypeError, name, expectation, type(value).__name__)
+
+
+def _differ(a: Shape, b: Shape) -> bool:
+    """Whether two shapes differ as far as is known; None is an axis whose length is not known yet."""
+    return len(a) != len(b) or any(m != n for m, n in zip(a, b, strict=True) if m is not None and n is not None)
+
+
+def check_rows(rows: Mapping[str, tuple[Shape, str]]) -> None:
+    """Check arrays of rows (..., D), given as name -> (shape, dtype name): CV-24, CV-25, CV-26."""
+    (first, (shape, dtype)), *others = rows.items()
+    for name, (_, own) in rows.items():
+        if own not in FLOAT_DTYPES:
+            _refuse(TypeError, name, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", own)
+    if not shape:
+        _refuse(ValueError, first, "have shape (..., D)", shape)
+    for name, (own_shape, own) in others:
+        if own != dtype:
+            _refuse(TypeError, name, f"have the dtype of {first}, {dtype}", own)
+        if _differ(own_shape, shape):
+            _refuse(ValueError, name, f"have the shape of {first}, {shape}", own_shape)
+    if shape[-1] == 0:
+        _refuse(ValueError, first, "have at least one feature", f"shape {shape}")
+
+
+def check_mask(shape: Shape, dtype: str, units: Shape) -> None:
+    """Check a mask against the shape of the units: CV-29, CV-30."""
+    if dtype != "bool":
+        _refuse(TypeError, "mask", "have dtype bool", dtype)
+    if _differ(shape, units):
+        _refuse(ValueError, "mask", f"have shape {units}", shape)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Check an option that is one of a few words: CV-27."""
+    if value not in choices:
+        _refuse(ValueError, name, f"be one of {', '.join(map(repr, choices))}", repr(value))
+
+
+def check_bool(name: str, value: object) -> None:
+    """Check an option that is True or False: CV-27."""
+    if value is not True and value is not False:
+        _refuse(TypeError, name, "be True or False", repr(value))
+
+
+def check_real(name: str, value: Any, low: float, *, high: float = inf, finite: bool = True) -> None:
+    """Check a number on the host: CV-28. NaN is in no range, infinity only where `finite` is False."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        _refuse(TypeError, name, "be a real number", repr(value))
+    number = float(value)
+    if not low <= number <= high or (finite and number == inf):
+        _refuse(ValueError, name, f"be in [{low:g}, {high:g}{')' if finite else ']'}", repr(value))
+
+
+def check_scalar(name: str, shape: Shape) -> None:
+    """Check a number that is an array of the framework; its value is not read."""
+    if shape != ():
+        _refuse(ValueError, name, "be a number or have shape ()", f"shape {shape}")
+
+
+DISTANCES = ("p_norm", "euclidean", "squared_euclidean", "cosine")
+REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
+_P_NORM_OPTIONS = {"p": 2.0, "eps": 1e-6, "eps_at": "difference"}
+
+
+def check_distance(distance: object, p: Any, eps: Any, eps_at: object, *, default_eps: float = 1e-6) -> None:
+    """Check a distance and its options: CV-27, CV-28, DI-20, DI-21. An `eps` that is no host number is not read."""
+    check_choice("distance", distance, DISTANCES)
+    check_real("p", p, 1, finite=False)
+    if isinstance(eps, Real) or not hasattr(eps, "shape"):
+        check_real("eps", eps, 0)
+    check_choice("eps_at", eps_at, ("difference", "root", "floor"))
+    given = {"p": p, "eps": eps, "eps_at": eps_at}
+    if distance != "p_norm":
+        for name, default in {**_P_NORM_OPTIONS, "eps": default_eps}.items():
+            if not isinstance(given[name], Real | str) or given[name] != default:
+                _refuse(ValueError, name, f"be left at its default with distance={distance!r}", given[name])
+    elif p == inf and eps_at != "difference" and not (isinstance(eps, Real) and eps == 0):
+        _refuse(ValueError, "eps", f"be 0 with eps_at={eps_at!r} and p=inf", eps)

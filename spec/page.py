@@ -1,0 +1,132 @@
+"""Load a spec page: the signature in its front matter, its clauses, and their worked examples.
+
+The base install has numpy and nothing else, so a page is read with the standard library: TOML between
+`+++` lines, headings that carry a clause id, and fenced `toml` blocks.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_CLAUSE = re.compile(
+    r"^### (?P<id>[A-Z]+-\d+) · (?P<level>MUST|SHOULD) · (?P<kind>value|gradient|interface) · (?P<title>.+)$",
+    re.MULTILINE,
+)
+_HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)
+_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_EXAMPLE_KEYS = {"loss", "parameters", "value", "gradient", "exact", "raises", "source"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example: a call, and what it returns.
+
+    `gradient` holds the derivative of the sum of the result. `exact` says that every number is a dyadic
+    rational that all four dtypes hold, so the comparison is bit for bit.
+    """
+
+    clause: str
+    index: int
+    loss: str
+    inputs: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    value: Any
+    gradient: Mapping[str, Any]
+    exact: bool
+    raises: bool
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One testable statement. Its id is permanent and never used again for anything else."""
+
+    id: str
+    level: str
+    kind: str
+    title: str
+    text: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the spec: what its front matter says, and its clauses by id."""
+
+    name: str
+    text: str
+    front: Mapping[str, Any] = field(repr=False)
+    clauses: Mapping[str, Clause] = field(repr=False)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Array arguments, in the order of the call."""
+        return self.front.get("inputs", {})
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Keyword options, with default, choices or range."""
+        return self.front.get("parameters", {})
+
+
+def _example(clause: str, index: int, block: str, default_loss: str) -> Example:
+    entry = tomllib.loads(block)
+    return Example(
+        clause=clause,
+        index=index,
+        loss=entry.get("loss", default_loss),
+        inputs={name: value for name, value in entry.items() if name not in _EXAMPLE_KEYS},
+        parameters=entry.get("parameters", {}),
+        value=entry.get("value"),
+        gradient=entry.get("gradient", {}),
+        exact=entry.get("exact", False),
+        raises=entry.get("raises", False),
+        source=entry.get("source"),
+    )
+
+
+@cache
+def page(name: str) -> Page:
+    """Return the page `name`, for instance "triplet_margin"; KeyError names the pages there are."""
+    if name not in page_names():
+        raise KeyError(f"no page {name!r}; the spec has {', '.join(page_names())}")
+    text = (files("lossproof.spec") / f"{name}.md").read_text(encoding="utf-8")
+    _, front_text, body = text.split("+++\n", 2)
+    front = tomllib.loads(front_text)
+    clauses: dict[str, Clause] = {}
+    for match in _CLAUSE.finditer(body):
+        following = _HEADING.search(body, match.end())
+        content = body[match.end() : following.start() if following else len(body)].strip()
+        key = match["id"]
+        if key in clauses:
+            raise ValueError(f"clause {key} stands twice on page {name}")
+        blocks = enumerate(_TOML.findall(content))
+        examples = tuple(_example(key, i, block, front.get("loss", "")) for i, block in blocks)
+        clauses[key] = Clause(key, match["level"], match["kind"], match["title"], content, examples)
+    return Page(name=name, text=text, front=front, clauses=clauses)
+
+
+@cache
+def page_names() -> tuple[str, ...]:
+    """Names of all pages, the two general ones first."""
+    names = sorted(p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md"))
+    general = ["conventions", "distances"]
+    return (*general, *(n for n in names if n not in general))
+
+
+@cache
+def losses() -> Mapping[str, Page]:
+    """Pages that specify a loss, by the name of its function."""
+    return {p.front["loss"]: p for p in map(page, page_names()) if "loss" in p.front}
+
+
+@cache
+def clauses() -> Mapping[str, Clause]:
+    """Every clause of every page, by id."""
+    return {key: clause for name in page_names() for key, clause in page(name).clauses.items()}
