@@ -24,6 +24,7 @@ class Evaluation:
     hvp: Callable[[Array, Arrays], dict[str, Array]]  # (cotangent, tangents) -> derivative of vjp along them
     hvp_scale: Callable[[Array, Arrays], dict[str, Array]]
     decisions: Decisions
+    distances: tuple[Array, ...] = ()  # of each term, the pairs it is made of
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:
@@ -33,6 +34,7 @@ def as_rows(**rows: object) -> tuple[Array, ...]:
 
 
 def described(**rows: object) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Describe numpy arrays for the argument checks: shape and dtype name."""
-    described = {name: (np.asarray(row).shape, np.asarray(row).dtype.name) for name, row in rows.items()}
-    return {name: (shape, "float64" if dtype == "longdouble" or dtype == "float128" else dtype) for name, (shape, dtype) in described.items()}
+    """Describe numpy arrays for the argument checks: shape and dtype name; wider floats pass as float64."""
+    arrays = {name: np.asarray(row) for name, row in rows.items()}
+    wide = np.dtype(np.longdouble)
+    return {name: (a.shape, "float64" if a.dtype == wide else a.dtype.name) for name, a in arrays.items()}

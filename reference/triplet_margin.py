@@ -154,4 +154,5 @@ def evaluate(
             pairs = [pair.second_scales(*v) for pair, v in zip(taken_pairs, along(tangents), strict=False)]
         return combine(np.abs(cotangent), pairs, 1)
 
-    return Evaluation(value, scale, vjp, vjp_scale, hvp, hvp_scale, decisions)
+    distances = tuple(pair.value for pair in taken_pairs)
+    return Evaluation(value, scale, vjp, vjp_scale, hvp, hvp_scale, decisions, distances)

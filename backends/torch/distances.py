@@ -40,8 +40,7 @@ def _p_norm(t: Tensor, p: float, root: float | Tensor, floor: float | Tensor) ->
         return torch.where(low, floor**0.5, total.masked_fill(low, 1.0).sqrt())
     # Other exponents: in units of the largest size, which carries no gradient, nothing overflows (DI-19).
     size = t.abs()
-    unit = size.detach().amax(-1).clamp(min=(root + floor) ** (1 / p))
-    unit = unit.masked_fill(unit == 0, 1.0)
+    unit = size.detach().amax(-1).clamp(min=(root + floor) ** (1 / p)).clamp(min=torch.finfo(t.dtype).tiny)
     zero = size.detach() == 0  # the second derivative is 0 there (CV-14)
     powers = (size / unit.unsqueeze(-1)).masked_fill(zero, 1.0).pow(p).masked_fill(zero, 0.0)
     total = powers.sum(-1) + (root ** (1 / p) / unit) ** p

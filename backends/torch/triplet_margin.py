@@ -54,7 +54,7 @@ def triplet_margin_loss(
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
-    eps = eps if isinstance(eps, int | float) else real("eps", eps, 0)
+    eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27

@@ -1,0 +1,26 @@
+"""The checks. Each takes (judge, probe, result), asks its cases and leaves its findings in the result."""
+
+from collections.abc import Callable, Mapping
+
+from lossproof.conformance.checks import agreement, boundary, determinism, errors, examples, interface, invariances, masking, nan
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.verdict import Probe, Result
+
+CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
+    "examples": examples.check,
+    "value": agreement.value,
+    "gradient": agreement.gradient,
+    "reductions": agreement.both,
+    "boundary": boundary.check,
+    "masking": masking.check,
+    "nan": nan.check,
+    "precision": agreement.precision,
+    "interface": interface.check,
+    "errors": errors.check,
+    "invariances": invariances.check,
+    "determinism": determinism.check,
+    "compiled": agreement.both,
+    "second_order": agreement.second,
+}
+
+__all__ = ["CHECKS"]

@@ -1,0 +1,55 @@
+"""Arrays at the door: what the argument checks need to know of them, and the dtype of the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+
+Input: TypeAlias = Array | NDArray[Any]
+
+
+def describe(name: str, value: Any) -> tuple[tuple[int, ...], str]:
+    """Return shape and dtype name of a JAX or numpy array, traced or not; TypeError for anything else."""
+    if not isinstance(value, Array | np.ndarray):
+        refuse_type(name, "be a jax.Array or numpy.ndarray", value)
+    return tuple(value.shape), value.dtype.name
+
+
+def rows(mask: Input | None, **inputs: Input) -> list[Array]:
+    """Check rows (..., D) and their mask; return the rows in the arithmetic's dtype, masked ones as zeros."""
+    described = {name: describe(name, value) for name, value in inputs.items()}
+    check_rows(described)  # CV-24, CV-25, CV-26
+    first, (shape, dtype) = next(iter(described.items()))
+    if dtype == "float64" and jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        legal = "float16, bfloat16 or float32 unless jax_enable_x64 is on (it would be truncated)"
+        raise TypeError(f"{first} must have dtype {legal}, got {dtype}")
+    values: list[Input] = list(inputs.values())
+    if mask is not None:
+        check_mask(*describe("mask", mask), shape[:-1])  # CV-29, CV-30
+        # before any other operation, so that jax_debug_nans does not stop at a masked NaN
+        values = [jnp.where(mask[..., None], value, 0) for value in values]  # CV-8, CV-9
+    arithmetic = jnp.float64 if dtype == "float64" else jnp.float32  # CV-17, CV-18
+    return [jnp.asarray(value, arithmetic) for value in values]
+
+
+def real(name: str, value: float | Array, low: float) -> float | Array:
+    """Check a number on the host, [low, inf); an array of shape (), traced or not, is not read."""
+    if isinstance(value, Array):
+        check_scalar(name, value.shape)
+        return value
+    check_real(name, value, low)  # CV-28
+    return float(value)
+
+
+def in_dtype(value: float | Array, dtype: Any) -> float | Array:
+    """Return a checked number that promotes nothing: an array in `dtype`, a host number in its range."""
+    if isinstance(value, Array):
+        return value.astype(dtype)
+    return min(value, float(np.finfo(dtype).max))

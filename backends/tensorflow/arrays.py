@@ -1,0 +1,67 @@
+"""Tensors at the door: what the argument checks need to know of them, and the dtype of the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+
+
+def describe(name: str, value: Any) -> tuple[tuple[int | None, ...], str]:
+    """Return shape (None: a length not known yet) and dtype name of a tensor; TypeError for anything else."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.name
+    if not isinstance(value, (tf.Tensor, tf.Variable)):
+        refuse_type(name, "be a tf.Tensor, tf.Variable or numpy.ndarray", value)
+    if value.shape.rank is None:
+        raise ValueError(f"{name} must have a known number of axes, got shape {value.shape}")
+    return tuple(value.shape), value.dtype.name
+
+
+def rows(mask: tf.Tensor | None, **inputs: tf.Tensor) -> tuple[tf.Tensor | None, list[tf.Tensor]]:
+    """Check rows (..., D) and their mask; return the mask, and the rows as the arithmetic takes them.
+
+    That is: in its dtype, and masked rows as zeros. Lengths unknown until the graph runs are compared there.
+    """
+    described = {name: describe(name, value) for name, value in inputs.items()}
+    check_rows(described)  # CV-24, CV-25, CV-26
+    shapes = [shape for shape, _ in described.values()]
+    dtype = next(iter(described.values()))[1]
+    if mask is not None:
+        shape, mask_dtype = describe("mask", mask)
+        check_mask(shape, mask_dtype, shapes[0][:-1])  # CV-29, CV-30
+        shapes.append(shape)
+    arithmetic = tf.float64 if dtype == "float64" else tf.float32  # CV-17, CV-18
+    values = [tf.cast(value, arithmetic) for value in inputs.values()]
+    unknown = any(length is None for shape in shapes for length in shape)
+    if unknown:
+        values = _of_one_shape(*values)
+    if mask is None:
+        return None, values
+    mask = tf.convert_to_tensor(mask)
+    if unknown:
+        mask, _ = _of_one_shape(mask, tf.zeros_like(values[0][..., 0], dtype=tf.bool))
+    return mask, [tf.where(mask[..., tf.newaxis], value, 0.0) for value in values]  # CV-8, CV-9
+
+
+def _of_one_shape(*values: tf.Tensor) -> list[tf.Tensor]:
+    """Fail on shapes that differ when the graph runs: tf.stack never broadcasts, and XLA drops assertions."""
+    return list(tf.unstack(tf.stack(values), num=len(values)))
+
+
+def real(name: str, value: float | tf.Tensor, low: float) -> float | tf.Tensor:
+    """Check a number on the host, [low, inf); a tensor of shape () is not read."""
+    if isinstance(value, (tf.Tensor, tf.Variable)):
+        check_scalar(name, describe(name, value)[0])
+        return tf.convert_to_tensor(value)
+    check_real(name, value, low)  # CV-28
+    return float(value)
+
+
+def number(value: float | tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Return a number in the dtype of the arithmetic; one on the host is converted once and stays finite."""
+    if isinstance(value, float):
+        return tf.constant(min(value, float(dtype.max)), dtype)
+    return tf.cast(value, dtype)

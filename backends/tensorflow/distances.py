@@ -1,0 +1,92 @@
+"""Distances of given rows, with the gradients that the spec chooses at kinks (spec/distances.md)."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import tensorflow as tf
+from lossproof.backends.tensorflow.arrays import number
+
+
+def row_distance(
+    x: tf.Tensor, y: tf.Tensor, distance: str, p: float, eps: float | tf.Tensor, eps_at: str
+) -> tf.Tensor:
+    """Return the distance of each row of x from the same row of y: (..., D), (..., D) -> (...)."""
+    if distance == "cosine":
+        return _cosine(x, y)
+    if distance == "squared_euclidean":
+        t = _bounded(x - y, 2.0)
+        return _finite(tf.reduce_sum(t * t, axis=-1))  # DI-7, DI-12
+    if distance == "euclidean":
+        p, eps, eps_at = 2.0, 0.0, "difference"  # DI-9
+    t = x - y
+    if eps_at == "difference":
+        t = t + number(eps, t.dtype)  # DI-4
+    root = eps if eps_at == "root" else 0.0
+    floor = eps if eps_at == "floor" else 0.0
+    return _finite(_p_norm(_bounded(t, p), p, root, floor))
+
+
+def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.Tensor) -> tf.Tensor:
+    """Return max(sum |t|^p + root, floor)^(1/p), with gradient 0 at or below the floor and at t = 0."""
+    dtype = t.dtype
+    if p == inf:
+        size = tf.abs(t)
+        # argmax skips NaN, so NaN ranks first; a mask by index, not by value, keeps it (CV-10).
+        largest = tf.argmax(tf.where(tf.math.is_nan(size), tf.constant(inf, dtype), size), axis=-1)
+        picked = tf.one_hot(largest, tf.shape(t)[-1], on_value=True, off_value=False, dtype=tf.bool)
+        return tf.reduce_sum(tf.where(picked, size, 0.0), axis=-1)  # DI-3, DI-16
+    if p == 1:
+        total = tf.reduce_sum(tf.abs(t), axis=-1) + number(root, dtype)  # DI-2, DI-14
+        lowest = number(floor, dtype)
+        return tf.where(total <= lowest, lowest, total)  # DI-6, DI-17
+    if p == 2:
+        total = tf.reduce_sum(t * t, axis=-1) + number(root, dtype)  # DI-1, DI-5
+        low = (total <= number(floor, dtype)) | _negligible(total)  # with floor 0 this is t = 0: DI-15
+        return tf.where(low, number(floor**0.5, dtype), tf.sqrt(tf.where(low, 1.0, total)))
+    # Other exponents: in units of the largest size, which carries no gradient, nothing overflows (DI-19).
+    size = tf.abs(t)
+    root, floor = number(root ** (1 / p), dtype), number(floor ** (1 / p), dtype)
+    unit = tf.stop_gradient(tf.maximum(tf.reduce_max(size, axis=-1), tf.maximum(root, floor)))
+    unit = tf.where(_negligible(unit), 1.0, unit)
+    ratio = size / unit[..., tf.newaxis]
+    zero = _negligible(ratio)  # the second derivative is 0 there (CV-14)
+    powers = tf.where(zero, 0.0, tf.pow(tf.where(zero, 1.0, ratio), p))
+    total = tf.reduce_sum(powers, axis=-1) + tf.pow(root / unit, p)
+    low = total <= tf.pow(floor / unit, p)
+    return tf.where(low, floor, unit * tf.pow(tf.where(low, 1.0, total), 1 / p))
+
+
+def _negligible(size: tf.Tensor) -> tf.Tensor:
+    """Return where a size is 0 or subnormal: some kernels take a subnormal for 0 (CV-19)."""
+    return size < np.finfo(size.dtype.as_numpy_dtype).smallest_normal
+
+
+def _bounded(t: tf.Tensor, p: float) -> tf.Tensor:
+    """Keep a difference so small that its p-th power is finite: no finite input gives NaN (CV-19)."""
+    largest = float(t.dtype.max)
+    limit = 2.0**-2 * largest**0.5 if p == 2 else largest
+    return tf.clip_by_value(t, -limit, limit)
+
+
+def _finite(d: tf.Tensor) -> tf.Tensor:
+    """Keep a distance so small that the difference of two is finite (CV-19)."""
+    limit = float(d.dtype.max) / 4
+    return tf.clip_by_value(d, -limit, limit)
+
+
+def _cosine(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Return 1 - cos; a zero row has cosine 0 and gives no gradient to either row (DI-8, DI-10, DI-18)."""
+    x, y = _scaled(x), _scaled(y)
+    xx, yy = (tf.reduce_sum(row * row, axis=-1, keepdims=True) for row in (x, y))
+    zero = (xx == 0) | (yy == 0)
+    u, w = (row / tf.sqrt(tf.where(zero, 1.0, square)) for row, square in ((x, xx), (y, yy)))
+    cosine = tf.reduce_sum(u * w, axis=-1)
+    return 1.0 - tf.where(tf.squeeze(zero, -1), tf.stop_gradient(cosine), cosine)
+
+
+def _scaled(x: tf.Tensor) -> tf.Tensor:
+    """Divide each row by its largest size, without gradient: the cosine is the same at every scale."""
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True))
+    return x / tf.where(_negligible(largest), 1.0, largest)

@@ -1,0 +1,150 @@
+"""Triplet margin loss (spec/triplet_margin.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from lossproof.backends.tensorflow.arrays import describe, number, real, rows
+from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_bool,
+    check_choice,
+    check_distance,
+    check_real,
+    check_rows,
+)
+
+
+def triplet_margin_loss(
+    anchor: tf.Tensor,
+    positive: tf.Tensor,
+    negative: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    distance: str = "p_norm",
+    p: float = 2.0,
+    eps: float | tf.Tensor = 1e-6,
+    eps_at: str = "difference",
+    swap: bool = False,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the triplet margin loss of rows.
+
+    ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of
+    the last distance where `swap` is True and it is strictly smaller.
+
+    Args:
+        anchor: rows of shape (..., D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or
+            numpy array.
+        positive: rows, same shape and dtype.
+        negative: rows, same shape and dtype.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); a tensor of shape () is used as it is and not checked.
+        eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises
+            that sum.
+        swap: take the smaller of d(anchor, negative) and d(positive, negative).
+        mask: booleans of shape (...); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Returns:
+        The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+        tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
+
+    At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
+    p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
+    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-30.
+    Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
+    """
+    margin = real("margin", margin, 0)  # TM-3
+    eps = real("eps", eps, 0)
+    _check_options(distance, p, eps, eps_at, swap, reduction)
+    mask, (a, pos, neg) = rows(mask, anchor=anchor, positive=positive, negative=negative)
+
+    p = float(p)
+    to_positive = row_distance(a, pos, distance, p, eps, eps_at)  # TM-4
+    to_negative = row_distance(a, neg, distance, p, eps, eps_at)
+    if swap:
+        between = row_distance(pos, neg, distance, p, eps, eps_at)
+        to_negative = tf.where(between < to_negative, between, to_negative)  # TM-5, TM-6
+    slack = number(margin, a.dtype) + to_positive - to_negative
+    terms = tf.where(slack <= 0, 0.0, slack)  # TM-1, TM-10, CV-13; NaN stays, CV-10
+    return reduce(terms, mask, reduction)
+
+
+def _check_options(
+    distance: str, p: float, eps: float | tf.Tensor, eps_at: str, swap: bool, reduction: str
+) -> None:
+    check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
+    check_bool("swap", swap)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
+    """`triplet_margin_loss` of one prediction (N, 3 D) that holds anchor, positive and negative side by side.
+
+    Options as in the function, but numbers on the host only; an illegal one is refused at construction.
+    There is no mask, and a mask that a Keras layer attached is not read: the function is the way to leave rows
+    out. A dtype policy does not change the loss.
+    """
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        distance: str = "p_norm",
+        p: float = 2.0,
+        eps: float = 1e-6,
+        eps_at: str = "difference",
+        swap: bool = False,
+        reduction: str = "mean",
+        name: str = "triplet_margin_loss",
+    ) -> None:
+        check_real("margin", margin, 0)  # TM-3
+        check_real("eps", eps, 0)
+        _check_options(distance, p, eps, eps_at, swap, reduction)
+        super().__init__(name=name, reduction="none")
+        self.reduction = reduction  # Keras knows three of the four, and weighs them with its own masks
+        self.options: dict[str, Any] = {
+            "margin": float(margin), "distance": distance, "p": float(p), "eps": float(eps), "eps_at": eps_at,
+            "swap": swap,
+        }  # fmt: skip
+
+    def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
+        """Return the loss of the rows in `y_pred`; `y_true` is not read, and `sample_weight` is refused."""
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight must be None (to leave rows out, use mask of triplet_margin_loss), "
+                f"got {type(sample_weight).__name__}"
+            )
+        return self._reduced(y_pred, self.reduction)
+
+    def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:
+        """Return one term a row, whatever the reduction; the form in which Keras asks for losses."""
+        return self._reduced(y_pred, "none")
+
+    def _reduced(self, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
+        shape, dtype = describe("y_pred", y_pred)
+        check_rows({"y_pred": (shape, dtype)})
+        if len(shape) != 2 or (shape[-1] is not None and shape[-1] % 3):
+            raise ValueError(
+                f"y_pred must have shape (N, 3 D), anchor, positive, negative side by side, got {shape}"
+            )
+        with tf.name_scope(self.name):
+            anchor, positive, negative = tf.split(y_pred, 3, axis=-1)  # S6
+            return triplet_margin_loss(anchor, positive, negative, reduction=reduction, **self.options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the options, from which `from_config` builds an equal loss."""
+        return {**self.options, "reduction": self.reduction, "name": self.name}

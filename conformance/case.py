@@ -1,0 +1,105 @@
+"""A case: one call that an implementation is asked to make, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, isinf, isnan
+from typing import Any
+
+from lossproof.conformance.arrays import Array, decode, encode
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: arrays (floats as float64 that the dtype holds), options, and what is asked of it.
+
+    `order` 0 asks for the value, 1 for the gradient of <cotangent, value> too, 2 also for the derivative of that
+    gradient along the tangents.
+    """
+
+    loss: str
+    inputs: Mapping[str, Array]
+    dtype: str
+    parameters: Mapping[str, Any]
+    mode: str = "eager"
+    order: int = 1
+    cotangent: Array | None = None
+    tangents: Mapping[str, Array] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)  # of single inputs, where not `dtype`
+    audit: bool = False  # look for changed inputs and a changed random state
+
+    def dtype_of(self, name: str) -> str:
+        """Return the dtype that an input travels with."""
+        return self.dtypes.get(name, "bool" if name == "mask" else self.dtype)
+
+    def message(self, number: int) -> dict[str, Any]:
+        """Return the case as a message of the protocol."""
+        return {
+            "type": "case",
+            "id": number,
+            "loss": self.loss,
+            "inputs": {name: encode(array, self.dtype_of(name)) for name, array in self.inputs.items()},
+            "parameters": {name: to_json(value) for name, value in self.parameters.items()},
+            "mode": self.mode,
+            "order": self.order,
+            "cotangent": None if self.cotangent is None else encode(self.cotangent, "float64"),
+            "tangents": {name: encode(array, self.dtype) for name, array in self.tangents.items()},
+            "audit": self.audit,
+        }
+
+
+def to_json(value: Any) -> Any:
+    """Return a parameter for JSON, which has no infinity and no NaN: they travel as strings."""
+    if isinstance(value, float) and (isinf(value) or isnan(value)):
+        return "nan" if isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """Return a parameter from JSON."""
+    return {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: arrays with their dtypes, or an error, or "unsupported", or why no answer came."""
+
+    value: Array | None = None
+    value_dtype: str = ""
+    gradients: Mapping[str, Array] = field(default_factory=dict)
+    gradient_dtypes: Mapping[str, str] = field(default_factory=dict)
+    second: Mapping[str, Array] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None  # type, message, traceback: it raised
+    unsupported: str | None = None
+    failure: str | None = None  # crashed, hung or answered garbage
+    changed: tuple[str, ...] = ()  # what the audit found changed
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why there is nothing to compare, if so."""
+        if self.failure:
+            return self.failure
+        return f"raised {self.error['type']}: {self.error['message']}" if self.error else None
+
+
+def read_answer(message: Mapping[str, Any]) -> Answer:
+    """Return the answer in a message of the protocol; ValueError if it is none."""
+    if "error" in message:
+        error = message["error"]
+        if not isinstance(error, dict) or "type" not in error:
+            raise ValueError("an error without a type")
+        return Answer(error={"type": str(error["type"]), "message": str(error.get("message", "")), "traceback": str(error.get("traceback", ""))})
+    if "unsupported" in message:
+        return Answer(unsupported=str(message["unsupported"]))
+    value, value_dtype = decode(message.get("value"))
+    gradients = {name: decode(wire) for name, wire in (message.get("gradients") or {}).items()}
+    second = {name: decode(wire)[0] for name, wire in (message.get("second") or {}).items()}
+    return Answer(
+        value=value,
+        value_dtype=value_dtype,
+        gradients={name: array for name, (array, _) in gradients.items()},
+        gradient_dtypes={name: dtype for name, (_, dtype) in gradients.items()},
+        second=second,
+        changed=tuple(message.get("changed", ())),
+    )

@@ -1,0 +1,70 @@
+"""Agreement with the oracle on general cases: value, gradient, second derivative, in every mode and precision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+
+
+def value(judge: Judge, probe: Probe, result: Result) -> None:
+    """Judge the value alone; no gradient is asked for."""
+    judge.agree(replace(probe, vary={**probe.vary, "order": (0,)}), result, ("value",))
+
+
+def gradient(judge: Judge, probe: Probe, result: Result) -> None:
+    """Judge the gradient alone: the value has its own probes."""
+    if 1 not in judge.offers[probe.loss].orders:
+        raise Unsupported("no gradients")
+    judge.agree(probe, result, ("gradient",))
+
+
+def both(judge: Judge, probe: Probe, result: Result) -> None:
+    """Judge value and gradient."""
+    vectorised = "vectorised" in probe.vary.get("mode", ())
+    if vectorised:
+        return value(judge, probe, result)
+    judge.agree(probe, result, ("value", "gradient"))
+    return None
+
+
+def second(judge: Judge, probe: Probe, result: Result) -> None:
+    """Judge the derivative of the gradient along tangents."""
+    if 2 not in judge.offers[probe.loss].orders:
+        raise Unsupported("no gradients of gradients")
+    judge.agree(replace(probe, vary={**probe.vary, "order": (2,)}), result, ("second",))
+
+
+def precision(judge: Judge, probe: Probe, result: Result) -> None:
+    """Judge value or gradient where the budget is sharp; outside the domain, that nothing is NaN (CV-19)."""
+    if probe.clause == "CV-19":
+        return _no_nan(judge, probe, result)
+    judge.agree(probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
+    return None
+
+
+def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask for rows at the ends of the range of the dtype: any number may come back, but NaN may not."""
+
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+
+    def examine(structure: dict[str, object]) -> Finding | None:
+        for fill in range(2):
+            case = module.build(structure, offer, judge.seed, fill)
+            largest = {"float32": 3e38, "float64": 1.7e308}[case.dtype]
+            for size in (largest, 1 / largest, largest**0.5):
+                inputs = {n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+                extreme = replace(case, inputs=inputs)
+                result.planned += 1
+                answer = judge.ask(extreme)
+                arrays = {"loss": answer.value, **{f"gradient of {n}": g for n, g in answer.gradients.items()}}
+                for where, array in arrays.items():
+                    if array is not None and np.isnan(array).any():
+                        mismatch = Mismatch("value", where, float("nan"), "a number", 0.0, np.inf)
+                        return judge.finding(probe, mismatch, extreme)
+        return None
+
+    judge.structures(probe, result, examine)

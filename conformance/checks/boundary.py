@@ -1,0 +1,86 @@
+"""Exact kinks and ties on a lattice of dyadic numbers: the spec's choice for ours, any convention's for others."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.compare import against, shares, trouble
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.oracle import Expected
+from lossproof.conformance.verdict import Mismatch, Probe, Result
+
+MOST_OUTCOMES = 256
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask every boundary case of the clause."""
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    if probe.clause in module.GRADIENT_BOUNDARIES and 1 not in offer.orders:
+        raise Unsupported("no gradients")
+    for case in module.boundaries(probe.clause, offer, judge.seed):
+        result.planned += 1
+        mismatch = _judge(judge, probe, case)
+        if mismatch:
+            result.findings.append(judge.finding(probe, mismatch, case))
+            return
+
+
+def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    judged = replace(case, parameters={**{n: v for n, v in offer.fixed.items() if not offer.has(n)}, **case.parameters})
+    answer = judge.ask(case)
+    found = trouble(answer)
+    if found or answer.unsupported:
+        return found
+    evaluation = judge.oracle.evaluate(judged)
+    if judge.oracle.exact_only:
+        judged = replace(judged, order=0)  # at a kink a numerical derivative means nothing
+    expected = judge.oracle.expected(judged, evaluation)
+    mismatch, _ = against(judged, answer, expected, ("value",))
+    if mismatch or judge.oracle.exact_only or probe.clause not in module.GRADIENT_BOUNDARIES:
+        return mismatch
+    if judge.oracle.ours:
+        return _bit_for_bit(case, answer, expected)
+    return _within_conventions(judge, judged, answer, evaluation)
+
+
+def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | None:
+    """Compare entries that the dtype holds exactly bit for bit, the others within budget."""
+    for name, want in expected.gradients.items():
+        got = answer.gradients[name]
+        held = np.asarray(want, np.float32).astype(want.dtype) == want
+        budget = np.where(held, 0.0, expected.gradient_budget["direct"][name])
+        wrong = np.where(held, got != want, shares(got, want, budget, case.dtype) > 1)
+        if wrong.any():
+            place = tuple(map(int, np.argwhere(wrong)[0]))
+            return Mismatch("gradient", f"gradient of {name}{list(place)}", float(got[place]), float(want[place]), float(budget[place]), np.inf)
+    return None
+
+
+def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: Any) -> Mismatch | None:
+    """Hold each gradient entry between the least and the greatest over the outcomes of the undecided decisions."""
+    undecided = judge.oracle.undecided(case, evaluation)
+    outcomes = [[(place, outcome) for outcome in choices if outcome is not None] for place, choices in undecided]
+    count = int(np.prod([len(o) for o in outcomes], dtype=float)) if outcomes else 1
+    if count > MOST_OUTCOMES:
+        return None
+    spec = judge.oracle.expected(case, evaluation)
+    low = {name: np.array(g, float) for name, g in spec.gradients.items()}
+    high = {name: np.array(g, float) for name, g in spec.gradients.items()}
+    for chosen in itertools.product(*outcomes):
+        other = judge.oracle.expected(case, judge.oracle.evaluate(case, dict(chosen)))
+        for name, gradient in other.gradients.items():
+            low[name], high[name] = np.minimum(low[name], gradient), np.maximum(high[name], gradient)
+    for name, got in answer.gradients.items():
+        slack = 1e-6 * (1 + np.maximum(np.abs(low[name]), np.abs(high[name])))
+        inside = (got >= low[name] - slack) & (got <= high[name] + slack)
+        if not inside.all():
+            place = tuple(map(int, np.argwhere(~inside)[0]))
+            want = f"between {low[name][place]:g} and {high[name][place]:g}"
+            return Mismatch("gradient", f"gradient of {name}{list(place)}", float(got[place]), want, float(slack[place]), np.inf)
+    return None

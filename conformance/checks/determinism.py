@@ -1,0 +1,50 @@
+"""The same call twice, with others in between: the same bits, and nothing changed on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.compare import bits, trouble
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.verdict import Mismatch, Probe, Result
+
+REPEATS = 8
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Collect cases, ask them all, then ask them all again, several times over."""
+    cases: list[Case] = []
+
+    def collect(structure: dict[str, Any]) -> None:
+        case = judge.case(probe, structure, 0)
+        if case is not None:
+            cases.append(replace(case, audit=True))
+
+    judge.structures(probe, result, collect)
+    first: list[Answer] = [judge.ask(case) for case in cases]
+    result.planned += len(cases)
+    for _ in range(REPEATS):
+        for case, before in zip(cases, first, strict=True):
+            mismatch = _compare(before, judge.ask(case))
+            if mismatch:
+                result.findings.append(judge.finding(probe, mismatch, case))
+                return
+
+
+def _compare(before: Answer, after: Answer) -> Mismatch | None:
+    if trouble(before) or trouble(after):
+        if bool(trouble(before)) == bool(trouble(after)):
+            return None  # it always raises here: another check speaks of that
+        return trouble(before) or trouble(after)
+    if after.changed:
+        return Mismatch("changed", ", ".join(after.changed), "changed by the call", "unchanged", 0.0, np.inf)
+    one, two = bits(before), bits(after)
+    for name in one:
+        if one[name] != two.get(name):
+            what = "loss" if name == "value" else f"gradient of {name}"
+            return Mismatch("value", what, "other bits the second time", "the same bits", 0.0, np.inf)
+    return None

@@ -1,0 +1,88 @@
+"""The worked examples of the spec, as they stand on its pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import rounded
+from lossproof.conformance.case import Case
+from lossproof.conformance.compare import trouble
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.spec import Example, clauses, losses
+
+SLACK = 2.0**-20  # of the largest number in an inexact example, in float32; its clause's own check is sharper
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Call each example of the clause, in float64 and in float32."""
+    offer = judge.offers[probe.loss]
+    offered = False
+    for example in clauses()[probe.clause].examples:
+        if example.loss != probe.loss or example.raises or not _offers(judge, example):
+            continue
+        for dtype in offer.choices("dtype", ["float64", "float32"]):
+            offered = True
+            result.planned += 1
+            mismatch, case = _judge(judge, example, dtype)
+            if mismatch:
+                result.findings.append(judge.finding(probe, mismatch, case))
+                return
+    if not offered:
+        raise Unsupported("the examples use what is not offered")
+
+
+def _offers(judge: Judge, example: Example) -> bool:
+    offer = judge.offers[example.loss]
+    for name, entry in losses()[example.loss].parameters.items():
+        applies = example.parameters.get("distance", "p_norm") == entry.get("applies_to", example.parameters.get("distance", "p_norm"))
+        if applies and not offer.choices(name, [example.parameters.get(name, entry["default"])]):
+            return False
+    return "mask" not in example.inputs or offer.has("mask")
+
+
+def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
+    offer = judge.offers[example.loss]
+    inputs = {n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype) for n, v in example.inputs.items()}
+    parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
+    value = np.array(example.value, object)
+    order = 1 if 1 in offer.orders and example.gradient else 0
+    case = Case(example.loss, inputs, dtype, parameters, offer.modes[0], order, np.ones(value.shape))
+    answer = judge.ask(case)
+    found = trouble(answer)
+    if found or answer.unsupported:
+        return found, case
+    pairs: dict[str, tuple[Any, Any]] = {"loss": (answer.value, example.value)}
+    if order and _first_convention(judge, example):
+        pairs |= {f"gradient of {n}": (answer.gradients.get(n), want) for n, want in example.gradient.items()}
+    for where, (got, want) in pairs.items():
+        if not _matches(got, want, example.exact and judge.oracle.ours):
+            return Mismatch("value" if where == "loss" else "gradient", where, np.asarray(got).tolist(), want, 0.0, np.inf), case
+    return None, case
+
+
+def _first_convention(judge: Judge, example: Example) -> bool:
+    """Whether the example's gradient binds: at a kink, foreign code is judged by the boundary check alone."""
+    return judge.oracle.ours or not _at_a_kink(judge, example)
+
+
+def _at_a_kink(judge: Judge, example: Example) -> bool:
+    inputs = {n: np.array(v, bool if n == "mask" else float) for n, v in example.inputs.items()}
+    case = Case(example.loss, inputs, "float32", example.parameters)
+    return bool(judge.oracle.undecided(case))
+
+
+def _matches(got: Any, want: Any, exact: bool) -> bool:
+    """Compare entry by entry; "unspecified" matches anything."""
+    if want == "unspecified":
+        return True
+    if isinstance(want, list):
+        return np.ndim(got) > 0 and len(got) == len(want) and all(_matches(g, w, exact) for g, w in zip(got, want, strict=True))
+    if np.ndim(got) != 0:
+        return False
+    if np.isnan(want):
+        return bool(np.isnan(got))
+    return bool(got == want) if exact else bool(abs(got - want) <= SLACK * (1 + abs(want)))
+

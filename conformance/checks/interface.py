@@ -1,0 +1,41 @@
+"""What is accepted, and the dtypes that come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import FORMATS
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+
+_WIDTH = {"float32": 24, "float64": 53}
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """CV-18 looks at dtypes; the others are legal calls that must be right."""
+    if probe.clause != "CV-18":
+        return judge.agree(probe, result, ("value",), fills=1)
+
+    def examine(structure: dict[str, Any]) -> Finding | None:
+        case = judge.case(probe, structure, 0)
+        if case is None:
+            return None
+        result.planned += 1
+        answer = judge.ask(case)
+        if answer.trouble or answer.unsupported:
+            return None
+        least = "float64" if case.dtype == "float64" else "float32"
+        if _WIDTH.get(answer.value_dtype, 0) < _WIDTH[least]:
+            mismatch = Mismatch("dtype", "loss", answer.value_dtype, f"{least} or wider for {case.dtype} inputs", 0.0, np.inf)
+        else:
+            wrong = {n: d for n, d in answer.gradient_dtypes.items() if d != case.dtype and n in case.inputs and d in FORMATS}
+            if not wrong:
+                return None
+            name, dtype = next(iter(wrong.items()))
+            mismatch = Mismatch("dtype", f"gradient of {name}", dtype, case.dtype, 0.0, np.inf)
+        return judge.finding(probe, mismatch, case)
+
+    judge.structures(probe, result, examine)
+    return None

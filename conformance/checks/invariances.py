@@ -1,0 +1,81 @@
+"""What one call implies about another: permuted rows, and swap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.cases.space import Structure, generator
+from lossproof.conformance.compare import trouble
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.oracle import Expected, output_slack
+from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask pairs of related calls; the relation holds within the budgets of both."""
+
+    relate = {"permutation": _permuted, "swap": _swapped}[probe.options["relation"]]
+
+    def examine(structure: dict[str, Any]) -> Finding | None:
+        case = judge.case(probe, structure, 0)
+        if case is None:
+            return None
+        result.planned += 1
+        mismatch = relate(judge, case, structure)
+        if mismatch:
+            return judge.finding(probe, mismatch, case)
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _both(judge: Judge, structure: Structure, first: Case, second: Case) -> tuple[Answer, Answer, Expected] | Mismatch | None:
+    answers = judge.ask(first), judge.ask(second)
+    found = trouble(answers[0]) or trouble(answers[1])
+    if found or answers[0].unsupported or answers[1].unsupported:
+        return found
+    expected = judge.oracle.expected(judge.judged(first, structure))
+    shapes = {answer.value.shape for answer in answers if answer.value is not None}
+    return (*answers, expected) if shapes == {expected.value.shape} else None
+
+
+def _room(judge: Judge, expected: Expected, answer: Answer) -> Any:
+    return 2 * (np.asarray(expected.value_budget[judge.grade], float) + np.asarray(output_slack(expected.value, answer.value_dtype), float))
+
+
+def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+    """Permute the rows of every input: the terms are permuted with them, and a reduced loss stays."""
+    rows = next(iter(case.inputs.values())).shape[0]
+    order = generator(judge.seed, "permutation", structure).permutation(rows)
+    other = replace(case, inputs={name: array[order] for name, array in case.inputs.items()})
+    answers = _both(judge, structure, case, other)
+    if not isinstance(answers, tuple):
+        return answers
+    first, second, expected = answers
+    assert first.value is not None
+    assert second.value is not None
+    want = first.value[order] if first.value.ndim else first.value
+    room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
+    wrong = np.abs(second.value - want) > (room[order] if first.value.ndim else room)
+    if np.any(wrong):
+        return Mismatch("value", "loss of the permuted rows", second.value.tolist(), want.tolist(), float(np.max(room)), np.inf)
+    return None
+
+
+def _swapped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+    """Ask without and with swap: swap never makes the loss smaller."""
+    other = replace(case, parameters={**case.parameters, "swap": True})
+    answers = _both(judge, structure, case, other)
+    if not isinstance(answers, tuple):
+        return answers
+    plain, swapped, expected = answers
+    assert plain.value is not None
+    assert swapped.value is not None
+    room = _room(judge, expected, plain)
+    if np.any(swapped.value < plain.value - room):
+        return Mismatch("value", "loss with swap", swapped.value.tolist(), f"at least {plain.value.tolist()}", float(np.max(room)), np.inf)
+    return None

@@ -1,0 +1,63 @@
+"""Masked rows: their content changes no bit, their gradient is exactly 0, and masking is removing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Case
+from lossproof.conformance.compare import bits, trouble
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """CV-7 by agreement with the oracle; CV-8 and CV-9 by two calls that differ in masked content alone."""
+    if probe.clause == "CV-7":
+        return judge.agree(probe, result, ("value",))
+
+    def examine(structure: dict[str, Any]) -> Finding | None:
+        case = judge.case(probe, structure, 0)
+        if case is None or case.inputs["mask"].all():
+            return None
+        result.planned += 1
+        for content in (np.nan, np.inf, 3e4):
+            mismatch = _compare(judge, probe, case, content)
+            if mismatch:
+                dirty = _filled(case, content)
+                return judge.finding(probe, mismatch, dirty)
+        return None
+
+    judge.structures(probe, result, examine)
+    return None
+
+
+def _filled(case: Case, content: float) -> Case:
+    masked = ~case.inputs["mask"][..., None]
+    inputs = {n: np.where(masked, content, a) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+    return replace(case, inputs=inputs)
+
+
+def _compare(judge: Judge, probe: Probe, case: Case, content: float) -> Mismatch | None:
+    clean, dirty = judge.ask(case), judge.ask(_filled(case, content))
+    found = trouble(clean) or trouble(dirty)
+    if found or clean.unsupported:
+        return found
+    before, after = bits(clean), bits(dirty)
+    if probe.clause == "CV-8":
+        if before["value"] != after["value"]:
+            return Mismatch("value", "loss", _number(dirty.value), _number(clean.value), 0.0, np.inf)
+        return None
+    masked = ~case.inputs["mask"]
+    for name, gradient in dirty.gradients.items():
+        if gradient.shape == case.inputs[name].shape and np.any(gradient[masked] != 0):
+            return Mismatch("gradient", f"gradient of {name} in a masked row", float(gradient[masked].ravel()[0]), 0.0, 0.0, np.inf)
+        if before[name] != after[name]:
+            return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits", 0.0, np.inf)
+    return None
+
+
+def _number(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else value.tolist()

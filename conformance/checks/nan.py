@@ -1,0 +1,53 @@
+"""NaN and infinity in rows that take part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import Array
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases.space import generator
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.verdict import Finding, Probe, Result
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Poison one row of a general case: CV-10 the value, CV-11 the other gradients, CV-12 infinity."""
+    if probe.clause == "CV-11" and 1 not in judge.offers[probe.loss].orders:
+        raise Unsupported("no gradients")
+    parts = ("gradient",) if probe.clause == "CV-11" else ("value",)
+    poison = np.inf if probe.clause == "CV-12" else np.nan
+
+    def examine(structure: dict[str, Any]) -> Finding | None:
+        clean = judge.case(probe, structure, 0)
+        if clean is None:
+            return None
+        result.planned += 1
+        case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure))
+        open_rows = None if probe.clause == "CV-10" else _unspecified
+        failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
+        if failure:
+            return judge.finding(probe, failure[1], failure[0])
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _poisoned(case: Case, poison: float, rng: np.random.Generator) -> Case:
+    """Put NaN or infinity at one place of a row that takes part."""
+    names = [name for name, a in case.inputs.items() if a.dtype.kind == "f"]
+    name = names[int(rng.integers(len(names)))]
+    array = case.inputs[name].copy()
+    taking_part = np.argwhere(case.inputs.get("mask", np.ones(array.shape[:-1], bool)))
+    row = tuple(taking_part[int(rng.integers(len(taking_part)))])
+    array[(*row, int(rng.integers(array.shape[-1])))] = poison
+    return replace(case, inputs={**case.inputs, name: array})
+
+
+def _unspecified(case: Case) -> Array:
+    """Return which units hold something that is not finite in a row that takes part."""
+    rows = [~np.isfinite(a).all(axis=-1) for a in case.inputs.values() if a.dtype.kind == "f"]
+    return np.logical_or.reduce(rows)

@@ -1,0 +1,90 @@
+"""Cases in JAX: jitted, eager, vmapped, and with another default matmul precision. float64 is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_NAMES = ["float64", "float32", "float16", "bfloat16"]
+
+
+class Jax:
+    """Runs functions of JAX arrays; `jax.vjp` gives the gradients that are judged."""
+
+    def __init__(self, device: str):
+        jax.config.update("jax_enable_x64", True)
+        try:
+            chosen = jax.devices("gpu" if device == "cuda" else device)[0]
+        except RuntimeError as problem:
+            raise ImportError(f"JAX sees no device {device}") from problem
+        jax.config.update("jax_default_device", chosen)
+        self.version, self.device = jax.__version__, device
+        self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
+        self.modes = ["compiled", "eager", "vectorised", "ambient"]
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+        """Run one case."""
+        native = {name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype) for name, (array, dtype) in inputs.items()}
+        rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
+        rest = {name: array for name, array in native.items() if name not in rows}
+        along = {name: jnp.asarray(tangents[name], rows[name].dtype) for name in rows} if order == 2 else {}
+
+        if mode == "vectorised":
+            value = jax.vmap(lambda given: function(**given, **rest))(rows)
+            return {"value": _named(value)}
+        if mode == "ambient":
+            with jax.default_matmul_precision("bfloat16"):
+                value, gradients, second = self._derive(function, order)(rows, rest, cotangent, along)
+        elif mode == "eager":
+            value, gradients, second = self._derive(function, order)(rows, rest, cotangent, along)
+        else:
+            structure = (key, order, tuple((name, array.shape, array.dtype.name) for name, array in native.items()))
+            if structure not in self._compiled:
+                self._compiled[structure] = jax.jit(self._derive(function, order))
+            value, gradients, second = self._compiled[structure](rows, rest, cotangent, along)
+
+        result: dict[str, Any] = {"value": _named(value)}
+        if order:
+            result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
+        if order == 2:
+            result["second"] = {name: _named(h) for name, h in second.items()}
+        return result
+
+    def _derive(self, function: Any, order: int) -> Any:
+        def derive(rows: Any, rest: Any, cotangent: Any, along: Any) -> Any:
+            def loss(rows: Any) -> Any:
+                value = function(**rows, **rest)
+                if not isinstance(value, jax.Array):
+                    raise TypeError(f"the loss returned {type(value).__name__}, not a jax.Array")
+                return value
+
+            if not order:
+                return loss(rows), {}, {}
+
+            def gradient(rows: Any) -> Any:
+                value, pull = jax.vjp(loss, rows)
+                if np.size(cotangent) != value.size:
+                    return value, rows
+                return value, pull(jnp.asarray(cotangent, value.dtype).reshape(value.shape))[0]
+
+            value, gradients = gradient(rows)
+            if order < 2:
+                return value, gradients, {}
+
+            def product(rows: Any) -> Any:
+                return sum(jnp.sum(g * along[name]) for name, g in gradient(rows)[1].items())
+
+            return value, gradients, jax.grad(product)(rows)
+
+        return derive
+
+
+def _named(array: Any) -> tuple[Any, str]:
+    if array.dtype.name not in _NAMES:
+        raise TypeError(f"the loss returned {array.dtype.name}, not a float array")
+    return np.asarray(array).astype(np.float64), array.dtype.name

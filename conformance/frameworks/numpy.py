@@ -1,0 +1,37 @@
+"""Cases in numpy: a function that takes `cotangent` and returns (value, {input: gradient})."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Numpy:
+    """Runs numpy functions; they have no automatic differentiation, so their own gradients are judged."""
+
+    def __init__(self, device: str):
+        if device != "cpu":
+            raise ImportError("numpy has no device but cpu")
+        self.version, self.device = np.__version__, "cpu"
+        self.dtypes = ["float64", "float32", "float16"]
+        self.modes, self.orders = ["eager"], [0, 1]
+
+    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+        """Run one case."""
+        native = {name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in inputs.items()}
+        before = {name: array.copy() for name, array in native.items()}
+        value = function(**native, **({} if cotangent is None or not order else {"cotangent": cotangent}))
+        value, gradients = value if isinstance(value, tuple) else (value, {})
+        result: dict[str, Any] = {"value": _named(value)}
+        if order:
+            result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
+        changed = [name for name, array in native.items() if before[name].tobytes() != array.tobytes()]
+        return {**result, "changed": changed}
+
+
+def _named(value: Any) -> tuple[Any, str]:
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise TypeError(f"the loss returned {type(value).__name__}, not a float array")
+    return array.astype(np.float64), array.dtype.name

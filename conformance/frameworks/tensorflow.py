@@ -1,0 +1,98 @@
+"""Cases in TensorFlow: eager, XLA, a graph with an unknown batch size, and under a mixed-precision policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+_NAMES = ["float64", "float32", "float16", "bfloat16"]
+
+
+class TensorFlow:
+    """Runs functions of tensors; `tf.GradientTape` gives the gradients that are judged."""
+
+    def __init__(self, device: str):
+        if device != "cpu" and not tf.config.list_physical_devices("GPU"):
+            raise ImportError(f"TensorFlow sees no device {device}")
+        self.version, self.device = tf.__version__, device
+        self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
+        self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+        """Run one case."""
+        with tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0"):
+            native = {name: _tensor(array, dtype) for name, (array, dtype) in inputs.items()}
+            rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
+            rest = {name: tensor for name, tensor in native.items() if name not in rows}
+            along = {name: _tensor(tangents[name], inputs[name][1]) for name in rows} if order == 2 else {}
+            seed = None if cotangent is None else tf.constant(cotangent)
+            derive = self._derive(function, order)
+            if mode in ("compiled", "unknown_batch"):
+                structure = (mode, key, order, tuple((name, t.shape, t.dtype) for name, t in native.items()))
+                if structure not in self._compiled:
+                    self._compiled[structure] = self._graph(derive, mode, (rows, rest, seed, along))
+                value, gradients, second = self._compiled[structure](rows, rest, seed, along)
+            else:
+                policy = keras.mixed_precision.dtype_policy()
+                try:
+                    if mode == "ambient":
+                        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+                    value, gradients, second = derive(rows, rest, seed, along)
+                finally:
+                    keras.mixed_precision.set_dtype_policy(policy)
+
+        result: dict[str, Any] = {"value": _named(value)}
+        if order:
+            result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
+        if order == 2:
+            result["second"] = {name: _named(h) for name, h in second.items()}
+        return result
+
+    def _graph(self, derive: Any, mode: str, arguments: Any) -> Any:
+        if mode == "compiled":
+            return tf.function(derive, jit_compile=True)
+
+        def unknown(tensor: Any) -> Any:
+            known = tensor.shape[-1:] if tensor.shape.rank and tensor.dtype.is_floating else ()
+            return tf.TensorSpec([None] * (tensor.shape.rank - len(known)) + list(known), tensor.dtype)
+
+        return tf.function(derive, input_signature=tf.nest.map_structure(unknown, arguments))
+
+    def _derive(self, function: Any, order: int) -> Any:
+        def derive(rows: Any, rest: Any, seed: Any, along: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as outer:
+                outer.watch(rows)
+                with tf.GradientTape(watch_accessed_variables=False) as inner:
+                    inner.watch(rows)
+                    value = function(**rows, **rest)
+                    if not tf.is_tensor(value):
+                        raise TypeError(f"the loss returned {type(value).__name__}, not a tensor")
+                    product = _weighted(value, seed) if order else None
+                if not order:
+                    return value, {}, {}
+                gradients = inner.gradient(product, rows, unconnected_gradients="zero")
+                along_gradient = tf.add_n([tf.reduce_sum(gradients[name] * along[name]) for name in rows]) if along else None
+            second = outer.gradient(along_gradient, rows, unconnected_gradients="zero") if order == 2 else {}
+            return value, gradients, second
+
+        return derive
+
+
+def _weighted(value: Any, seed: Any) -> Any:
+    if value.shape.is_fully_defined() and value.shape.num_elements() != seed.shape.num_elements():
+        return tf.reduce_sum(value)  # the judge sees the wrong shape of the value first
+    return tf.reduce_sum(value * tf.reshape(tf.cast(seed, value.dtype), tf.shape(value)))
+
+
+def _tensor(array: Any, dtype: str) -> Any:
+    return tf.constant(array) if array.dtype.kind != "f" else tf.cast(tf.constant(array), dtype)
+
+
+def _named(tensor: Any) -> tuple[Any, str]:
+    if tensor.dtype.name not in _NAMES:
+        raise TypeError(f"the loss returned {tensor.dtype.name}, not a float tensor")
+    return tf.cast(tensor, tf.float64).numpy(), tensor.dtype.name

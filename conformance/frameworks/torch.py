@@ -1,0 +1,132 @@
+"""Cases in PyTorch: eager, compiled, torch.func, vmap, and under autocast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+class Torch:
+    """Runs torch functions; autograd gives the gradients that are judged."""
+
+    def __init__(self, device: str):
+        if device != "cpu" and not torch.cuda.is_available():
+            raise ImportError(f"torch sees no device {device}")
+        self.version, self.device = torch.__version__, device
+        self.dtypes, self.orders = list(_DTYPES), [0, 1, 2]
+        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient"]
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+        """Run one case."""
+        native = {name: self._tensor(*pair) for name, pair in inputs.items()}
+        rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
+        rest = {name: tensor for name, tensor in native.items() if name not in rows}
+        names = list(rows)
+        along = [self._tensor(tangents[name], inputs[name][1]) for name in names] if order == 2 else []
+        state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
+
+        def loss(*values: torch.Tensor) -> torch.Tensor:
+            return function(**dict(zip(names, values, strict=True)), **rest)
+
+        if mode == "vectorised":
+            value = torch.func.vmap(loss)(*rows.values())
+            return {"value": _named(value)}
+        if mode == "ambient":
+            with torch.autocast(self.device, torch.bfloat16):
+                value, gradients, second = _autograd(loss, list(rows.values()), order, cotangent, along)
+        elif mode == "functional" or (mode == "compiled" and order == 2):
+            derive = _functional(loss, order, cotangent)
+            if mode == "compiled":
+                derive = torch.compile(derive, fullgraph=True, dynamic=False)
+            value, gradients, second = derive(list(rows.values()), along)
+        else:
+            if mode == "compiled":
+                shapes = tuple((tuple(t.shape), t.dtype) for t in native.values())
+                loss = self._compile(loss, (key, shapes, tuple(native)), rest)
+            value, gradients, second = _autograd(loss, list(rows.values()), order, cotangent, along)
+
+        result: dict[str, Any] = {"value": _named(value)}
+        if order:
+            result["gradients"] = {name: _named(g) for name, g in zip(names, gradients, strict=True)}
+        if order == 2:
+            result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
+        if audit:
+            changed = [name for name, tensor in native.items() if not _same(tensor, state[1][name])]
+            result["changed"] = changed + (["torch's random state"] if not torch.equal(state[0], torch.get_rng_state()) else [])
+        return result
+
+    def _tensor(self, array: Any, dtype: str) -> torch.Tensor:
+        # copied in between: torch wants writable memory; rounding happened in the judge already
+        return torch.from_numpy(np.array(array)).to(_DTYPES.get(dtype)).to(self.device)
+
+    def _compile(self, loss: Any, key: Any, rest: dict[str, torch.Tensor]) -> Any:
+        """Compile once a structure; a mask is made an argument, so that its content is no constant of the graph."""
+        if rest:
+            return torch.compile(loss, fullgraph=True, dynamic=False)
+        if key not in self._compiled:
+            torch._dynamo.reset()  # type: ignore[no-untyped-call]
+            self._compiled[key] = torch.compile(loss, fullgraph=True, dynamic=False)
+        return self._compiled[key]
+
+
+def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
+    """Return the value, the gradients of <cotangent, value>, and their derivative along the tangents."""
+    rows = [row.detach().requires_grad_(order > 0) for row in rows]
+    value = loss(*rows)
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"the loss returned {type(value).__name__}, not a tensor")
+    zeros = [torch.zeros_like(row) for row in rows]
+    if not order:
+        return value, zeros, zeros
+    gradients = zeros
+    if value.requires_grad and value.numel() == np.size(cotangent):
+        seed = torch.as_tensor(cotangent, dtype=value.dtype, device=value.device)
+        found = torch.autograd.grad(value, rows, seed.reshape(value.shape), create_graph=order == 2, allow_unused=True)
+        gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
+    second = zeros
+    if order == 2:
+        product = sum((g * v).sum() for g, v in zip(gradients, along, strict=True))
+        if product.requires_grad:
+            found = torch.autograd.grad(product, rows, allow_unused=True)
+            second = [zero if h is None else h for h, zero in zip(found, zeros, strict=True)]
+    return value, [g.detach() for g in gradients], second
+
+
+def _functional(loss: Any, order: int, cotangent: Any) -> Any:
+    """Return the same derivatives by torch.func, as one function of the rows and the tangents."""
+
+    def weighted(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        value = loss(*rows)
+        seed = torch.tensor(np.ones(value.shape) if cotangent is None else cotangent, dtype=value.dtype, device=value.device)
+        return (value * seed.reshape(value.shape)).sum(), value
+
+    def derive(rows: list[torch.Tensor], along: list[torch.Tensor]) -> Any:
+        gradients, value = torch.func.grad(weighted, has_aux=True)(rows)
+        if order < 2:
+            return value, gradients, gradients
+
+        def product(rows: list[torch.Tensor]) -> torch.Tensor:
+            inner = torch.func.grad(weighted, has_aux=True)(rows)[0]
+            return sum(((g * v).sum() for g, v in zip(inner, along, strict=True)), torch.zeros((), device=rows[0].device))
+
+        return value, gradients, torch.func.grad(product)(rows)
+
+    return derive
+
+
+def _named(tensor: Any) -> tuple[Any, str]:
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype not in _NAMES:
+        kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise TypeError(f"the loss returned {kind}, not a float tensor")
+    return tensor.detach().double().cpu().numpy(), _NAMES[tensor.dtype]
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool(torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0))) if a.is_floating_point() else torch.equal(a, b)

@@ -1,0 +1,119 @@
+"""What is judged: a target named on the command line, or an `Implementation` object that says more about itself."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FRAMEWORKS = ("torch", "tensorflow", "jax", "numpy")
+
+
+class TargetError(Exception):
+    """A target that cannot be judged; the message is one line for the person who named it."""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Functions under judgement, and what they say of themselves.
+
+    Args:
+        losses: name of the loss in the spec -> function. A function's own parameter names say which options it has.
+        name: how certificates call it.
+        version: its version.
+        rename: name in the function -> name in the spec, for instance {"norm_degree": "p"}.
+        fixed: options that the function has no parameter for, and the value it works with.
+        limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
+        grade: the grade of distance it claims: "direct", "centred" or "normwise".
+    """
+
+    losses: Mapping[str, Callable[..., Any]]
+    name: str = ""
+    version: str = ""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    grade: str = "direct"
+
+    def accepted(self, loss: str) -> list[str] | None:
+        """Return the names of the spec that the function accepts, or None if it accepts any keyword."""
+        parameters = inspect.signature(self.losses[loss]).parameters.values()
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return None
+        return [self.rename.get(p.name, p.name) for p in parameters if p.kind is not p.VAR_POSITIONAL]
+
+    def call(self, loss: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        """Call the function with its own names for the arguments; positional-only ones in their order."""
+        own_names = {spec_name: own for own, spec_name in self.rename.items()}
+        given = {own_names.get(name, name): value for name, value in {**inputs, **parameters}.items()}
+        function = self.losses[loss]
+        positional = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        return function(*(given.pop(name) for name in positional if name in given), **given)
+
+
+def _module(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise TargetError(f"no such file: {name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
+    """Return the implementation a target names: one of our backends, module:object or file.py:object."""
+    if target in FRAMEWORKS:
+        package = "lossproof.reference" if target == "numpy" else f"lossproof.backends.{target}"
+        target = f"{package}:"
+    module_name, separator, attribute = target.rpartition(":")
+    if not separator:
+        raise TargetError(f"{target!r} is no target: name torch, tensorflow, jax, numpy, module:object or file.py:object")
+    try:
+        thing: Any = _module(module_name)
+        for part in filter(None, attribute.split(".")):
+            thing = getattr(thing, part)
+    except TargetError:
+        raise
+    except BaseException as problem:
+        raise TargetError(f"cannot import {target}: {type(problem).__name__}: {problem}") from problem
+    if isinstance(thing, Implementation):
+        return thing
+    if callable(thing) and not isinstance(thing, Mapping):
+        name = getattr(thing, "__name__", "")
+        losses = {loss: thing for loss in known_losses if loss == name} or _only_loss(thing, known_losses)
+        if not losses:
+            raise TargetError(f"{target}: {name!r} is no loss of the spec; give a mapping of loss name to function")
+    else:
+        members = thing if isinstance(thing, Mapping) else vars(thing)
+        losses = {loss: members[loss] for loss in known_losses if callable(members.get(loss))}
+    if not losses:
+        raise TargetError(f"{target}: none of its names is a loss of the spec ({', '.join(known_losses)})")
+    root = module_name.split(".")[0]
+    version = str(getattr(sys.modules.get(root), "__version__", ""))
+    return Implementation(losses=losses, name=target.removesuffix(":"), version=version)
+
+
+def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """Take a function under another name for the one loss whose required inputs it has."""
+    from lossproof.spec import losses
+
+    try:
+        own = set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return {}
+    fitting = [
+        loss
+        for loss in known
+        if {name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")} <= own
+    ]
+    return {fitting[0]: function} if len(fitting) == 1 else {}

@@ -1,0 +1,238 @@
+"""The judge: draws structures, asks the implementation, and turns a failure into its smallest case and its clause."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+
+from lossproof.conformance import cases as _cases  # noqa: F401  (the package of the modules looked up below)
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.cases.space import Offer, Structure
+from lossproof.conformance.compare import against, is_coarse
+from lossproof.conformance.oracle import GRADES, Oracle
+from lossproof.conformance.session import Session
+from lossproof.conformance.verdict import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED, Finding, Mismatch, Probe, Result
+
+FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
+REDRAWS = 40
+MAX_CRASHES = 3
+
+
+class Unsupported(Exception):
+    """The implementation does not offer what a probe asks about."""
+
+
+@dataclass
+class Judge:
+    """One implementation under judgement."""
+
+    session: Session
+    offers: Mapping[str, Offer]
+    oracle: Oracle
+    modules: Mapping[str, Any]  # loss -> its module of cases
+    seed: int = 0
+    examples: int = 20
+    grade: str = "direct"
+    asked: int = 0
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+    def ask(self, case: Case) -> Answer:
+        """Put one case to the implementation."""
+        self.asked += 1
+        return self.session.ask(case)
+
+    def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
+        """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
+        result, start, before, crashes = Result(probe), time.perf_counter(), self.asked, self.session.crashes
+        try:
+            check(self, probe, result)
+            verdicts = {finding.verdict for finding in result.findings}
+            result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
+            if result.verdict == CONFORMANT and self.asked == before:
+                raise Unsupported("no case of this probe is within what the implementation offers")
+        except Unsupported as reason:
+            result.verdict, result.reason = UNSUPPORTED, str(reason)
+        result.run, result.seconds = self.asked - before, time.perf_counter() - start
+        if self.session.crashes - crashes >= MAX_CRASHES:
+            result.reason = f"ended after {MAX_CRASHES} crashes"
+        return result
+
+    # Structures and cases
+
+    def choices(self, probe: Probe) -> dict[str, list[Any]]:
+        """Return the choices of each field for a probe, restricted to what the implementation offers."""
+        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        spaces = {name: probe.vary.get(name, values[:1]) for name, values in module.SPACE.items()}
+        if not spaces["mode"]:
+            spaces["mode"] = tuple(offer.modes[:1])
+        found = {}
+        for name, wanted in spaces.items():
+            found[name] = offer.choices(name, wanted)
+            if not found[name] and name not in probe.vary:
+                found[name] = offer.choices(name, module.SPACE[name])[:1] or [offer.neutral(name)]
+            if not found[name]:
+                raise Unsupported(f"{name} = {', '.join(map(repr, wanted))}")
+        return found
+
+    def structures(self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]) -> None:
+        """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
+        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        choices = self.choices(probe)
+        wanted = max(1, round(self.examples * probe.effort))
+        strategy = st.fixed_dictionaries({n: st.sampled_from(v) for n, v in choices.items()} | {"variant": st.sampled_from(range(32))})
+        seen: set[str] = set()
+
+        @hypothesis.seed(self.seed)
+        @hypothesis.settings(
+            max_examples=wanted, phases=[Phase.generate], database=None, deadline=None, derandomize=False,
+            suppress_health_check=list(HealthCheck), report_multiple_bugs=False, print_blob=False,
+        )  # fmt: skip
+        @hypothesis.given(strategy)
+        def draw(structure: Structure) -> None:
+            structure = module.normal(structure, offer)
+            key = repr(sorted(structure.items()))
+            if key not in seen and not result.findings and not self.stop():
+                seen.add(key)
+                found = examine(structure | dict(probe.options.get("structure", {})))
+                result.findings.extend([found] if found else [])
+
+        draw()
+
+    def finding(self, probe: Probe, mismatch: Mismatch, case: Case) -> Finding:
+        """Return a finding of the probe's own clause."""
+        return Finding(probe.loss, probe.clause, probe.label, probe.check, mismatch, case)
+
+    def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:
+        """Return the case of a structure with nothing undecided, or None if none was found in a fair number of draws."""
+        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        for attempt in range(REDRAWS):
+            case = module.build(structure, offer, self.seed, fill + 1000 * attempt)
+            if not self.oracle.undecided(self.judged(case, structure)):
+                return case
+        return None
+
+    def judged(self, case: Case, structure: Structure) -> Case:
+        """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
+        return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
+
+    # Agreement with the oracle, and the search for the smallest case
+
+    def agree(self, probe: Probe, result: Result, parts: tuple[str, ...], fills: int = FILLS) -> None:
+        """Compare structures of a probe with the oracle; the first failure becomes a finding."""
+
+        def examine(structure: Structure) -> Finding | None:
+            for fill in range(fills):
+                result.planned += 1
+                failure = self._failure(probe, structure, fill, parts, result)
+                if failure:
+                    return self._smallest(probe, structure, fill, parts, failure)
+            return None
+
+        self.structures(probe, result, examine)
+
+    def _failure(
+        self, probe: Probe, structure: Structure, fill: int, parts: tuple[str, ...], result: Result | None = None
+    ) -> tuple[Case, Mismatch] | None:
+        case = self.case(probe, structure, fill)
+        return None if case is None else self.judge_case(case, structure, parts, result)
+
+    def judge_case(self, case: Case, structure: Structure, parts: tuple[str, ...], result: Result | None = None) -> tuple[Case, Mismatch] | None:
+        """Ask one case and compare; return the case with its mismatch, if there is one."""
+        judged = self.judged(case, structure)
+        answer = self.ask(case)
+        if answer.unsupported:
+            return None
+        expected = self.oracle.expected(judged)
+        unspecified = structure.get("unspecified")
+        mask = None if unspecified is None else unspecified(case)
+        for grade in GRADES[: GRADES.index(self.grade) + 1]:
+            mismatch, worst = against(judged, answer, expected, parts, grade, mask)
+            if mismatch is None or mismatch.errored:
+                break
+        if result is not None and mismatch is None:
+            result.grade = max(result.grade, grade, key=GRADES.index)
+            for part, share in worst.items():
+                shares = result.worst.setdefault(part, {})
+                shares[case.dtype] = max(shares.get(case.dtype, 0.0), share)
+        return None if mismatch is None else (case, mismatch)
+
+    def _smallest(self, probe: Probe, structure: Structure, fill: int, parts: tuple[str, ...], failure: tuple[Case, Mismatch]) -> Finding:
+        """Return the finding of a failure: fields made neutral one by one while it still fails, then round numbers.
+
+        A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
+        """
+        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        kind = failure[1].kind
+
+        def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
+            for number in (fill, *range(FILLS)):
+                found = self._failure(probe, candidate, number, parts)
+                if found and found[1].kind == kind:
+                    return number, found
+            return None
+
+        needed: dict[str, Any] = {}
+        for name, values in module.SPACE.items():
+            neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
+            smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
+            if name != "shape" and (not neutral or structure[name] == neutral[0]):
+                continue
+            for value in smaller:
+                candidate = module.normal(structure | {name: value}, offer)
+                found = fails(candidate) if candidate != structure else None
+                if found:
+                    structure, (fill, failure) = candidate, found
+                    break
+            else:
+                if name != "shape":
+                    needed[name] = structure[name]
+        needed = {name: value for name, value in needed.items() if structure[name] == value}
+        case, mismatch = self._round_numbers(structure, parts, failure)
+        return Finding(probe.loss, self._blame(probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
+
+    def _blame(self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch) -> str:
+        module = self.modules[probe.loss]
+        if mismatch.clause == "shape":
+            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[str(structure["reduction"])]
+        if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
+            return probe.clause
+        clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
+        if clause:
+            return str(clause)
+        if mismatch.errored:
+            return "CV-23"
+        if is_coarse(mismatch, case):
+            return "CV-15" if mismatch.kind == "value" else "CV-16"
+        return str(module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind])
+
+    def _round_numbers(self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]) -> tuple[Case, Mismatch]:
+        """Make the numbers zero, round and few, while the failure stays what it is and no decision becomes undecided."""
+        best = failure
+        if structure.get("unspecified"):
+            return best
+        for change in (np.rint, lambda x: np.rint(x * 4) / 4, lambda x: np.rint(x * 64) / 64):
+            attempt = self._still(structure, parts, best, {n: change(a) for n, a in best[0].inputs.items() if a.dtype.kind == "f"})
+            if attempt:
+                best = attempt
+                break
+        for name in [n for n, a in best[0].inputs.items() if a.dtype.kind == "f" and a.size <= 6]:
+            for place in np.ndindex(best[0].inputs[name].shape):
+                if best[0].inputs[name][place] != 0:
+                    zeroed = best[0].inputs[name].copy()
+                    zeroed[place] = 0.0
+                    best = self._still(structure, parts, best, {name: zeroed}) or best
+        return best
+
+    def _still(self, structure: Structure, parts: tuple[str, ...], best: tuple[Case, Mismatch], changed: dict[str, Any]) -> tuple[Case, Mismatch] | None:
+        case = replace(best[0], inputs={**best[0].inputs, **changed})
+        if self.oracle.undecided(self.judged(case, structure)):
+            return None
+        found = self.judge_case(case, structure, parts)
+        return found if found and found[1].kind == best[1].kind else None

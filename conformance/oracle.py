@@ -1,0 +1,143 @@
+"""What a case must return, and how far from it an answer may be: the budgets of CV-15 to CV-17 and CV-14.
+
+float64 is judged in extended precision, because a float64 reference errs as much as the candidate: numpy's longdouble
+where it is wider than float64, mpmath elsewhere and for the reference itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance import exact
+from lossproof.conformance.arrays import FORMATS, Array, arithmetic
+from lossproof.conformance.case import Case
+from lossproof.spec import losses
+
+GRADES = ("direct", "centred", "normwise")
+NEAR = 4.0  # a decision is undecided within this many budgets
+_WIDE = np.finfo(np.longdouble).nmant >= 63
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The right value and derivatives of a case, with the budget of each entry for a perfect output format."""
+
+    value: Array
+    gradients: Mapping[str, Array]
+    second: Mapping[str, Array]
+    value_budget: Mapping[str, Array]  # by grade
+    gradient_budget: Mapping[str, Mapping[str, Array]]  # by grade, by input
+    second_budget: Mapping[str, Array]
+
+
+class Oracle:
+    """Answers for one implementation: `ours` has the allowance of this project's backends, sqrt(D)."""
+
+    def __init__(self, *, ours: bool, exact_only: bool = False):
+        self.ours = ours
+        self.exact_only = exact_only
+
+    def allowance(self, case: Case) -> float:
+        """Return g, the allowance for the order of summation (CV-15)."""
+        shape = case.inputs[next(iter(losses()[case.loss].inputs))].shape
+        width, terms = shape[-1], int(np.prod(shape[:-1], dtype=int))
+        return float(np.sqrt(width)) if self.ours else float(width + terms)
+
+    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
+        """Return the reference's evaluation, wider than the case's own dtype."""
+        wide = np.longdouble if case.dtype == "float64" and _WIDE else np.float64
+        inputs = {name: a.astype(wide) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
+        module = importlib.import_module(f"lossproof.reference.{losses()[case.loss].name}")
+        return module.evaluate(**inputs, **case.parameters, overrides=overrides)
+
+    def undecided(self, case: Case, evaluation: Any | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Return the decisions that no implementation at this precision can be held to."""
+        kappa = losses()[case.loss].front["accuracy"]["kappa"]
+        error = NEAR * (kappa + self.allowance(case)) * arithmetic(case.dtype).roundoff
+        return list((evaluation or self.evaluate(case)).decisions.undecided(error))
+
+    def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
+        """Return what the case must return."""
+        found = evaluation or self.evaluate(case)
+        needs_exact = self.exact_only or (case.dtype == "float64" and not _WIDE)
+        cotangent = np.ones(found.value.shape) if case.cotangent is None else case.cotangent
+        if cotangent.shape != found.value.shape:
+            cotangent = np.resize(cotangent, found.value.shape)
+        value, gradients, second = found.value, {}, {}
+        if case.order:
+            gradients = found.vjp(cotangent)
+        if case.order == 2:
+            second = found.hvp(cotangent, case.tangents)
+        if needs_exact:
+            value, gradients, second = exact.evaluate(case, cotangent)
+
+        accuracy = losses()[case.loss].front["accuracy"]
+        unit, g = arithmetic(case.dtype).roundoff, self.allowance(case)
+        growth = 1.0 if self.ours else 1.0 + _log_scale(case)
+        extra_value, extra_gradient = _grade_scales(case, found, (accuracy["kappa"] + g) * unit)
+        weight = found.vjp_scale(cotangent) if case.order else {}
+        value_unit = (accuracy["kappa"] * growth + g) * unit
+        gradient_unit = (accuracy["kappa_gradient"] * growth + g) * unit
+        share = np.max(np.abs(cotangent), initial=0.0)
+        return Expected(
+            value=value,
+            gradients=gradients,
+            second=second,
+            value_budget={grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES},
+            gradient_budget={
+                grade: {name: gradient_unit * scale + share * extra_gradient[grade] for name, scale in weight.items()}
+                for grade in GRADES
+            },
+            second_budget={
+                name: (accuracy["kappa_second"] * growth + g) * unit * scale
+                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
+            },
+        )
+
+
+def output_slack(value: Array, dtype: str) -> Array:
+    """Return what the rounding to the output's own format may add: u_out |v| + eta."""
+    form = FORMATS.get(dtype, FORMATS["float64"])
+    with np.errstate(invalid="ignore"):
+        return form.roundoff * np.abs(value) + form.tiny
+
+
+def _log_scale(case: Case) -> float:
+    """Return |ln s| for rows of scale s under a general exponent (DI-19)."""
+    p = case.parameters.get("p", 2.0)
+    if case.parameters.get("distance", "p_norm") != "p_norm" or p in (1.0, 2.0, np.inf):
+        return 0.0
+    sizes = np.concatenate([np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"])
+    sizes = sizes[sizes > 0]
+    return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
+
+
+def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return what the grades `centred` and `normwise` add to a term and to a gradient entry (DESIGN: min(sqrt E, E/d))."""
+    value: dict[str, Any] = {"direct": np.zeros(())}
+    gradient = {"direct": 0.0}
+    rows = np.concatenate([np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"])
+    rows = rows[np.all(np.isfinite(rows), axis=-1)]
+    squared = case.parameters.get("distance") == "squared_euclidean"
+    for grade in GRADES[1:]:
+        origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+        radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+        energy = unit * radius**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = [np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d) for d in found.distances]
+            turns = [2 * unit * radius + 0 * d if squared else np.fmin(2.0, part / d) for d, part in zip(found.distances, parts, strict=True)]
+        value[grade] = np.nan_to_num(sum(parts, np.zeros(())))
+        gradient[grade] = float(np.max(sum(np.nan_to_num(t) for t in turns), initial=0.0)) if turns else 0.0
+    return value, gradient
+
+
+def _reduced(extra: Array, case: Case) -> Array:
+    reduction = case.parameters.get("reduction", "mean")
+    if reduction == "none" or np.ndim(extra) == 0:
+        return extra
+    return np.sum(extra) if reduction == "sum" else np.max(extra, initial=0.0)

@@ -1,0 +1,155 @@
+"""The judge's end of the protocol: start a process, ask, wait no longer than allowed, start another if it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lossproof.conformance.case import Answer, Case, read_answer
+
+_LONGEST_LINE = 256 * 2**20
+_TAIL = 40
+
+
+class SessionError(Exception):
+    """The process could not be started, or did not say hello; the message is one line."""
+
+
+class Session:
+    """One implementation in a process of its own.
+
+    A case that crashes, hangs or floods the process is an `Answer` with `failure`; the next case gets a new process.
+    """
+
+    def __init__(self, command: Sequence[str], *, time_limit: float = 120.0, environment: Mapping[str, str] | None = None):
+        self.command = list(command)
+        self.time_limit = time_limit
+        self.environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+        self.crashes = 0
+        self._number = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self.hello = self._start()
+
+    def ask(self, case: Case) -> Answer:
+        """Return the answer to one case; never raises for what the implementation does."""
+        if self._process is None:
+            self._start()
+        self._number += 1
+        line = self._exchange(case.message(self._number))
+        if isinstance(line, Answer):
+            self.crashes += 1
+            return line
+        try:
+            message = json.loads(line)
+            if not isinstance(message, dict) or message.get("type") != "answer":
+                raise ValueError("not an answer")
+            if message.get("id") != self._number:
+                raise ValueError(f"the answer to case {message.get('id')}, not to case {self._number}")
+            return read_answer(message)
+        except ValueError as problem:
+            self._stop()
+            return Answer(failure=f"answered garbage: {problem}: {line[:200]!r}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None and self._process.stdin is not None:
+            try:
+                self._process.stdin.write(b'{"type": "bye"}\n')
+                self._process.stdin.flush()
+                self._process.wait(timeout=5)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+        self._stop()
+
+    def _start(self) -> dict[str, Any]:
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment
+            )
+        except OSError as problem:
+            raise SessionError(f"cannot start {' '.join(self.command)}: {problem}") from problem
+        self._buffer = b""
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True).start()
+        line = self._exchange({"type": "hello", "protocol": 1}, time_limit=max(self.time_limit, 180.0))
+        if isinstance(line, Answer):
+            raise SessionError(f"{' '.join(self.command)} {line.failure}")
+        try:
+            hello = json.loads(line)
+            kind = hello["type"]
+        except (ValueError, KeyError, TypeError) as problem:
+            self._stop()
+            raise SessionError(f"{' '.join(self.command)} answered hello with {line[:200]!r}") from problem
+        if kind != "hello":
+            self._stop()
+            raise SessionError(str(hello.get("reason", f"answered hello with {line[:200]!r}")))
+        return dict(hello)
+
+    def _drain(self, stream: Any) -> None:
+        """Read standard error to its end and keep its last lines, so that a flood neither blocks nor fills anything."""
+        for line in iter(lambda: stream.readline(4096), b""):
+            self._tail.append(line.decode("utf-8", "replace").rstrip())
+
+    def _exchange(self, message: dict[str, Any], time_limit: float | None = None) -> str | Answer:
+        """Send one line and return the line that comes back, or what went wrong."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+        except OSError:
+            return self._dead("crashed")
+        deadline = time.monotonic() + (time_limit or self.time_limit)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return self._dead(f"gave no answer within {time_limit or self.time_limit:g} s")
+                if not selector.select(remaining):
+                    continue
+                piece = os.read(process.stdout.fileno(), 1 << 20)
+                if not piece:
+                    return self._dead("crashed")
+                self._buffer += piece
+                if len(self._buffer) > _LONGEST_LINE:
+                    return self._dead("answered garbage: a line without an end")
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line.decode("utf-8", "replace")
+
+    def _dead(self, how: str) -> Answer:
+        code = self._process.poll() if self._process else None
+        self._stop()
+        time.sleep(0.05)  # the reader of standard error has the last words of the process by then
+        words = " | ".join(line for line in list(self._tail)[-6:] if line)
+        return Answer(failure=how + (f" (exit status {code})" if code is not None else "") + (f": {words}" if words else ""))
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    try:
+                        stream.close()
+                    except OSError:
+                        pass
+        self._process = None
+
+
+def worker_command(target: str, framework: str, device: str) -> list[str]:
+    """Return the command that runs a Python implementation in a worker."""
+    return [sys.executable, "-m", "lossproof.conformance.worker", target, "--framework", framework, "--device", device]

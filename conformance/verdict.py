@@ -1,0 +1,87 @@
+"""Verdicts, and what stands behind them: probes, findings, results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lossproof.conformance.case import Case
+
+CONFORMANT = "conformant"
+NONCONFORMANT = "nonconformant"
+ERRORED = "errored"  # it raised, crashed, hung or answered garbage
+UNSUPPORTED = "unsupported"  # not offered by the implementation: neither a failure nor a pass
+KNOWN = "known-failing"  # declared, with a reason
+NOT_RUN = "not run"
+VERDICTS = (CONFORMANT, NONCONFORMANT, ERRORED, UNSUPPORTED, KNOWN, NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One item of the plan: a check that asks about one clause."""
+
+    loss: str
+    check: str
+    clause: str
+    label: str = ""
+    vary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # choices of fields, where not neutral
+    options: Mapping[str, Any] = field(default_factory=dict)  # what else the check needs to know
+    effort: float = 1.0  # share of the usual number of structures
+
+    @property
+    def name(self) -> str:
+        """Return the name under which the probe is reported: loss/check/clause[label]."""
+        return f"{self.loss}/{self.check}/{self.clause}" + (f"[{self.label}]" if self.label else "")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One answer that is not what the clause says."""
+
+    kind: str  # value, gradient, second, raised, failure, accepted, dtype, changed
+    where: str
+    got: Any
+    want: Any
+    budget: float
+    excess: float  # error as a multiple of the budget
+    errored: bool = False
+    clause: str | None = None  # where the mismatch itself knows better than its probe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A failure after the smallest case was found: which clause, and how to see it."""
+
+    loss: str
+    clause: str
+    label: str
+    check: str
+    mismatch: Mismatch
+    case: Case
+    detail: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return the name that a known-failures file gives it: clause, or clause/label."""
+        return f"{self.clause}/{self.label}" if self.label else self.clause
+
+    @property
+    def verdict(self) -> str:
+        """Return errored where there was nothing to compare, else nonconformant."""
+        return ERRORED if self.mismatch.errored else NONCONFORMANT
+
+
+@dataclass
+class Result:
+    """What came of one probe."""
+
+    probe: Probe
+    verdict: str = NOT_RUN
+    findings: list[Finding] = field(default_factory=list)
+    planned: int = 0
+    run: int = 0
+    worst: dict[str, dict[str, float]] = field(default_factory=dict)  # part -> dtype -> worst share of the budget
+    grade: str = "direct"
+    reason: str = ""
+    seconds: float = 0.0

@@ -1,0 +1,103 @@
+"""The process an implementation runs in: JSON lines in, JSON lines out (protocol.md).
+
+Standard output belongs to the protocol, so whatever the implementation prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from lossproof.conformance.arrays import decode, encode
+from lossproof.conformance.case import from_json
+from lossproof.conformance.implementation import TargetError, resolve
+from lossproof.spec import losses
+
+PROTOCOL = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one implementation until "bye" or the end of input."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target")
+    parser.add_argument("--framework", required=True)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    try:
+        adapter = _adapter(options.framework, options.device)
+        implementation = resolve(options.target, tuple(losses()))
+    except (TargetError, ImportError) as problem:
+        say({"type": "refused", "reason": str(problem)})
+        return 1
+
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["type"] == "bye":
+            break
+        if message["type"] == "hello":
+            offered = {
+                loss: {"accepts": implementation.accepted(loss), "fixed": dict(implementation.fixed), "limits": dict(implementation.limits)}
+                for loss in implementation.losses
+            }
+            say({
+                "type": "hello", "protocol": PROTOCOL, "name": implementation.name, "version": implementation.version,
+                "framework": options.framework, "framework_version": adapter.version, "device": adapter.device,
+                "grade": implementation.grade, "losses": offered, "dtypes": adapter.dtypes, "modes": adapter.modes,
+                "orders": adapter.orders,
+            })  # fmt: skip
+            continue
+        say({"type": "answer", "id": message["id"], **_answer(adapter, implementation, message)})
+    return 0
+
+
+def _adapter(framework: str, device: str) -> Any:
+    if framework == "torch":
+        from lossproof.conformance.frameworks.torch import Torch as Adapter
+    elif framework == "tensorflow":
+        from lossproof.conformance.frameworks.tensorflow import TensorFlow as Adapter  # type: ignore[assignment]
+    elif framework == "jax":
+        from lossproof.conformance.frameworks.jax import Jax as Adapter  # type: ignore[assignment]
+    else:
+        from lossproof.conformance.frameworks.numpy import Numpy as Adapter  # type: ignore[assignment]
+    return Adapter(device)
+
+
+def _answer(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
+    """Run one case; an exception of the implementation is an answer."""
+    parameters = {name: from_json(value) for name, value in message["parameters"].items()}
+    inputs = {name: decode(wire) for name, wire in message["inputs"].items()}
+    cotangent = message["cotangent"] and decode(message["cotangent"])[0]
+    tangents = {name: decode(wire)[0] for name, wire in message["tangents"].items()}
+
+    def function(**given: Any) -> Any:
+        return implementation.call(message["loss"], given, parameters)
+
+    key = json.dumps([message["loss"], message["parameters"]])
+    try:
+        result = adapter.run(function, key, inputs, message["mode"], message["order"], cotangent, tangents, message.get("audit", False))
+    except Exception as problem:
+        text = traceback.format_exc(limit=-8)
+        return {"error": {"type": type(problem).__name__, "message": str(problem)[:2000], "traceback": text[-6000:]}}
+    if "unsupported" in result:
+        return result
+    encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": result.get("changed", [])}
+    for part in ("gradients", "second"):
+        if part in result:
+            encoded[part] = {name: encode(array, dtype) for name, (array, dtype) in result[part].items()}
+    return encoded
+
+
+if __name__ == "__main__":
+    sys.exit(main())
