@@ -30,6 +30,7 @@ class Implementation:
         rename: name in the function -> name in the spec, for instance {"norm_degree": "p"}.
         fixed: options that the function has no parameter for, and the value it works with.
         limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
+        traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
         grade: the grade of distance it claims: "direct", "centred" or "normwise".
     """
 
@@ -39,6 +40,7 @@ class Implementation:
     rename: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
+    traced: tuple[str, ...] = ()
     grade: str = "direct"
 
     def accepted(self, loss: str) -> list[str] | None:
@@ -100,7 +102,8 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
         raise TargetError(f"{target}: none of its names is a loss of the spec ({', '.join(known_losses)})")
     root = module_name.split(".")[0]
     version = str(getattr(sys.modules.get(root), "__version__", ""))
-    return Implementation(losses=losses, name=target.removesuffix(":"), version=version)
+    traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
+    return Implementation(losses=losses, name=target.removesuffix(":"), version=version, traced=traced)
 
 
 def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str, Callable[..., Any]]:

@@ -18,7 +18,16 @@ from lossproof.conformance.cases.space import Offer, Structure
 from lossproof.conformance.compare import against, is_coarse
 from lossproof.conformance.oracle import GRADES, Oracle
 from lossproof.conformance.session import Session
-from lossproof.conformance.verdict import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED, Finding, Mismatch, Probe, Result
+from lossproof.conformance.verdict import (
+    CONFORMANT,
+    ERRORED,
+    NONCONFORMANT,
+    UNSUPPORTED,
+    Finding,
+    Mismatch,
+    Probe,
+    Result,
+)
 
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 REDRAWS = 40

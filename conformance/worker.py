@@ -13,8 +13,9 @@ import traceback
 from typing import Any
 
 from lossproof.conformance.arrays import decode, encode
-from lossproof.conformance.case import from_json
-from lossproof.conformance.implementation import TargetError, resolve
+from lossproof.conformance.case import from_json, to_json
+from lossproof.conformance.frameworks import Request
+from lossproof.conformance.implementation import Implementation, TargetError, resolve
 from lossproof.spec import losses
 
 PROTOCOL = 1
@@ -36,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         answers.flush()
 
     try:
-        adapter = _adapter(options.framework, options.device)
+        adapter = adapter_for(options.framework, options.device)
         implementation = resolve(options.target, tuple(losses()))
     except (TargetError, ImportError) as problem:
-        say({"type": "refused", "reason": str(problem)})
+        say({"type": "refused", "reason": _missing(problem, options.framework)})
         return 1
 
     for line in sys.stdin:
@@ -47,22 +48,46 @@ def main(arguments: list[str] | None = None) -> int:
         if message["type"] == "bye":
             break
         if message["type"] == "hello":
-            offered = {
-                loss: {"accepts": implementation.accepted(loss), "fixed": dict(implementation.fixed), "limits": dict(implementation.limits)}
-                for loss in implementation.losses
-            }
-            say({
-                "type": "hello", "protocol": PROTOCOL, "name": implementation.name, "version": implementation.version,
-                "framework": options.framework, "framework_version": adapter.version, "device": adapter.device,
-                "grade": implementation.grade, "losses": offered, "dtypes": adapter.dtypes, "modes": adapter.modes,
-                "orders": adapter.orders,
-            })  # fmt: skip
+            say(hello_of(adapter, implementation, options.framework))
             continue
-        say({"type": "answer", "id": message["id"], **_answer(adapter, implementation, message)})
+        say({"type": "answer", "id": message["id"], **answer_to(adapter, implementation, message)})
     return 0
 
 
-def _adapter(framework: str, device: str) -> Any:
+def _missing(problem: Exception, framework: str) -> str:
+    if isinstance(problem, ModuleNotFoundError) and (problem.name or "").split(".")[0] in (framework, "keras"):
+        return f"{framework} is not installed: python -m pip install 'lossproof[{framework}]'"
+    return str(problem)
+
+
+def hello_of(adapter: Any, implementation: Implementation, framework: str) -> dict[str, Any]:
+    """Return the answer to hello: who this is, and what it offers."""
+    offered = {
+        loss: {
+            "accepts": implementation.accepted(loss),
+            "fixed": {name: to_json(value) for name, value in implementation.fixed.items()},
+            "limits": {name: [to_json(value) for value in values] for name, values in implementation.limits.items()},
+        }
+        for loss in implementation.losses
+    }
+    return {
+        "type": "hello",
+        "protocol": PROTOCOL,
+        "name": implementation.name,
+        "version": implementation.version,
+        "framework": framework,
+        "framework_version": adapter.version,
+        "device": adapter.device,
+        "grade": implementation.grade,
+        "losses": offered,
+        "dtypes": adapter.dtypes,
+        "modes": adapter.modes,
+        "orders": adapter.orders,
+    }
+
+
+def adapter_for(framework: str, device: str) -> Any:
+    """Return the adapter of a framework; ImportError says what is missing."""
     if framework == "torch":
         from lossproof.conformance.frameworks.torch import Torch as Adapter
     elif framework == "tensorflow":
@@ -74,19 +99,22 @@ def _adapter(framework: str, device: str) -> Any:
     return Adapter(device)
 
 
-def _answer(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
-    """Run one case; an exception of the implementation is an answer."""
+def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to one case; an exception of the implementation is an answer too."""
     parameters = {name: from_json(value) for name, value in message["parameters"].items()}
     inputs = {name: decode(wire) for name, wire in message["inputs"].items()}
     cotangent = message["cotangent"] and decode(message["cotangent"])[0]
     tangents = {name: decode(wire)[0] for name, wire in message["tangents"].items()}
 
     def function(**given: Any) -> Any:
-        return implementation.call(message["loss"], given, parameters)
+        own = {name: given.pop(name) for name in parameters if name in given}
+        return implementation.call(message["loss"], given, {**parameters, **own})
 
-    key = json.dumps([message["loss"], message["parameters"]])
+    traced = {name: parameters[name] for name in implementation.traced if parameters.get(name)}
+    key = json.dumps([message["loss"], {n: v for n, v in message["parameters"].items() if n not in traced}])
+    ask = Request(function, key, inputs, message["mode"], message["order"], cotangent, tangents, traced, message.get("audit", False))
     try:
-        result = adapter.run(function, key, inputs, message["mode"], message["order"], cotangent, tangents, message.get("audit", False))
+        result = adapter.run(ask)
     except Exception as problem:
         text = traceback.format_exc(limit=-8)
         return {"error": {"type": type(problem).__name__, "message": str(problem)[:2000], "traceback": text[-6000:]}}

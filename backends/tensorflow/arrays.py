@@ -43,7 +43,7 @@ def rows(mask: tf.Tensor | None, **inputs: tf.Tensor) -> tuple[tf.Tensor | None,
     mask = tf.convert_to_tensor(mask)
     if unknown:
         mask, _ = _of_one_shape(mask, tf.zeros_like(values[0][..., 0], dtype=tf.bool))
-    return mask, [tf.where(mask[..., tf.newaxis], value, 0.0) for value in values]  # CV-8, CV-9
+    return mask, [filled(value, ~mask[..., tf.newaxis], 0.0) for value in values]  # CV-8, CV-9
 
 
 def _of_one_shape(*values: tf.Tensor) -> list[tf.Tensor]:
@@ -65,3 +65,8 @@ def number(value: float | tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     if isinstance(value, float):
         return tf.constant(min(value, float(dtype.max)), dtype)
     return tf.cast(value, dtype)
+
+
+def filled(x: tf.Tensor, where: tf.Tensor, value: float) -> tf.Tensor:
+    """Return x with a number in its place, and gradient 0, where the condition holds."""
+    return tf.where(where, tf.constant(value, x.dtype), x)

@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 import tensorflow as tf
-from lossproof.backends.tensorflow.arrays import number
+from lossproof.backends.tensorflow.arrays import filled, number
 
 
 def row_distance(
@@ -34,9 +34,9 @@ def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.T
     if p == inf:
         size = tf.abs(t)
         # argmax skips NaN, so NaN ranks first; a mask by index, not by value, keeps it (CV-10).
-        largest = tf.argmax(tf.where(tf.math.is_nan(size), tf.constant(inf, dtype), size), axis=-1)
+        largest = tf.argmax(filled(size, tf.math.is_nan(size), inf), axis=-1)
         picked = tf.one_hot(largest, tf.shape(t)[-1], on_value=True, off_value=False, dtype=tf.bool)
-        return tf.reduce_sum(tf.where(picked, size, 0.0), axis=-1)  # DI-3, DI-16
+        return tf.reduce_sum(filled(size, ~picked, 0.0), axis=-1)  # DI-3, DI-16
     if p == 1:
         total = tf.reduce_sum(tf.abs(t), axis=-1) + number(root, dtype)  # DI-2, DI-14
         lowest = number(floor, dtype)
@@ -44,18 +44,18 @@ def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.T
     if p == 2:
         total = tf.reduce_sum(t * t, axis=-1) + number(root, dtype)  # DI-1, DI-5
         low = (total <= number(floor, dtype)) | _negligible(total)  # with floor 0 this is t = 0: DI-15
-        return tf.where(low, number(floor**0.5, dtype), tf.sqrt(tf.where(low, 1.0, total)))
+        return tf.where(low, number(floor**0.5, dtype), tf.sqrt(filled(total, low, 1.0)))
     # Other exponents: in units of the largest size, which carries no gradient, nothing overflows (DI-19).
     size = tf.abs(t)
     root, floor = number(root ** (1 / p), dtype), number(floor ** (1 / p), dtype)
     unit = tf.stop_gradient(tf.maximum(tf.reduce_max(size, axis=-1), tf.maximum(root, floor)))
-    unit = tf.where(_negligible(unit), 1.0, unit)
+    unit = filled(unit, _negligible(unit), 1.0)
     ratio = size / unit[..., tf.newaxis]
     zero = _negligible(ratio)  # the second derivative is 0 there (CV-14)
-    powers = tf.where(zero, 0.0, tf.pow(tf.where(zero, 1.0, ratio), p))
+    powers = filled(tf.pow(filled(ratio, zero, 1.0), p), zero, 0.0)
     total = tf.reduce_sum(powers, axis=-1) + tf.pow(root / unit, p)
     low = total <= tf.pow(floor / unit, p)
-    return tf.where(low, floor, unit * tf.pow(tf.where(low, 1.0, total), 1 / p))
+    return tf.where(low, floor, unit * tf.pow(filled(total, low, 1.0), 1 / p))
 
 
 def _negligible(size: tf.Tensor) -> tf.Tensor:
@@ -81,7 +81,7 @@ def _cosine(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     x, y = _scaled(x), _scaled(y)
     xx, yy = (tf.reduce_sum(row * row, axis=-1, keepdims=True) for row in (x, y))
     zero = (xx == 0) | (yy == 0)
-    u, w = (row / tf.sqrt(tf.where(zero, 1.0, square)) for row, square in ((x, xx), (y, yy)))
+    u, w = (row / tf.sqrt(filled(square, zero, 1.0)) for row, square in ((x, xx), (y, yy)))
     cosine = tf.reduce_sum(u * w, axis=-1)
     return 1.0 - tf.where(tf.squeeze(zero, -1), tf.stop_gradient(cosine), cosine)
 
@@ -89,4 +89,4 @@ def _cosine(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 def _scaled(x: tf.Tensor) -> tf.Tensor:
     """Divide each row by its largest size, without gradient: the cosine is the same at every scale."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True))
-    return x / tf.where(_negligible(largest), 1.0, largest)
+    return x / filled(largest, _negligible(largest), 1.0)

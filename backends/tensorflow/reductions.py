@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from lossproof.backends.tensorflow.arrays import filled
 
 
 def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:
     """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive."""
     if mask is not None:
-        terms = tf.where(mask, terms, 0.0)  # CV-1, CV-7
+        terms = filled(terms, ~mask, 0.0)  # CV-1, CV-7
     if reduction == "none":
         return terms
     total = tf.reduce_sum(terms)

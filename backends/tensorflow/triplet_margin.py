@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from lossproof.backends.tensorflow.arrays import describe, number, real, rows
+from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import (
@@ -78,7 +78,7 @@ def triplet_margin_loss(
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = tf.where(between < to_negative, between, to_negative)  # TM-5, TM-6
     slack = number(margin, a.dtype) + to_positive - to_negative
-    terms = tf.where(slack <= 0, 0.0, slack)  # TM-1, TM-10, CV-13; NaN stays, CV-10
+    terms = filled(slack, slack <= 0, 0.0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
     return reduce(terms, mask, reduction)
 
 
@@ -95,8 +95,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
     """`triplet_margin_loss` of one prediction (N, 3 D) that holds anchor, positive and negative side by side.
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
-    There is no mask, and a mask that a Keras layer attached is not read: the function is the way to leave rows
-    out. A dtype policy does not change the loss.
+    There is no mask, and a mask that a Keras layer attached is not read: the function is the way to leave
+    rows out. A dtype policy does not change the loss.
     """
 
     def __init__(

@@ -17,7 +17,9 @@ def row_distance(x: Tensor, y: Tensor, distance: str, p: float, eps: float | Ten
         return _finite((t * t).sum(-1))  # DI-7, DI-12
     if distance == "euclidean":
         p, eps, eps_at = 2.0, 0.0, "difference"  # DI-9
-    nothing = isinstance(eps, (int, float)) and eps == 0
+    if isinstance(eps, float):
+        eps = min(eps, torch.finfo(x.dtype).max)
+    nothing = isinstance(eps, float) and eps == 0
     t = x - y
     if eps_at == "difference" and not nothing:
         t = t + eps  # DI-4
@@ -38,6 +40,7 @@ def _p_norm(t: Tensor, p: float, root: float | Tensor, floor: float | Tensor) ->
         total = (t * t).sum(-1) + root  # DI-1, DI-5
         low = total <= floor  # with floor 0 this is t = 0: DI-15
         return torch.where(low, floor**0.5, total.masked_fill(low, 1.0).sqrt())
+    p = min(p, 2.0**60)  # with a larger one only the largest size is left, and p itself would overflow
     # Other exponents: in units of the largest size, which carries no gradient, nothing overflows (DI-19).
     size = t.abs()
     unit = size.detach().amax(-1).clamp(min=(root + floor) ** (1 / p)).clamp(min=torch.finfo(t.dtype).tiny)

@@ -32,6 +32,7 @@ class Offer:
     modes: Sequence[str] = ("eager",)
     orders: Sequence[int] = (0, 1)
     refused: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field -> choices it raised on
+    ours: bool = False
 
     def has(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""

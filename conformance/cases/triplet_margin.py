@@ -46,6 +46,9 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s["eps"] = 0.0 if offer.has("eps") else s["eps"]
     if s["dtype"] in ("float16", "bfloat16") and abs(s["scale"]) > 4:
         s["scale"] = 0
+    if not offer.ours and s["distance"] == "p_norm" and s["p"] not in (1.0, 2.0, inf):
+        reach = int((900 if s["dtype"] == "float64" else 90) / s["p"])  # the domain of unscaled powers, DI-19
+        s["scale"] = max(-reach, min(reach, s["scale"]))
     return s
 
 

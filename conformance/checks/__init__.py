@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from lossproof.conformance.checks import agreement, boundary, determinism, errors, examples, interface, invariances, masking, nan
+from lossproof.conformance.checks import (
+    agreement,
+    boundary,
+    determinism,
+    errors,
+    examples,
+    interface,
+    invariances,
+    masking,
+    nan,
+)
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Probe, Result
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lossproof.conformance.frameworks import Request
+
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
 
@@ -27,38 +29,39 @@ class Jax:
         self.modes = ["compiled", "eager", "vectorised", "ambient"]
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+    def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        native = {name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype) for name, (array, dtype) in inputs.items()}
+        native = {name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype) for name, (array, dtype) in ask.inputs.items()}
         rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
         rest = {name: array for name, array in native.items() if name not in rows}
-        along = {name: jnp.asarray(tangents[name], rows[name].dtype) for name in rows} if order == 2 else {}
+        along = {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows} if ask.order == 2 else {}
 
-        if mode == "vectorised":
-            value = jax.vmap(lambda given: function(**given, **rest))(rows)
+        if ask.mode == "vectorised":
+            value = jax.vmap(lambda given: ask.function(**given, **rest))(rows)
             return {"value": _named(value)}
-        if mode == "ambient":
+        if ask.mode == "ambient":
             with jax.default_matmul_precision("bfloat16"):
-                value, gradients, second = self._derive(function, order)(rows, rest, cotangent, along)
-        elif mode == "eager":
-            value, gradients, second = self._derive(function, order)(rows, rest, cotangent, along)
+                value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
+        elif ask.mode == "eager":
+            value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
         else:
-            structure = (key, order, tuple((name, array.shape, array.dtype.name) for name, array in native.items()))
+            numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
+            structure = (ask.key, ask.order, *numbers, tuple((name, array.shape, array.dtype.name) for name, array in native.items()))
             if structure not in self._compiled:
-                self._compiled[structure] = jax.jit(self._derive(function, order))
-            value, gradients, second = self._compiled[structure](rows, rest, cotangent, along)
+                self._compiled[structure] = jax.jit(self._derive(ask.function, ask.order))
+            value, gradients, second = self._compiled[structure](rows, rest, ask.cotangent, along, numbers)
 
         result: dict[str, Any] = {"value": _named(value)}
-        if order:
+        if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
-        if order == 2:
+        if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
         return result
 
     def _derive(self, function: Any, order: int) -> Any:
-        def derive(rows: Any, rest: Any, cotangent: Any, along: Any) -> Any:
+        def derive(rows: Any, rest: Any, cotangent: Any, along: Any, numbers: Any) -> Any:
             def loss(rows: Any) -> Any:
-                value = function(**rows, **rest)
+                value = function(**rows, **rest, **numbers)
                 if not isinstance(value, jax.Array):
                     raise TypeError(f"the loss returned {type(value).__name__}, not a jax.Array")
                 return value

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.frameworks import Request
+
 
 class Numpy:
     """Runs numpy functions; they have no automatic differentiation, so their own gradients are judged."""
@@ -17,14 +19,14 @@ class Numpy:
         self.dtypes = ["float64", "float32", "float16"]
         self.modes, self.orders = ["eager"], [0, 1]
 
-    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+    def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        native = {name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in inputs.items()}
+        native = {name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in ask.inputs.items()}
         before = {name: array.copy() for name, array in native.items()}
-        value = function(**native, **({} if cotangent is None or not order else {"cotangent": cotangent}))
+        value = ask.function(**native, **({} if ask.cotangent is None or not ask.order else {"cotangent": ask.cotangent}))
         value, gradients = value if isinstance(value, tuple) else (value, {})
         result: dict[str, Any] = {"value": _named(value)}
-        if order:
+        if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
         changed = [name for name, array in native.items() if before[name].tobytes() != array.tobytes()]
         return {**result, "changed": changed}

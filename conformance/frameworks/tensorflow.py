@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lossproof.conformance.frameworks import Request
+
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
 
@@ -22,33 +24,33 @@ class TensorFlow:
         self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+    def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
         with tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0"):
-            native = {name: _tensor(array, dtype) for name, (array, dtype) in inputs.items()}
+            native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
             rest = {name: tensor for name, tensor in native.items() if name not in rows}
-            along = {name: _tensor(tangents[name], inputs[name][1]) for name in rows} if order == 2 else {}
-            seed = None if cotangent is None else tf.constant(cotangent)
-            derive = self._derive(function, order)
-            if mode in ("compiled", "unknown_batch"):
-                structure = (mode, key, order, tuple((name, t.shape, t.dtype) for name, t in native.items()))
+            along = {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
+            seed = None if ask.cotangent is None else tf.constant(ask.cotangent)
+            derive = self._derive(ask.function, ask.order)
+            if ask.mode in ("compiled", "unknown_batch"):
+                structure = (ask.mode, ask.key, ask.order, tuple((name, t.shape, t.dtype) for name, t in native.items()))
                 if structure not in self._compiled:
-                    self._compiled[structure] = self._graph(derive, mode, (rows, rest, seed, along))
+                    self._compiled[structure] = self._graph(derive, ask.mode, (rows, rest, seed, along))
                 value, gradients, second = self._compiled[structure](rows, rest, seed, along)
             else:
                 policy = keras.mixed_precision.dtype_policy()
                 try:
-                    if mode == "ambient":
+                    if ask.mode == "ambient":
                         keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
                     value, gradients, second = derive(rows, rest, seed, along)
                 finally:
                     keras.mixed_precision.set_dtype_policy(policy)
 
         result: dict[str, Any] = {"value": _named(value)}
-        if order:
+        if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
-        if order == 2:
+        if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
         return result
 

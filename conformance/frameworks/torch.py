@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lossproof.conformance.frameworks import Request
+
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -23,41 +25,41 @@ class Torch:
         self.modes = ["eager", "compiled", "functional", "vectorised", "ambient"]
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def run(self, function: Any, key: str, inputs: Any, mode: str, order: int, cotangent: Any, tangents: Any, audit: bool) -> Any:
+    def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        native = {name: self._tensor(*pair) for name, pair in inputs.items()}
+        native = {name: self._tensor(*pair) for name, pair in ask.inputs.items()}
         rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
-        along = [self._tensor(tangents[name], inputs[name][1]) for name in names] if order == 2 else []
+        along = [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
 
         def loss(*values: torch.Tensor) -> torch.Tensor:
-            return function(**dict(zip(names, values, strict=True)), **rest)
+            return ask.function(**dict(zip(names, values, strict=True)), **rest)
 
-        if mode == "vectorised":
+        if ask.mode == "vectorised":
             value = torch.func.vmap(loss)(*rows.values())
             return {"value": _named(value)}
-        if mode == "ambient":
+        if ask.mode == "ambient":
             with torch.autocast(self.device, torch.bfloat16):
-                value, gradients, second = _autograd(loss, list(rows.values()), order, cotangent, along)
-        elif mode == "functional" or (mode == "compiled" and order == 2):
-            derive = _functional(loss, order, cotangent)
-            if mode == "compiled":
+                value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
+        elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
+            derive = _functional(loss, ask.order, ask.cotangent)
+            if ask.mode == "compiled":
                 derive = torch.compile(derive, fullgraph=True, dynamic=False)
             value, gradients, second = derive(list(rows.values()), along)
         else:
-            if mode == "compiled":
+            if ask.mode == "compiled":
                 shapes = tuple((tuple(t.shape), t.dtype) for t in native.values())
-                loss = self._compile(loss, (key, shapes, tuple(native)), rest)
-            value, gradients, second = _autograd(loss, list(rows.values()), order, cotangent, along)
+                loss = self._compile(loss, (ask.key, shapes, tuple(native)), rest)
+            value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
 
         result: dict[str, Any] = {"value": _named(value)}
-        if order:
+        if ask.order:
             result["gradients"] = {name: _named(g) for name, g in zip(names, gradients, strict=True)}
-        if order == 2:
+        if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
-        if audit:
+        if ask.audit:
             changed = [name for name, tensor in native.items() if not _same(tensor, state[1][name])]
             result["changed"] = changed + (["torch's random state"] if not torch.equal(state[0], torch.get_rng_state()) else [])
         return result
@@ -125,7 +127,7 @@ def _named(tensor: Any) -> tuple[Any, str]:
     if not isinstance(tensor, torch.Tensor) or tensor.dtype not in _NAMES:
         kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise TypeError(f"the loss returned {kind}, not a float tensor")
-    return tensor.detach().double().cpu().numpy(), _NAMES[tensor.dtype]
+    return tensor.detach().double().cpu().numpy(force=True), _NAMES[tensor.dtype]
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

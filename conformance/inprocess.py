@@ -1,0 +1,34 @@
+"""A session without a process: the worker's own code called directly. For the suite's broken implementations and tests.
+
+Nothing is judged this way that could crash or hang.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lossproof.conformance.case import Answer, Case, read_answer
+from lossproof.conformance.implementation import Implementation
+from lossproof.conformance.worker import adapter_for, answer_to, hello_of
+
+
+class InProcess:
+    """Answers cases with functions of this process; the same interface as `Session`."""
+
+    def __init__(self, implementation: Implementation, framework: str, adapter: Any = None):
+        self.implementation = implementation
+        self.adapter = adapter or adapter_for(framework, "cpu")
+        self.hello: dict[str, Any] = json.loads(json.dumps(hello_of(self.adapter, implementation, framework)))
+        self.crashes = 0
+
+    def ask(self, case: Case) -> Answer:
+        """Return the answer to one case."""
+        message = json.loads(json.dumps(case.message(0)))
+        try:
+            return read_answer(answer_to(self.adapter, self.implementation, message))
+        except ValueError as problem:
+            return Answer(failure=f"answered garbage: {problem}")
+
+    def close(self) -> None:
+        """Do nothing: there is no process to end."""
