@@ -7,10 +7,12 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from lossproof.spec import losses
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "numpy")
 
@@ -32,6 +34,7 @@ class Implementation:
         limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
         traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
         grade: the grade of distance it claims: "direct", "centred" or "normwise".
+        origin: loss -> (module or file, expression in it), for the lines that reproduce a finding; set by `resolve`.
     """
 
     losses: Mapping[str, Callable[..., Any]]
@@ -42,6 +45,7 @@ class Implementation:
     limits: Mapping[str, Any] = field(default_factory=dict)
     traced: tuple[str, ...] = ()
     grade: str = "direct"
+    origin: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def accepted(self, loss: str) -> list[str] | None:
         """Return the names of the spec that the function accepts, or None if it accepts any keyword."""
@@ -75,41 +79,47 @@ def _module(name: str) -> ModuleType:
 def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
     """Return the implementation a target names: one of our backends, module:object or file.py:object."""
     if target in FRAMEWORKS:
-        package = "lossproof.reference" if target == "numpy" else f"lossproof.backends.{target}"
-        target = f"{package}:"
+        target = "lossproof.reference:" if target == "numpy" else f"lossproof.backends.{target}:"
     module_name, separator, attribute = target.rpartition(":")
     if not separator:
-        raise TargetError(f"{target!r} is no target: name torch, tensorflow, jax, numpy, module:object or file.py:object")
+        raise TargetError(f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object")
+    thing = _load(target, module_name, attribute)
+    if isinstance(thing, Implementation):
+        origin = {loss: (module_name, f"{attribute}.losses[{loss!r}]") for loss in thing.losses}
+        return replace(thing, origin=origin, name=thing.name or target)
+    if callable(thing) and not isinstance(thing, Mapping):
+        named = {loss: thing for loss in known_losses if loss == getattr(thing, "__name__", "")}
+        functions = named or _only_loss(thing, known_losses)
+        origin = dict.fromkeys(functions, (module_name, attribute))
+    else:
+        members = thing if isinstance(thing, Mapping) else vars(thing)
+        functions = {loss: members[loss] for loss in known_losses if callable(members.get(loss))}
+        path = f"{attribute}[{{!r}}]" if isinstance(thing, Mapping) else f"{attribute}.{{}}" if attribute else "{}"
+        origin = {loss: (module_name, path.format(loss)) for loss in functions}
+    if not functions:
+        raise TargetError(f"{target}: nothing in it is a loss of the spec ({', '.join(known_losses)})")
+    version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
+    traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
+    return Implementation(functions, name=target.removesuffix(":"), version=version, traced=traced, origin=origin)
+
+
+def _load(target: str, module_name: str, attribute: str) -> Any:
     try:
         thing: Any = _module(module_name)
         for part in filter(None, attribute.split(".")):
             thing = getattr(thing, part)
     except TargetError:
         raise
-    except BaseException as problem:
+    except Exception as problem:
+        missing = getattr(problem, "name", "") or ""
+        if isinstance(problem, ModuleNotFoundError) and missing.split(".")[0] in FRAMEWORKS:
+            raise
         raise TargetError(f"cannot import {target}: {type(problem).__name__}: {problem}") from problem
-    if isinstance(thing, Implementation):
-        return thing
-    if callable(thing) and not isinstance(thing, Mapping):
-        name = getattr(thing, "__name__", "")
-        losses = {loss: thing for loss in known_losses if loss == name} or _only_loss(thing, known_losses)
-        if not losses:
-            raise TargetError(f"{target}: {name!r} is no loss of the spec; give a mapping of loss name to function")
-    else:
-        members = thing if isinstance(thing, Mapping) else vars(thing)
-        losses = {loss: members[loss] for loss in known_losses if callable(members.get(loss))}
-    if not losses:
-        raise TargetError(f"{target}: none of its names is a loss of the spec ({', '.join(known_losses)})")
-    root = module_name.split(".")[0]
-    version = str(getattr(sys.modules.get(root), "__version__", ""))
-    traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
-    return Implementation(losses=losses, name=target.removesuffix(":"), version=version, traced=traced)
+    return thing
 
 
 def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
     """Take a function under another name for the one loss whose required inputs it has."""
-    from lossproof.spec import losses
-
     try:
         own = set(inspect.signature(function).parameters)
     except (TypeError, ValueError):

@@ -12,10 +12,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from lossproof.conformance import cases as _cases  # noqa: F401  (the package of the modules looked up below)
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer, Structure
-from lossproof.conformance.compare import against, is_coarse
+from lossproof.conformance.compare import PARTS, against, is_coarse
 from lossproof.conformance.oracle import GRADES, Oracle
 from lossproof.conformance.session import Session
 from lossproof.conformance.verdict import (
@@ -28,6 +27,7 @@ from lossproof.conformance.verdict import (
     Probe,
     Result,
 )
+from lossproof.spec import clauses
 
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 REDRAWS = 40
@@ -50,6 +50,8 @@ class Judge:
     examples: int = 20
     grade: str = "direct"
     asked: int = 0
+    obscured: int = 0  # cases of the current probe whose failure another probe speaks of
+    _controls: dict[str, bool] = field(default_factory=dict)
     stop: Callable[[], bool] = field(default=lambda: False)
 
     def ask(self, case: Case) -> Answer:
@@ -60,12 +62,18 @@ class Judge:
     def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
         """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
         result, start, before, crashes = Result(probe), time.perf_counter(), self.asked, self.session.crashes
+        self.obscured = 0
         try:
             check(self, probe, result)
+            if not self.oracle.ours:  # SHOULD is advice to others
+                result.advice = [f for f in result.findings if clauses()[f.clause].level == "SHOULD"]
+                result.findings = [f for f in result.findings if clauses()[f.clause].level != "SHOULD"]
             verdicts = {finding.verdict for finding in result.findings}
             result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
             if result.verdict == CONFORMANT and self.asked == before:
                 raise Unsupported("no case of this probe is within what the implementation offers")
+            if result.verdict == CONFORMANT and self.obscured and self.obscured >= result.planned:
+                raise Unsupported("obscured: every case is wrong already in what another probe asks about")
         except Unsupported as reason:
             result.verdict, result.reason = UNSUPPORTED, str(reason)
         result.run, result.seconds = self.asked - before, time.perf_counter() - start
@@ -131,6 +139,19 @@ class Judge:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
         return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
 
+    def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
+        """Whether plain cases with the same options are right; where not, a special case says nothing of its own clause."""
+        offer, module = self.offers[loss], self.modules[loss]
+        structure = {n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0] for n, v in module.SPACE.items()}
+        structure |= {n: v for n, v in parameters.items() if n in module.CONTROLLED and offer.choices(n, [v])}
+        structure["order"] = 1 if "gradient" in parts else 0
+        structure = module.normal(structure, offer)
+        key = repr((loss, sorted(structure.items())))
+        if key not in self._controls:
+            probe = Probe(loss, "control", "")
+            self._controls[key] = all(self._failure(probe, structure, fill, parts) is None for fill in range(FILLS))
+        return self._controls[key]
+
     # Agreement with the oracle, and the search for the smallest case
 
     def agree(self, probe: Probe, result: Result, parts: tuple[str, ...], fills: int = FILLS) -> None:
@@ -161,6 +182,10 @@ class Judge:
         expected = self.oracle.expected(judged)
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)
+        earlier = PARTS[: PARTS.index(parts[0])]
+        if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
+            self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
+            return None
         for grade in GRADES[: GRADES.index(self.grade) + 1]:
             mismatch, worst = against(judged, answer, expected, parts, grade, mask)
             if mismatch is None or mismatch.errored:

@@ -79,6 +79,7 @@ class Result:
     probe: Probe
     verdict: str = NOT_RUN
     findings: list[Finding] = field(default_factory=list)
+    advice: list[Finding] = field(default_factory=list)  # of SHOULD clauses, which bind ours alone
     planned: int = 0
     run: int = 0
     worst: dict[str, dict[str, float]] = field(default_factory=dict)  # part -> dtype -> worst share of the budget

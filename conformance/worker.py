@@ -79,6 +79,8 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "framework_version": adapter.version,
         "device": adapter.device,
         "grade": implementation.grade,
+        "rename": dict(implementation.rename),
+        "origin": {loss: list(where) for loss, where in implementation.origin.items()},
         "losses": offered,
         "dtypes": adapter.dtypes,
         "modes": adapter.modes,

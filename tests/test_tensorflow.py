@@ -161,41 +161,38 @@ def test_the_second_derivative_of_a_norm_is_zero_where_the_rows_coincide():
 
 @every_distance
 @every_mode
-@pytest.mark.parametrize("which", [0, 1, 2])
-def test_nan_in_a_row_makes_its_term_nan_and_no_other(options, mode, which):
-    rows = [row.numpy() for row in draw(3, 4)]
-    rows[which][1, 2] = np.nan
-    for row in rows[:which] + rows[which + 1 :]:
-        row[1] = 0.0  # a zero row, under cosine
-
+def test_nan_in_a_row_makes_its_term_nan_and_no_other(options, mode):
     def call(*rows):
         return triplet_margin_loss(*rows, margin=9.0, reduction="none", **options)
 
-    terms = in_mode(call, mode)(*map(tf.constant, rows))
-    np.testing.assert_array_equal(np.isnan(terms), [False, True, False])
+    compiled = in_mode(call, mode)
+    for which in range(3):
+        rows = [row.numpy() for row in draw(3, 4)]
+        for row in rows:
+            row[1] = 0.0  # a zero row, which under cosine has no direction
+        rows[which][1, 2] = np.nan
+        np.testing.assert_array_equal(np.isnan(compiled(*map(tf.constant, rows))), [False, True, False])
 
 
 @every_distance
 @every_mode
-@pytest.mark.parametrize("content", [np.nan, np.inf, 3e38])
-def test_the_content_of_a_masked_row_changes_nothing(options, mode, content):
-    rows = [row.numpy() for row in draw(3, 4)]
-    spoilt = [row.copy() for row in rows]
-    for row in spoilt:
-        row[1, ::2] = content
+def test_the_content_of_a_masked_row_changes_nothing(options, mode):
+    mask = np.array([True, False, True])
 
     def call(*rows):
-        value, gradients = value_and_gradients(
-            *rows, mask=np.array([True, False, True]), margin=9.0, **options
-        )
+        value, gradients = value_and_gradients(*rows, mask=mask, margin=9.0, **options)
         return value, *gradients
 
-    compiled = in_mode(call, mode)
-    want, got = (compiled(*map(tf.constant, batch)) for batch in (rows, spoilt))
-    for one, other in zip(want, got, strict=True):
-        np.testing.assert_array_equal(one, other)
-    for gradient in got[1:]:
-        np.testing.assert_array_equal(gradient[1], np.zeros(4))
+    compiled, rows = in_mode(call, mode), [row.numpy() for row in draw(3, 4)]
+    want = compiled(*map(tf.constant, rows))
+    for content in (np.nan, np.inf, 3e38):
+        for row in rows:
+            row[1, ::2] = content
+        got = compiled(*map(tf.constant, rows))
+        for one, other in zip(want, got, strict=True):
+            np.testing.assert_array_equal(one, other)
+        for gradient in got[1:]:
+            np.testing.assert_array_equal(gradient[1], np.zeros(4))
 
 
 @every_distance
@@ -203,14 +200,8 @@ def test_the_content_of_a_masked_row_changes_nothing(options, mode, content):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_finite_rows_never_give_nan(options, mode, dtype):
     limits = np.finfo(dtype)
-    sizes = [
-        0.0,
-        limits.smallest_subnormal * 3,
-        limits.tiny / 4,
-        limits.tiny * 2,
-        limits.tiny**0.5,
-        limits.tiny**0.25,
-    ]
+    tiny = limits.tiny
+    sizes = [0.0, 3 * limits.smallest_subnormal, tiny / 4, tiny * 2, tiny**0.5, tiny**0.25]
     sizes += [1.0, limits.max**0.5, limits.max / 2, limits.max]
     numbers = np.array([sign * size for size in sizes for sign in (1, -1)], dtype)
     rng = np.random.default_rng(0)
@@ -326,11 +317,16 @@ def test_a_bad_argument_is_named(bad, error, sentence):
         triplet_margin_loss(**{"anchor": anchor, "positive": positive, "negative": negative, **bad})
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "sentence"), [case for case in BAD if {"margin", "p", "reduction"} & {*case[0]}], ids=str
-)
+BAD_OPTIONS = [case for case in BAD if {"eps", "p", "distance", "swap", "reduction"} & {*case[0]}]
+BAD_OPTIONS += [
+    ({"margin": -1.0}, ValueError, r"margin must be in \[0, inf\), got -1.0"),
+    ({"margin": tf.constant(1.0)}, TypeError, "margin must be a real number, got <tf.Tensor"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "sentence"), BAD_OPTIONS, ids=str)
 def test_a_bad_option_of_the_keras_loss_is_refused_at_construction(bad, error, sentence):
-    with pytest.raises(error, match=sentence if "margin" not in bad else "margin must be"):
+    with pytest.raises(error, match=sentence):
         TripletMarginLoss(**bad)
 
 
@@ -351,9 +347,7 @@ def test_the_keras_loss_does_not_read_labels(labels):
 
 
 def test_the_keras_loss_refuses_sample_weight():
-    with pytest.raises(
-        ValueError, match="sample_weight must be None .*mask of triplet_margin_loss.*, got ndarray"
-    ):
+    with pytest.raises(ValueError, match=r"sample_weight must be None .*mask of triplet_margin_loss.*"):
         TripletMarginLoss()(None, S6, sample_weight=np.ones(2))
 
 
@@ -399,10 +393,11 @@ def small_model(policy, reduction, jit_compile="auto"):
 def test_a_model_learns_with_the_keras_loss(policy, reduction):
     model, rows = small_model(policy, reduction, jit_compile=True), [row.numpy() for row in draw(10, 4)]
     labels = np.zeros(10)
-    history = model.fit(rows, labels, batch_size=4, epochs=15, verbose=0).history["loss"]  # a last batch of 2
-    assert history[-1] < 0.8 * history[0]
+    history = model.fit(rows, labels, batch_size=4, epochs=8, verbose=0).history["loss"]  # a last batch of 2
+    assert history[-1] < 0.9 * history[0]
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras itself, saving a variable
 def test_a_saved_model_keeps_its_loss(tmp_path):
     model, rows = small_model("mixed_float16", "sum"), [row.numpy() for row in draw(6, 4)]
     labels = np.zeros(6)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
 
 

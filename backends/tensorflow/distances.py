@@ -6,6 +6,7 @@ from math import inf
 
 import numpy as np
 import tensorflow as tf
+
 from lossproof.backends.tensorflow.arrays import filled, number
 
 

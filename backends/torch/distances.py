@@ -76,4 +76,4 @@ def _cosine(x: Tensor, y: Tensor) -> Tensor:
 def _scaled(x: Tensor) -> Tensor:
     """Divide each row by its largest size, without gradient: the cosine is the same at every scale."""
     largest = x.detach().abs().amax(-1, keepdim=True)
-    return x / largest.masked_fill(largest == 0, 1.0)
+    return x / largest.masked_fill(largest < torch.finfo(x.dtype).tiny, 1.0)  # subnormal rows count as zero

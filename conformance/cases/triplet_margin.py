@@ -34,6 +34,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "order": (1,),
 }
 BASIC = {"shape": SPACE["shape"][:3], "dtype": SPACE["dtype"], "margin": SPACE["margin"][:2]}
+CONTROLLED = ("distance", "p", "eps", "eps_at")  # options that a control case shares with a special one
 SMALLER_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3))
 
 

@@ -27,6 +27,8 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             reduction = offer.choices("reduction", ["mean_nonzero", "none", "sum"])[:1]
         structure = {"margin": 1.0, "distance": "p_norm", "p": 1.0, "eps": 0.0, "eps_at": "difference", "swap": False, "scale": 0, "mask": None}
         structure |= options | {"reduction": reduction[0] if reduction else "mean"}
+        if structure["eps"] == 0 and not offer.has("eps_at"):
+            structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"):
             continue
         for dtype in offer.choices("dtype", ["float64", "float32"]):

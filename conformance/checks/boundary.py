@@ -24,6 +24,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("no gradients")
     for case in module.boundaries(probe.clause, offer, judge.seed):
         result.planned += 1
+        if not judge.control(probe.loss, case.parameters, ("value", "gradient") if case.order else ("value",)):
+            judge.obscured += 1
+            continue
         mismatch = _judge(judge, probe, case)
         if mismatch:
             result.findings.append(judge.finding(probe, mismatch, case))

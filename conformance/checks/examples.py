@@ -27,7 +27,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             offered = True
             result.planned += 1
             mismatch, case = _judge(judge, example, dtype)
-            if mismatch:
+            if mismatch and not judge.control(probe.loss, example.parameters, ("value", "gradient") if case.order else ("value",)):
+                judge.obscured += 1
+            elif mismatch:
                 result.findings.append(judge.finding(probe, mismatch, case))
                 return
     if not offered:
@@ -38,6 +40,7 @@ def _offers(judge: Judge, example: Example) -> bool:
     offer = judge.offers[example.loss]
     for name, entry in losses()[example.loss].parameters.items():
         applies = example.parameters.get("distance", "p_norm") == entry.get("applies_to", example.parameters.get("distance", "p_norm"))
+        applies = applies and not (name == "eps_at" and example.parameters.get("eps") == 0)
         if applies and not offer.choices(name, [example.parameters.get(name, entry["default"])]):
             return False
     return "mask" not in example.inputs or offer.has("mask")

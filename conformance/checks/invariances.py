@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Structure, generator
 from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge
+from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.oracle import Expected, output_slack
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
@@ -18,6 +18,8 @@ from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
 
+    if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
+        raise Unsupported("swap = True")
     relate = {"permutation": _permuted, "swap": _swapped}[probe.options["relation"]]
 
     def examine(structure: dict[str, Any]) -> Finding | None:

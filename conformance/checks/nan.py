@@ -26,6 +26,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if clean is None:
             return None
         result.planned += 1
+        if judge.judge_case(clean, structure, ("value", "gradient") if clean.order else ("value",)):
+            judge.obscured += 1
+            return None
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure))
         open_rows = None if probe.clause == "CV-10" else _unspecified
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)

@@ -1,0 +1,68 @@
+"""False alarms: a correct implementation, fresh seeds, one warm worker, as many cases as asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lossproof.conformance.certificate import worst
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.offer import offers
+from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.plan import modules, plan
+from lossproof.conformance.run import NothingToJudge, Settings
+from lossproof.conformance.session import Session, worker_command
+from lossproof.conformance.verdict import Result
+
+
+@dataclass
+class Alarms:
+    """What a hunt found: alarms, and how much was asked."""
+
+    cases: int = 0
+    seeds: int = 0
+    seconds: float = 0.0
+    findings: list[str] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return one line: alarms, cases, the 95 % bound on the rate, and the worst shares of the budget."""
+        bound = 3.0 / max(self.cases, 1) if not self.findings else float("nan")  # rule of three
+        shares = {part: row for part, row in worst(self.results).items()}
+        return (
+            f"{len(self.findings)} alarms in {self.cases} cases over {self.seeds} seeds, {self.seconds:.0f} s; "
+            f"rate below {bound:.1e} a case (95 %); worst shares {shares}"
+        )
+
+
+def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:
+    """Judge the target with one seed after the other until both counts are reached for each loss."""
+    session = Session(worker_command(settings.target, settings.framework, settings.device))
+    found, start = Alarms(), time.perf_counter()
+    try:
+        spaces = modules()
+        offered = offers(session, spaces, ours=settings.ours)
+        losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
+        if not losses:
+            raise NothingToJudge(f"{settings.target} has none of the losses asked for")
+        oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
+        for loss in losses:
+            # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
+            probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
+            asked, seed = 0, settings.seed
+            each = max(2, round(cases / seeds / len(probes) / 3))
+            while asked < cases or seed - settings.seed < seeds:
+                judge = Judge(session, offered, oracle, spaces, seed=seed, examples=each, grade=str(session.hello.get("grade", "direct")))
+                for probe in probes:
+                    result = judge.run(probe, CHECKS[probe.check])
+                    found.results.append(result)
+                    found.findings += [f"seed {seed}: {probe.name}: {f.id}: {f.mismatch}: {f.case}" for f in result.findings]
+                asked, seed = asked + judge.asked, seed + 1
+                say(f"{loss}: {asked} of {cases} cases, seed {seed}, {len(found.findings)} alarms")
+            found.cases, found.seeds = found.cases + asked, seed - settings.seed
+    finally:
+        session.close()
+    found.seconds = time.perf_counter() - start
+    return found

@@ -1,0 +1,153 @@
+"""The certificate: what was judged, with what, how it went. JSON with a published schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import numpy as np
+
+from lossproof.conformance.oracle import GRADES
+from lossproof.conformance.reproduce import line
+from lossproof.conformance.verdict import KNOWN, VERDICTS, Finding, Result
+from lossproof.spec import clauses, losses
+
+FORMAT = 1
+
+
+def make(hello: Mapping[str, Any], run: Mapping[str, Any], results: list[Result], stale: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the certificate of a run, checked against its schema."""
+    certificate = {
+        "format": FORMAT,
+        "spec": next(iter(losses().values())).front["spec"],
+        "package": _version("lossproof"),
+        "hypothesis": _version("hypothesis"),
+        "python": platform.python_version(),
+        "machine": {"processor": platform.machine(), "system": platform.system(), "threads": os.cpu_count() or 1},
+        "implementation": {key: hello.get(key, "") for key in ("name", "version", "framework", "framework_version", "device")},
+        "dtypes": list(hello.get("dtypes", [])),
+        "kills": kill_rate(),
+        **run,
+        "verdict": overall(results, stale, run["complete"]),
+        "grade": max((r.grade for r in results), key=GRADES.index, default="direct"),
+        "counts": counts(results),
+        "worst": worst(results),
+        "advice": _entries([(f, False) for r in results for f in r.advice], hello, run),
+        "findings": _entries([(f, r.verdict == KNOWN) for r in results for f in r.findings], hello, run),
+        "probes": [probe_entry(result) for result in results],
+        "stale_known_failures": [entry["finding"] for entry in stale],
+    }
+    jsonschema.validate(certificate, schema("certificate"))
+    return certificate
+
+
+def schema(name: str) -> Any:
+    """Return a published schema: "certificate" or "protocol"."""
+    return json.loads((files("lossproof.conformance.schemas") / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def kill_rate() -> dict[str, Any]:
+    """Return how many of the suite's own broken implementations it catches, as last measured."""
+    path = files("lossproof.conformance.mutants") / "kills.json"
+    return json.loads(path.read_text(encoding="utf-8"))["summary"] if path.is_file() else {}
+
+
+def overall(results: list[Result], stale: list[Mapping[str, Any]], complete: bool) -> str:
+    """Return the verdict of the whole run."""
+    seen = Counter(result.verdict for result in results)
+    if not complete or not (set(seen) - {"unsupported", "not run"}):
+        return "not run"
+    if seen["nonconformant"] or stale:
+        return "nonconformant"
+    return "errored" if seen["errored"] else "conformant"
+
+
+def counts(results: list[Result]) -> dict[str, dict[str, int]]:
+    """Return how many probes had each verdict, for each class of clause."""
+    table = {kind: dict.fromkeys(VERDICTS, 0) for kind in ("value", "gradient", "interface")}
+    for result in results:
+        table[clauses()[result.probe.clause].kind][result.verdict] += 1
+    return table
+
+
+def worst(results: list[Result]) -> dict[str, dict[str, float]]:
+    """Return the worst error as a share of its budget: part -> dtype -> share."""
+    found: dict[str, dict[str, float]] = {}
+    for result in results:
+        for part, shares in result.worst.items():
+            for dtype, share in shares.items():
+                entry = found.setdefault(part, {})
+                entry[dtype] = round(max(entry.get(dtype, 0.0), share), 4)
+    return found
+
+
+def probe_entry(result: Result) -> dict[str, Any]:
+    """Return one probe for the certificate; also a line of the log that is written while the run goes on."""
+    return {
+        "name": result.probe.name,
+        "check": result.probe.check,
+        "clause": result.probe.clause,
+        "verdict": result.verdict,
+        "planned": result.planned,
+        "run": result.run,
+        "seconds": round(result.seconds, 3),
+        "reason": result.reason,
+        "findings": [finding.id for finding in result.findings],
+    }
+
+
+def _entries(findings: list[tuple[Finding, bool]], hello: Mapping[str, Any], run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one entry a finding; several probes may have found the same."""
+    first: dict[tuple[str, str], tuple[Finding, bool]] = {}
+    for finding, known in findings:
+        first.setdefault((finding.loss, finding.id), (finding, known))
+    return [finding_entry(finding, hello, run) | {"known": known} for finding, known in first.values()]
+
+
+def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one finding: clause and its text, the smallest case, got, want, budget, and the line that shows it."""
+    clause, case, mismatch = clauses()[finding.clause], finding.case, finding.mismatch
+    return {
+        "loss": finding.loss,
+        "finding": finding.id,
+        "clause": clause.id,
+        "class": clause.kind,
+        "title": clause.title,
+        "text": clause.text.split("```")[0].strip(),
+        "check": finding.check,
+        "verdict": finding.verdict,
+        "where": mismatch.where,
+        "got": _plain(mismatch.got),
+        "want": _plain(mismatch.want),
+        "budget": _plain(mismatch.budget),
+        "mode": case.mode,
+        "dtype": case.dtype,
+        "inputs": {name: _plain(array.tolist()) for name, array in case.inputs.items()},
+        "parameters": {name: _plain(value) for name, value in case.parameters.items()},
+        "reproduce": line(run["target"], hello, case),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for JSON: numbers that JSON has as numbers, the rest as text."""
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else str(float(value))
+    return str(value)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

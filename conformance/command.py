@@ -1,0 +1,133 @@
+"""The command line: `lossproof certify`, `lossproof alarms`, `lossproof spec`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lossproof.conformance import report
+from lossproof.conformance.alarms import Alarms, hunt
+from lossproof.conformance.implementation import FRAMEWORKS
+from lossproof.conformance.known_failures import KnownFailuresError, load
+from lossproof.conformance.run import NothingToJudge, Settings, certify
+from lossproof.conformance.session import SessionError
+from lossproof.conformance.verdict import Result
+from lossproof.spec import clauses, page, page_names
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lossproof")
+def main() -> None:
+    """Say what a metric-learning loss means, and judge whether an implementation means the same."""
+
+
+_FRAMEWORK = click.option("--framework", type=click.Choice(FRAMEWORKS), help="Framework of the implementation; not needed for our own backends.")
+_LOSSES = click.option("--loss", "losses", multiple=True, metavar="NAME", help="Judge this loss only; may be given again.")
+_DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+
+
+@main.command("certify")
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@_FRAMEWORK
+@click.option("--command", default="", metavar="COMMAND", help="Judge a program that speaks the protocol, for instance 'node port.mjs'.")
+@_LOSSES
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again.")
+@_DEVICE
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
+@click.option("--examples", type=click.IntRange(min=1), default=20, show_default=True, help="Structures a probe; scales the effort.")
+@click.option("--known-failures", type=click.Path(path_type=Path, dir_okay=False), help="Findings that are declared, with reasons (TOML).")
+@click.option("--report", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("certificates"), show_default=True)
+@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, help="Seconds for one case.")
+def certify_command(targets: tuple[str, ...], framework: str | None, command: str, known_failures: Path | None, folder: Path, **options: Any) -> None:
+    """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
+
+    Exit status 0: something was judged, all that was planned ran, and all of it is conformant, unsupported or
+    known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to judge, or the
+    plan could not be completed.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if bool(targets) == bool(command):
+        _nothing("name one or more targets, or a --command")
+    certificates = []
+    for target in targets or (command,):
+        own = target in FRAMEWORKS and not command
+        if not own and not command and framework is None:
+            _nothing(f"{target}: which framework? give --framework")
+        settings = Settings(
+            target=target, framework=target if own else framework or "", command=command, report=folder, **options,
+        )  # fmt: skip
+        try:
+            settings = replace(settings, known=load(known_failures) if known_failures else ())
+            certificate = _with_progress(settings, console)
+        except (NothingToJudge, KnownFailuresError, SessionError) as problem:
+            _nothing(str(problem))
+        report.write(certificate, folder / settings.slug)
+        report.show_findings(certificate, console)
+        certificates.append(certificate)
+    console.print()
+    console.print(report.table(certificates))
+    console.print(f"Certificates, pages and JUnit files are in {folder}/", highlight=False)
+    verdicts = {certificate["verdict"] for certificate in certificates}
+    raise SystemExit(2 if "not run" in verdicts else 1 if verdicts - {"conformant"} else 0)
+
+
+def _nothing(reason: str) -> None:
+    """End with exit status 2 and one line."""
+    Console(stderr=True).print(f"lossproof: {reason}", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(2)
+
+
+def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(settings.target, total=None, last="starting")
+
+        def advance(result: Result) -> None:
+            progress.update(task, advance=1, last=f"{result.probe.check}/{result.probe.clause}")
+
+        return certify(settings, advance, lambda count: progress.update(task, total=count))
+
+
+@main.command("alarms")
+@click.argument("target")
+@_FRAMEWORK
+@_LOSSES
+@_DEVICE
+@click.option("--cases", type=click.IntRange(min=1), default=20_000, show_default=True, help="Fresh cases to judge for each loss.")
+@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Over at least this many seeds.")
+@click.option("--first-seed", type=int, default=1000, show_default=True)
+def alarms_command(target: str, framework: str | None, losses: tuple[str, ...], device: str, cases: int, seeds: int, first_seed: int) -> None:
+    """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any."""
+    console = Console()
+    settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
+    try:
+        with console.status(f"{target}: fresh cases") as status:
+            found: Alarms = hunt(settings, cases, seeds, lambda text: status.update(f"{target}: {text}"))
+    except (NothingToJudge, SessionError) as problem:
+        _nothing(str(problem))
+    console.print(found.summary(), highlight=False)
+    for finding in found.findings:
+        console.print(finding, markup=False, soft_wrap=True)
+    raise SystemExit(1 if found.findings else 0)
+
+
+@main.command("spec")
+@click.argument("name", required=False, metavar="[PAGE | CLAUSE]")
+def spec_command(name: str | None) -> None:
+    """Print a page or a clause of the spec, or the list of both."""
+    if name is None:
+        for page_name in page_names():
+            click.echo(f"{page_name}: {', '.join(page(page_name).clauses)}")
+    elif name in page_names():
+        click.echo(page(name).text)
+    elif name.upper() in clauses():
+        clause = clauses()[name.upper()]
+        click.echo(f"{clause.id} · {clause.level} · {clause.kind} · {clause.title}\n\n{clause.text}")
+    else:
+        _nothing(f"no page or clause {name!r}; pages: {', '.join(page_names())}")

@@ -1,0 +1,65 @@
+"""The line that shows a finding without the judge: the same call, typed in the framework itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Case
+
+_IMPORTS = {
+    "torch": "import torch",
+    "jax": "import jax, jax.numpy as jnp; jax.config.update(\"jax_enable_x64\", True)",
+    "tensorflow": "import tensorflow as tf",
+    "numpy": "import numpy as np",
+}
+_ARRAYS = {
+    "torch": "torch.tensor({0}, dtype=torch.{1}){2}",
+    "jax": 'jnp.array({0}, "{1}"){2}',
+    "tensorflow": 'tf.reshape(tf.constant({0}, "{1}"), {3})',
+    "numpy": 'np.array({0}, "{1}"){2}',
+}
+_GRADIENTS = {
+    "torch": "[x.requires_grad_() for x in r.values()]; v = f(**r{0}); print(v); "
+    "v.backward(torch.tensor({1}, dtype=v.dtype)); print({{k: x.grad for k, x in r.items()}})",
+    "jax": "v, pull = jax.vjp(lambda r: f(**r{0}), r); print(v, pull(jnp.array({1}, v.dtype)))",
+    "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
+    "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
+    "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
+}
+
+
+def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
+    """Return a shell line that makes the call of a case and prints what comes back."""
+    framework = hello.get("framework", "")
+    if framework not in _IMPORTS or case.loss not in hello.get("origin", {}):
+        messages = ({"type": "hello", "protocol": 1}, case.message(1))
+        return f"printf '%s\\n' {' '.join(shlex.quote(json.dumps(m)) for m in messages)} | {target}"
+    module, expression = hello["origin"][case.loss]
+    expression = expression.replace("'", '"')  # the code stands between single quotes of the shell
+    if module.endswith(".py"):
+        loading = f"import runpy, types; m = types.SimpleNamespace(**runpy.run_path({json.dumps(module)}))"
+    else:
+        loading = f"import {module} as m"
+    own = {spec_name: name for name, spec_name in hello.get("rename", {}).items()}
+    differentiable = [n for n, a in case.inputs.items() if a.dtype.kind == "f" and n not in case.dtypes]
+    rows = {own.get(n, n): _array(framework, case.inputs[n], case.dtype_of(n)) for n in differentiable}
+    rest = {own.get(n, n): _array(framework, a, case.dtype_of(n)) for n, a in case.inputs.items() if n not in differentiable}
+    rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
+    others = "".join(f", {name}={text}" for name, text in rest.items())
+    seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
+    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional")
+    ending = (_GRADIENTS[framework] if asked else "print(f(**r{0}))").format(others, seed)
+    given = ", ".join(f"{name}={text}" for name, text in rows.items())
+    code = f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; r = dict({given}); {ending}"
+    return f"python -c {shlex.quote(code)}"
+
+
+def _array(framework: str, array: Any, dtype: str) -> str:
+    numbers = "[]" if array.size == 0 else str(array.tolist())
+    shape = f".reshape({array.shape})" if array.size == 0 else ""
+    return _ARRAYS[framework].format(numbers, dtype, shape, list(array.shape))
