@@ -50,15 +50,27 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
         oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
         for loss in losses:
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
-            probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
+            probes = [
+                p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")
+            ]
             asked, seed = 0, settings.seed
             each = max(2, round(cases / seeds / len(probes) / 3))
             while asked < cases or seed - settings.seed < seeds:
-                judge = Judge(session, offered, oracle, spaces, seed=seed, examples=each, grade=str(session.hello.get("grade", "direct")))
+                judge = Judge(
+                    session,
+                    offered,
+                    oracle,
+                    spaces,
+                    seed=seed,
+                    examples=each,
+                    grade=str(session.hello.get("grade", "direct")),
+                )
                 for probe in probes:
                     result = judge.run(probe, CHECKS[probe.check])
                     found.results.append(result)
-                    found.findings += [f"seed {seed}: {probe.name}: {f.id}: {f.mismatch}: {f.case}" for f in result.findings]
+                    found.findings += [
+                        f"seed {seed}: {probe.name}: {f.id}: {f.mismatch}: {f.case}" for f in result.findings
+                    ]
                 asked, seed = asked + judge.asked, seed + 1
                 say(f"{loss}: {asked} of {cases} cases, seed {seed}, {len(found.findings)} alarms")
             found.cases, found.seeds = found.cases + asked, seed - settings.seed

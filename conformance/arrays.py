@@ -66,7 +66,11 @@ def encode(values: Array, dtype: str) -> dict[str, Any]:
         data = np.ascontiguousarray(values, np.bool_)
     else:
         data = np.ascontiguousarray(values).astype(np.dtype(dtype).newbyteorder("<"))
-    return {"dtype": dtype, "shape": list(np.shape(values)), "data": base64.b64encode(data.tobytes()).decode()}
+    return {
+        "dtype": dtype,
+        "shape": list(np.shape(values)),
+        "data": base64.b64encode(data.tobytes()).decode(),
+    }
 
 
 def decode(wire: Any) -> tuple[Array, str]:

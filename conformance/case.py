@@ -58,7 +58,9 @@ def to_json(value: Any) -> Any:
 
 def from_json(value: Any) -> Any:
     """Return a parameter from JSON."""
-    return {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
+    return (
+        {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,13 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         error = message["error"]
         if not isinstance(error, dict) or "type" not in error:
             raise ValueError("an error without a type")
-        return Answer(error={"type": str(error["type"]), "message": str(error.get("message", "")), "traceback": str(error.get("traceback", ""))})
+        return Answer(
+            error={
+                "type": str(error["type"]),
+                "message": str(error.get("message", "")),
+                "traceback": str(error.get("traceback", "")),
+            }
+        )
     if "unsupported" in message:
         return Answer(unsupported=str(message["unsupported"]))
     value, value_dtype = decode(message.get("value"))

@@ -22,7 +22,9 @@ from lossproof.spec import clauses, losses
 FORMAT = 1
 
 
-def make(hello: Mapping[str, Any], run: Mapping[str, Any], results: list[Result], stale: list[Mapping[str, Any]]) -> dict[str, Any]:
+def make(
+    hello: Mapping[str, Any], run: Mapping[str, Any], results: list[Result], stale: list[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the certificate of a run, checked against its schema."""
     certificate = {
         "format": FORMAT,
@@ -30,8 +32,14 @@ def make(hello: Mapping[str, Any], run: Mapping[str, Any], results: list[Result]
         "package": _version("lossproof"),
         "hypothesis": _version("hypothesis"),
         "python": platform.python_version(),
-        "machine": {"processor": platform.machine(), "system": platform.system(), "threads": os.cpu_count() or 1},
-        "implementation": {key: hello.get(key, "") for key in ("name", "version", "framework", "framework_version", "device")},
+        "machine": {
+            "processor": platform.machine(),
+            "system": platform.system(),
+            "threads": os.cpu_count() or 1,
+        },
+        "implementation": {
+            key: hello.get(key, "") for key in ("name", "version", "framework", "framework_version", "device")
+        },
         "dtypes": list(hello.get("dtypes", [])),
         "kills": kill_rate(),
         **run,
@@ -103,7 +111,9 @@ def probe_entry(result: Result) -> dict[str, Any]:
     }
 
 
-def _entries(findings: list[tuple[Finding, bool]], hello: Mapping[str, Any], run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _entries(
+    findings: list[tuple[Finding, bool]], hello: Mapping[str, Any], run: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return one entry a finding; several probes may have found the same."""
     first: dict[tuple[str, str], tuple[Finding, bool]] = {}
     for finding, known in findings:

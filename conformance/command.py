@@ -27,24 +27,66 @@ def main() -> None:
     """Say what a metric-learning loss means, and judge whether an implementation means the same."""
 
 
-_FRAMEWORK = click.option("--framework", type=click.Choice(FRAMEWORKS), help="Framework of the implementation; not needed for our own backends.")
-_LOSSES = click.option("--loss", "losses", multiple=True, metavar="NAME", help="Judge this loss only; may be given again.")
+_FRAMEWORK = click.option(
+    "--framework",
+    type=click.Choice(FRAMEWORKS),
+    help="Framework of the implementation; not needed for our own backends.",
+)
+_LOSSES = click.option(
+    "--loss", "losses", multiple=True, metavar="NAME", help="Judge this loss only; may be given again."
+)
 _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 
 
 @main.command("certify")
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @_FRAMEWORK
-@click.option("--command", default="", metavar="COMMAND", help="Judge a program that speaks the protocol, for instance 'node port.mjs'.")
+@click.option(
+    "--command",
+    default="",
+    metavar="COMMAND",
+    help="Judge a program that speaks the protocol, for instance 'node port.mjs'.",
+)
 @_LOSSES
-@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again."
+)
 @_DEVICE
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
-@click.option("--examples", type=click.IntRange(min=1), default=20, show_default=True, help="Structures a probe; scales the effort.")
-@click.option("--known-failures", type=click.Path(path_type=Path, dir_okay=False), help="Findings that are declared, with reasons (TOML).")
-@click.option("--report", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("certificates"), show_default=True)
-@click.option("--time-limit", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, help="Seconds for one case.")
-def certify_command(targets: tuple[str, ...], framework: str | None, command: str, known_failures: Path | None, folder: Path, **options: Any) -> None:
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Structures a probe; scales the effort.",
+)
+@click.option(
+    "--known-failures",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Findings that are declared, with reasons (TOML).",
+)
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("certificates"),
+    show_default=True,
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one case.",
+)
+def certify_command(
+    targets: tuple[str, ...],
+    framework: str | None,
+    command: str,
+    known_failures: Path | None,
+    folder: Path,
+    **options: Any,
+) -> None:
     """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
 
     Exit status 0: something was judged, all that was planned ran, and all of it is conformant, unsupported or
@@ -84,7 +126,13 @@ def _nothing(reason: str) -> None:
 
 
 def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(settings.target, total=None, last="starting")
 
@@ -99,13 +147,35 @@ def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
 @_FRAMEWORK
 @_LOSSES
 @_DEVICE
-@click.option("--cases", type=click.IntRange(min=1), default=20_000, show_default=True, help="Fresh cases to judge for each loss.")
-@click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Over at least this many seeds.")
+@click.option(
+    "--cases",
+    type=click.IntRange(min=1),
+    default=20_000,
+    show_default=True,
+    help="Fresh cases to judge for each loss.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Over at least this many seeds.",
+)
 @click.option("--first-seed", type=int, default=1000, show_default=True)
-def alarms_command(target: str, framework: str | None, losses: tuple[str, ...], device: str, cases: int, seeds: int, first_seed: int) -> None:
+def alarms_command(
+    target: str,
+    framework: str | None,
+    losses: tuple[str, ...],
+    device: str,
+    cases: int,
+    seeds: int,
+    first_seed: int,
+) -> None:
     """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any."""
     console = Console()
-    settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
+    settings = Settings(
+        target=target, framework=framework or target, losses=losses, device=device, seed=first_seed
+    )
     try:
         with console.status(f"{target}: fresh cases") as status:
             found: Alarms = hunt(settings, cases, seeds, lambda text: status.update(f"{target}: {text}"))

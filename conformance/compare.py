@@ -34,7 +34,12 @@ def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
 
 
 def against(
-    case: Case, answer: Answer, expected: Expected, parts: tuple[str, ...], grade: str = "direct", unspecified: Array | None = None
+    case: Case,
+    answer: Answer,
+    expected: Expected,
+    parts: tuple[str, ...],
+    grade: str = "direct",
+    unspecified: Array | None = None,
 ) -> tuple[Mismatch | None, dict[str, float]]:
     """Compare the parts of an answer; return the first mismatch, and the worst share of the budget of each part.
 
@@ -45,12 +50,23 @@ def against(
         return found, {}
     assert answer.value is not None
     if answer.value.shape != expected.value.shape:
-        return Mismatch("failure", "shape of the loss", answer.value.shape, expected.value.shape, 0.0, np.inf, errored=True, clause="shape"), {}
+        return Mismatch(
+            "failure",
+            "shape of the loss",
+            answer.value.shape,
+            expected.value.shape,
+            0.0,
+            np.inf,
+            errored=True,
+            clause="shape",
+        ), {}
     worst: dict[str, float] = {}
     for part in parts:
         for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():
             if got.shape != want.shape:
-                return Mismatch("failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True), worst
+                return Mismatch(
+                    "failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True
+                ), worst
             share = shares(got, want, budget, dtype)
             if unspecified is not None and (part != "value" or want.shape == unspecified.shape):
                 share = np.where(unspecified if part == "value" else unspecified[..., None], 0.0, share)
@@ -59,16 +75,31 @@ def against(
                 place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
                 limit = float(np.broadcast_to(budget, share.shape)[place] + output_slack(want, dtype)[place])
                 where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
-                return Mismatch(part, where, float(got[place]), float(want[place]), limit, float(share[place])), worst
+                return Mismatch(
+                    part, where, float(got[place]), float(want[place]), limit, float(share[place])
+                ), worst
     return None, worst
 
 
-def _entries(case: Case, answer: Answer, expected: Expected, part: str, grade: str) -> Mapping[str, tuple[Array, str, Array, Array]]:
+def _entries(
+    case: Case, answer: Answer, expected: Expected, part: str, grade: str
+) -> Mapping[str, tuple[Array, str, Array, Array]]:
     if part == "value":
         assert answer.value is not None
-        return {"loss": (answer.value, answer.value_dtype, expected.value, np.asarray(expected.value_budget[grade]))}
-    given, wanted = (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
-    budgets: Mapping[str, Array] = expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
+        return {
+            "loss": (
+                answer.value,
+                answer.value_dtype,
+                expected.value,
+                np.asarray(expected.value_budget[grade]),
+            )
+        }
+    given, wanted = (
+        (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
+    )
+    budgets: Mapping[str, Array] = (
+        expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
+    )
     word = "gradient of" if part == "gradient" else "second derivative for"
     return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype, wanted[n], budgets[n]) for n in wanted}
 

@@ -29,20 +29,36 @@ def evaluate(case: Case, cotangent: Array) -> tuple[Array, dict[str, Array], dic
         second = {}
         if case.order == 2:
             h = mpmath.mpf("1e-12")
-            ahead, behind = ({n: _moved(a, case.tangents.get(n), s * h) for n, a in case.inputs.items()} for s in (1, -1))
+            ahead, behind = (
+                {n: _moved(a, case.tangents.get(n), s * h) for n, a in case.inputs.items()} for s in (1, -1)
+            )
             up, down = _gradients(case, cotangent, ahead), _gradients(case, cotangent, behind)
             second = {name: (up[name] - down[name]) / (2 * h) for name in up}
-        return _floats(value), {n: _floats(g) for n, g in gradients.items()}, {n: _floats(s) for n, s in second.items()}
+        return (
+            _floats(value),
+            {n: _floats(g) for n, g in gradients.items()},
+            {n: _floats(s) for n, s in second.items()},
+        )
 
 
 def _floats(numbers: Array) -> Array:
-    return np.array(np.vectorize(float, otypes=[np.float64])(numbers)) if np.size(numbers) else np.zeros(np.shape(numbers))
+    return (
+        np.array(np.vectorize(float, otypes=[np.float64])(numbers))
+        if np.size(numbers)
+        else np.zeros(np.shape(numbers))
+    )
 
 
 def _moved(array: Array, tangent: Array | None, step: Any) -> Array:
     if tangent is None:
         return array
-    return np.array([mpmath.mpf(float(x)) + step * mpmath.mpf(float(t)) for x, t in zip(array.ravel(), tangent.ravel(), strict=True)], dtype=object).reshape(array.shape)
+    return np.array(
+        [
+            mpmath.mpf(float(x)) + step * mpmath.mpf(float(t))
+            for x, t in zip(array.ravel(), tangent.ravel(), strict=True)
+        ],
+        dtype=object,
+    ).reshape(array.shape)
 
 
 def _value(case: Case, inputs: Any) -> Array:
@@ -82,7 +98,11 @@ def _term(case: Case, a: Row, p: Row, n: Row) -> Any:
 
 def _distance(options: Any) -> Callable[[Row, Row], Any]:
     name = options.get("distance", "p_norm")
-    p, eps, eps_at = options.get("p", 2.0), mpmath.mpf(options.get("eps", 1e-6)), options.get("eps_at", "difference")
+    p, eps, eps_at = (
+        options.get("p", 2.0),
+        mpmath.mpf(options.get("eps", 1e-6)),
+        options.get("eps_at", "difference"),
+    )
     if name == "euclidean":
         p, eps = 2.0, mpmath.mpf(0)
 
@@ -115,7 +135,11 @@ def _gradients(case: Case, cotangent: Array, inputs: Any) -> dict[str, Array]:
     """Differentiate each term with respect to its own three rows, and weigh it as the reduction does."""
     terms, takes_part = _terms(case, inputs)
     reduction = case.parameters.get("reduction", "mean")
-    chosen = takes_part & np.array([not t <= 0 for t in terms.ravel()], bool).reshape(terms.shape) if reduction == "mean_nonzero" else takes_part
+    chosen = (
+        takes_part & np.array([not t <= 0 for t in terms.ravel()], bool).reshape(terms.shape)
+        if reduction == "mean_nonzero"
+        else takes_part
+    )
     weight = 1 if reduction in ("none", "sum") else mpmath.mpf(1) / max(int(np.count_nonzero(chosen)), 1)
     names = ("anchor", "positive", "negative")
     gradients = {name: np.full(inputs[name].shape, mpmath.mpf(0), object) for name in names}

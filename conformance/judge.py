@@ -69,7 +69,9 @@ class Judge:
                 result.advice = [f for f in result.findings if clauses()[f.clause].level == "SHOULD"]
                 result.findings = [f for f in result.findings if clauses()[f.clause].level != "SHOULD"]
             verdicts = {finding.verdict for finding in result.findings}
-            result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
+            result.verdict = (
+                NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
+            )
             if result.verdict == CONFORMANT and self.asked == before:
                 raise Unsupported("no case of this probe is within what the implementation offers")
             if result.verdict == CONFORMANT and self.obscured and self.obscured >= result.planned:
@@ -98,12 +100,16 @@ class Judge:
                 raise Unsupported(f"{name} = {', '.join(map(repr, wanted))}")
         return found
 
-    def structures(self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]) -> None:
+    def structures(
+        self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]
+    ) -> None:
         """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
         offer, module = self.offers[probe.loss], self.modules[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort))
-        strategy = st.fixed_dictionaries({n: st.sampled_from(v) for n, v in choices.items()} | {"variant": st.sampled_from(range(32))})
+        strategy = st.fixed_dictionaries(
+            {n: st.sampled_from(v) for n, v in choices.items()} | {"variant": st.sampled_from(range(32))}
+        )
         seen: set[str] = set()
 
         @hypothesis.seed(self.seed)
@@ -137,19 +143,26 @@ class Judge:
 
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
-        return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
+        return replace(
+            case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss])
+        )
 
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
         """Whether plain cases with the same options are right; where not, a special case says nothing of its own clause."""
         offer, module = self.offers[loss], self.modules[loss]
-        structure = {n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0] for n, v in module.SPACE.items()}
+        structure = {
+            n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0]
+            for n, v in module.SPACE.items()
+        }
         structure |= {n: v for n, v in parameters.items() if n in module.CONTROLLED and offer.choices(n, [v])}
         structure["order"] = 1 if "gradient" in parts else 0
         structure = module.normal(structure, offer)
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:
             probe = Probe(loss, "control", "")
-            self._controls[key] = all(self._failure(probe, structure, fill, parts) is None for fill in range(FILLS))
+            self._controls[key] = all(
+                self._failure(probe, structure, fill, parts) is None for fill in range(FILLS)
+            )
         return self._controls[key]
 
     # Agreement with the oracle, and the search for the smallest case
@@ -168,12 +181,19 @@ class Judge:
         self.structures(probe, result, examine)
 
     def _failure(
-        self, probe: Probe, structure: Structure, fill: int, parts: tuple[str, ...], result: Result | None = None
+        self,
+        probe: Probe,
+        structure: Structure,
+        fill: int,
+        parts: tuple[str, ...],
+        result: Result | None = None,
     ) -> tuple[Case, Mismatch] | None:
         case = self.case(probe, structure, fill)
         return None if case is None else self.judge_case(case, structure, parts, result)
 
-    def judge_case(self, case: Case, structure: Structure, parts: tuple[str, ...], result: Result | None = None) -> tuple[Case, Mismatch] | None:
+    def judge_case(
+        self, case: Case, structure: Structure, parts: tuple[str, ...], result: Result | None = None
+    ) -> tuple[Case, Mismatch] | None:
         """Ask one case and compare; return the case with its mismatch, if there is one."""
         judged = self.judged(case, structure)
         answer = self.ask(case)
@@ -183,7 +203,11 @@ class Judge:
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)
         earlier = PARTS[: PARTS.index(parts[0])]
-        if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
+        if (
+            earlier
+            and answer.trouble is None
+            and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]
+        ):
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
             return None
         for grade in GRADES[: GRADES.index(self.grade) + 1]:
@@ -197,7 +221,14 @@ class Judge:
                 shares[case.dtype] = max(shares.get(case.dtype, 0.0), share)
         return None if mismatch is None else (case, mismatch)
 
-    def _smallest(self, probe: Probe, structure: Structure, fill: int, parts: tuple[str, ...], failure: tuple[Case, Mismatch]) -> Finding:
+    def _smallest(
+        self,
+        probe: Probe,
+        structure: Structure,
+        fill: int,
+        parts: tuple[str, ...],
+        failure: tuple[Case, Mismatch],
+    ) -> Finding:
         """Return the finding of a failure: fields made neutral one by one while it still fails, then round numbers.
 
         A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
@@ -214,8 +245,12 @@ class Judge:
 
         needed: dict[str, Any] = {}
         for name, values in module.SPACE.items():
-            neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
-            smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
+            neutral = (
+                offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
+            )
+            smaller = (
+                [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
+            )
             if name != "shape" and (not neutral or structure[name] == neutral[0]):
                 continue
             for value in smaller:
@@ -229,12 +264,18 @@ class Judge:
                     needed[name] = structure[name]
         needed = {name: value for name, value in needed.items() if structure[name] == value}
         case, mismatch = self._round_numbers(structure, parts, failure)
-        return Finding(probe.loss, self._blame(probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
+        return Finding(
+            probe.loss, self._blame(probe, needed, structure, case, mismatch), "", probe.check, mismatch, case
+        )
 
-    def _blame(self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch) -> str:
+    def _blame(
+        self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch
+    ) -> str:
         module = self.modules[probe.loss]
         if mismatch.clause == "shape":
-            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[str(structure["reduction"])]
+            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[
+                str(structure["reduction"])
+            ]
         if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
             return probe.clause
         clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
@@ -244,15 +285,24 @@ class Judge:
             return "CV-23"
         if is_coarse(mismatch, case):
             return "CV-15" if mismatch.kind == "value" else "CV-16"
-        return str(module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind])
+        return str(
+            module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind]
+        )
 
-    def _round_numbers(self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]) -> tuple[Case, Mismatch]:
+    def _round_numbers(
+        self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]
+    ) -> tuple[Case, Mismatch]:
         """Make the numbers zero, round and few, while the failure stays what it is and no decision becomes undecided."""
         best = failure
         if structure.get("unspecified"):
             return best
         for change in (np.rint, lambda x: np.rint(x * 4) / 4, lambda x: np.rint(x * 64) / 64):
-            attempt = self._still(structure, parts, best, {n: change(a) for n, a in best[0].inputs.items() if a.dtype.kind == "f"})
+            attempt = self._still(
+                structure,
+                parts,
+                best,
+                {n: change(a) + 0.0 for n, a in best[0].inputs.items() if a.dtype.kind == "f"},
+            )
             if attempt:
                 best = attempt
                 break
@@ -264,7 +314,13 @@ class Judge:
                     best = self._still(structure, parts, best, {name: zeroed}) or best
         return best
 
-    def _still(self, structure: Structure, parts: tuple[str, ...], best: tuple[Case, Mismatch], changed: dict[str, Any]) -> tuple[Case, Mismatch] | None:
+    def _still(
+        self,
+        structure: Structure,
+        parts: tuple[str, ...],
+        best: tuple[Case, Mismatch],
+        changed: dict[str, Any],
+    ) -> tuple[Case, Mismatch] | None:
         case = replace(best[0], inputs={**best[0].inputs, **changed})
         if self.oracle.undecided(self.judged(case, structure)):
             return None

@@ -63,9 +63,7 @@ def judged(
     return found
 
 
-def kill(
-    mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()
-) -> Kill:
+def kill(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()) -> Kill:
     """Judge a mutant and say which clause and which check killed it, if any did."""
     start = time.perf_counter()
     found = judged(mutant, seed, examples, without)

@@ -88,14 +88,21 @@ class Oracle:
             value=value,
             gradients=gradients,
             second=second,
-            value_budget={grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES},
+            value_budget={
+                grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES
+            },
             gradient_budget={
-                grade: {name: gradient_unit * scale + share * extra_gradient[grade] for name, scale in weight.items()}
+                grade: {
+                    name: gradient_unit * scale + share * extra_gradient[grade]
+                    for name, scale in weight.items()
+                }
                 for grade in GRADES
             },
             second_budget={
                 name: (accuracy["kappa_second"] * growth + g) * unit * scale
-                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
+                for name, scale in (
+                    found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}
+                ).items()
             },
         )
 
@@ -112,7 +119,9 @@ def _log_scale(case: Case) -> float:
     p = case.parameters.get("p", 2.0)
     if case.parameters.get("distance", "p_norm") != "p_norm" or p in (1.0, 2.0, np.inf):
         return 0.0
-    sizes = np.concatenate([np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"])
+    sizes = np.concatenate(
+        [np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"]
+    )
     sizes = sizes[sizes > 0]
     return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
 
@@ -121,7 +130,9 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
     """Return what the grades `centred` and `normwise` add to a term and to a gradient entry (DESIGN: min(sqrt E, E/d))."""
     value: dict[str, Any] = {"direct": np.zeros(())}
     gradient = {"direct": 0.0}
-    rows = np.concatenate([np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"])
+    rows = np.concatenate(
+        [np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"]
+    )
     rows = rows[np.all(np.isfinite(rows), axis=-1)]
     squared = case.parameters.get("distance") == "squared_euclidean"
     for grade in GRADES[1:]:
@@ -129,8 +140,14 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
         radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
         energy = unit * radius**2
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = [np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d) for d in found.distances]
-            turns = [2 * unit * radius + 0 * d if squared else np.fmin(2.0, part / d) for d, part in zip(found.distances, parts, strict=True)]
+            parts = [
+                np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d)
+                for d in found.distances
+            ]
+            turns = [
+                2 * unit * radius + 0 * d if squared else np.fmin(2.0, part / d)
+                for d, part in zip(found.distances, parts, strict=True)
+            ]
         value[grade] = np.nan_to_num(sum(parts, np.zeros(())))
         gradient[grade] = float(np.max(sum(np.nan_to_num(t) for t in turns), initial=0.0)) if turns else 0.0
     return value, gradient

@@ -14,7 +14,13 @@ from rich.table import Table
 
 from lossproof.conformance.verdict import VERDICTS
 
-_STYLE = {"conformant": "green", "nonconformant": "red", "errored": "red", "not run": "red", "known-failing": "yellow"}
+_STYLE = {
+    "conformant": "green",
+    "nonconformant": "red",
+    "errored": "red",
+    "not run": "red",
+    "known-failing": "yellow",
+}
 
 
 def write(certificate: Mapping[str, Any], folder: Path) -> None:
@@ -34,24 +40,50 @@ def page(certificate: Mapping[str, Any]) -> str:
 def show_findings(certificate: Mapping[str, Any], console: Console) -> None:
     """Print each finding: clause and text, the smallest case, got, want, budget, and the line that shows it."""
     for entry in [*certificate["findings"], *certificate["advice"]]:
-        verdict = "known-failing" if entry.get("known") else "advice" if entry in certificate["advice"] else entry["verdict"]
+        verdict = (
+            "known-failing"
+            if entry.get("known")
+            else "advice"
+            if entry in certificate["advice"]
+            else entry["verdict"]
+        )
         style = _STYLE.get(verdict, "yellow")
-        console.print(f"\n[bold {style}]{verdict}[/] [bold]{escape(entry['finding'])}[/] · {entry['class']} · {escape(entry['title'])}")
+        console.print(
+            f"\n[bold {style}]{verdict}[/] [bold]{escape(entry['finding'])}[/] · {entry['class']} · {escape(entry['title'])}"
+        )
         if entry.get("known"):
             continue
         console.print(f"  {escape(entry['text'])}", style="dim")
-        console.print(f"  {escape(entry['where'])}: got {escape(str(entry['got']))}, want {escape(str(entry['want']))}, budget {entry['budget']}")
+        console.print(
+            f"  {escape(entry['where'])}: got {escape(str(entry['got']))}, want {escape(str(entry['want']))}, budget {entry['budget']}"
+        )
         console.print(f"  {escape(str(entry['parameters']))} {entry['dtype']}, {entry['mode']}")
         console.print(f"  {escape(entry['reproduce'])}", soft_wrap=True, style="cyan")
     for finding in certificate["stale_known_failures"]:
-        console.print(f"\n[bold red]stale[/] {escape(finding)} is declared as a known failure and does not fail any more")
+        console.print(
+            f"\n[bold red]stale[/] {escape(finding)} is declared as a known failure and does not fail any more"
+        )
 
 
 def table(certificates: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of a run: one line a target."""
     found = Table(title="Lossproof", title_justify="left")
-    for heading in ("target", "verdict", "value", "gradient", "interface", "known", "unsupported", "grade", "worst shares", "cases", "seconds"):
-        found.add_column(heading, justify="right" if heading in ("cases", "seconds") else "left", overflow="fold")
+    for heading in (
+        "target",
+        "verdict",
+        "value",
+        "gradient",
+        "interface",
+        "known",
+        "unsupported",
+        "grade",
+        "worst shares",
+        "cases",
+        "seconds",
+    ):
+        found.add_column(
+            heading, justify="right" if heading in ("cases", "seconds") else "left", overflow="fold"
+        )
     for c in certificates:
         counts, style = c["counts"], _STYLE.get(c["verdict"], "red")
         judged = [f"{_passed(counts[kind])}" for kind in ("value", "gradient", "interface")]

@@ -13,7 +13,7 @@ from lossproof.conformance.case import Case
 
 _IMPORTS = {
     "torch": "import torch",
-    "jax": "import jax, jax.numpy as jnp; jax.config.update(\"jax_enable_x64\", True)",
+    "jax": 'import jax, jax.numpy as jnp; jax.config.update("jax_enable_x64", True)',
     "tensorflow": "import tensorflow as tf",
     "numpy": "import numpy as np",
 }
@@ -48,8 +48,14 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     own = {spec_name: name for name, spec_name in hello.get("rename", {}).items()}
     differentiable = [n for n, a in case.inputs.items() if a.dtype.kind == "f" and n not in case.dtypes]
     rows = {own.get(n, n): _array(framework, case.inputs[n], case.dtype_of(n)) for n in differentiable}
-    rest = {own.get(n, n): _array(framework, a, case.dtype_of(n)) for n, a in case.inputs.items() if n not in differentiable}
-    rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
+    rest = {
+        own.get(n, n): _array(framework, a, case.dtype_of(n))
+        for n, a in case.inputs.items()
+        if n not in differentiable
+    }
+    rest |= {
+        own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()
+    }
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
     asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional")

@@ -62,7 +62,14 @@ class Settings:
 class Plugin:
     """The pytest plugin that hands the judge and the plan to the one test function, and collects the results."""
 
-    def __init__(self, judge: Judge, probes: list[Probe], settings: Settings, folder: Path, progress: Callable[[Result], None]):
+    def __init__(
+        self,
+        judge: Judge,
+        probes: list[Probe],
+        settings: Settings,
+        folder: Path,
+        progress: Callable[[Result], None],
+    ):
         self.judge, self.probes, self.settings, self.progress = judge, probes, settings, progress
         self.results: list[Result] = []
         self.log = folder / "probes.jsonl"
@@ -96,7 +103,13 @@ def outcome(result: Result) -> None:
     if result.verdict == KNOWN:
         pytest.xfail("known-failing: " + ", ".join(f.id for f in result.findings))
     if result.verdict in (NONCONFORMANT, ERRORED):
-        pytest.fail("\n".join(f"{result.verdict}: {f.id}: {f.mismatch.where}: got {f.mismatch.got}, want {f.mismatch.want}" for f in result.findings), pytrace=False)
+        pytest.fail(
+            "\n".join(
+                f"{result.verdict}: {f.id}: {f.mismatch.where}: got {f.mismatch.got}, want {f.mismatch.want}"
+                for f in result.findings
+            ),
+            pytrace=False,
+        )
 
 
 def planned(settings: Settings) -> list[Probe]:
@@ -113,11 +126,19 @@ def planned(settings: Settings) -> list[Probe]:
     return [p for p in probes if not settings.checks or p.check in settings.checks]
 
 
-def certify(settings: Settings, progress: Callable[[Result], None] = lambda result: None, begin: Callable[[int], None] = lambda count: None) -> dict[str, Any]:
+def certify(
+    settings: Settings,
+    progress: Callable[[Result], None] = lambda result: None,
+    begin: Callable[[int], None] = lambda count: None,
+) -> dict[str, Any]:
     """Judge one target and return its certificate, which is also written, with the log and JUnit, if there is a report folder."""
     start = time.perf_counter()
     probes = planned(settings)
-    command = shlex.split(settings.command) if settings.command else worker_command(settings.target, settings.framework, settings.device)
+    command = (
+        shlex.split(settings.command)
+        if settings.command
+        else worker_command(settings.target, settings.framework, settings.device)
+    )
     folder = settings.report or Path("certificates")
     folder = folder / settings.slug
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +162,11 @@ def certify(settings: Settings, progress: Callable[[Result], None] = lambda resu
         code = _pytest(plugin, folder)
         if len(plugin.results) < len(probes):  # a fault of the judge, never of the implementation
             unjudged = [p.name for p in probes if p not in [r.probe for r in plugin.results]]
-            plugin.results += [Result(p, reason="the judge failed here; junit.xml has its traceback") for p in probes if p.name in unjudged]
+            plugin.results += [
+                Result(p, reason="the judge failed here; junit.xml has its traceback")
+                for p in probes
+                if p.name in unjudged
+            ]
             code = 2
     finally:
         session.close()
@@ -161,6 +186,22 @@ def certify(settings: Settings, progress: Callable[[Result], None] = lambda resu
 def _pytest(plugin: Plugin, folder: Path) -> int:
     """Run the plan under pytest, untouched by any configuration of the folder we stand in."""
     suite = files("lossproof.conformance")
-    arguments = ["-c", str(suite / "pytest.ini"), "--rootdir", str(suite), "-p", "no:terminal", "-p", "no:cacheprovider"]
-    arguments += ["--import-mode=importlib", f"--junitxml={folder / 'junit.xml'}", "-o", "junit_family=xunit2"]
-    return int(pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=[plugin]))
+    arguments = [
+        "-c",
+        str(suite / "pytest.ini"),
+        "--rootdir",
+        str(suite),
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+    ]
+    arguments += [
+        "--import-mode=importlib",
+        f"--junitxml={folder / 'junit.xml'}",
+        "-o",
+        "junit_family=xunit2",
+    ]
+    return int(
+        pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=[plugin])
+    )

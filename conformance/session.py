@@ -29,10 +29,21 @@ class Session:
     A case that crashes, hangs or floods the process is an `Answer` with `failure`; the next case gets a new process.
     """
 
-    def __init__(self, command: Sequence[str], *, time_limit: float = 120.0, environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        time_limit: float = 120.0,
+        environment: Mapping[str, str] | None = None,
+    ):
         self.command = list(command)
         self.time_limit = time_limit
-        self.environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+        self.environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            **(environment or {}),
+        }
         self.crashes = 0
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,7 +85,11 @@ class Session:
     def _start(self) -> dict[str, Any]:
         try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self.environment,
             )
         except OSError as problem:
             raise SessionError(f"cannot start {' '.join(self.command)}: {problem}") from problem
@@ -135,7 +150,11 @@ class Session:
         self._stop()
         time.sleep(0.05)  # the reader of standard error has the last words of the process by then
         words = " | ".join(line for line in list(self._tail)[-6:] if line)
-        return Answer(failure=how + (f" (exit status {code})" if code is not None else "") + (f": {words}" if words else ""))
+        return Answer(
+            failure=how
+            + (f" (exit status {code})" if code is not None else "")
+            + (f": {words}" if words else "")
+        )
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -152,4 +171,13 @@ class Session:
 
 def worker_command(target: str, framework: str, device: str) -> list[str]:
     """Return the command that runs a Python implementation in a worker."""
-    return [sys.executable, "-m", "lossproof.conformance.worker", target, "--framework", framework, "--device", device]
+    return [
+        sys.executable,
+        "-m",
+        "lossproof.conformance.worker",
+        target,
+        "--framework",
+        framework,
+        "--device",
+        device,
+    ]

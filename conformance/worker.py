@@ -55,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _missing(problem: Exception, framework: str) -> str:
-    if isinstance(problem, ModuleNotFoundError) and (problem.name or "").split(".")[0] in (framework, "keras"):
+    if isinstance(problem, ModuleNotFoundError) and (problem.name or "").split(".")[0] in (
+        framework,
+        "keras",
+    ):
         return f"{framework} is not installed: python -m pip install 'lossproof[{framework}]'"
     return str(problem)
 
@@ -66,7 +69,9 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         loss: {
             "accepts": implementation.accepted(loss),
             "fixed": {name: to_json(value) for name, value in implementation.fixed.items()},
-            "limits": {name: [to_json(value) for value in values] for name, values in implementation.limits.items()},
+            "limits": {
+                name: [to_json(value) for value in values] for name, values in implementation.limits.items()
+            },
         }
         for loss in implementation.losses
     }
@@ -114,12 +119,28 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
 
     traced = {name: parameters[name] for name in implementation.traced if parameters.get(name)}
     key = json.dumps([message["loss"], {n: v for n, v in message["parameters"].items() if n not in traced}])
-    ask = Request(function, key, inputs, message["mode"], message["order"], cotangent, tangents, traced, message.get("audit", False))
+    ask = Request(
+        function,
+        key,
+        inputs,
+        message["mode"],
+        message["order"],
+        cotangent,
+        tangents,
+        traced,
+        message.get("audit", False),
+    )
     try:
         result = adapter.run(ask)
     except Exception as problem:
         text = traceback.format_exc(limit=-8)
-        return {"error": {"type": type(problem).__name__, "message": str(problem)[:2000], "traceback": text[-6000:]}}
+        return {
+            "error": {
+                "type": type(problem).__name__,
+                "message": str(problem)[:2000],
+                "traceback": text[-6000:],
+            }
+        }
     if "unsupported" in result:
         return result
     encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": result.get("changed", [])}

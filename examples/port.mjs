@@ -1,12 +1,7 @@
 // An example of a port: `triplet_margin_loss` for Node 20, without dependencies, written from the text alone
 // (the pages conventions, distances and triplet_margin of the spec, and the protocol). No other code was read.
-//
-// Judge it with
-//
-//     lossproof certify --command "node examples/port.mjs"
-//
-// The arithmetic is float64, for float32 inputs too; the half formats are not offered. The codes in the comments are
-// clauses of the spec.
+// Judge it with: lossproof certify --command "node examples/port.mjs"
+// The arithmetic is float64, for float32 inputs too; no half formats. The codes in comments are clauses of the spec.
 
 import { createInterface } from 'node:readline';
 
@@ -22,14 +17,13 @@ const PARAMETERS = {
 };
 
 // ---- Arrays of the protocol, {dtype, shape, data}, from and to typed arrays (of a little-endian machine) ----
-
 const FLOATS = { float64: Float64Array, float32: Float32Array };
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 
 function decode({ dtype, shape, data }) {
   const bytes = Uint8Array.from(Buffer.from(data, 'base64'));
   const values = dtype === 'bool' ? bytes : new FLOATS[dtype](bytes.buffer);
-  if (values.length !== count(shape)) throw new RangeError(`${values.length} elements of ${dtype}; expected shape [${shape}]`);
+  if (values.length !== count(shape)) throw new RangeError(`${values.length} elements; expected shape [${shape}]`);
   return Float64Array.from(values);
 }
 
@@ -38,14 +32,12 @@ function encode(values, shape, dtype) {
 }
 
 // ---- Distances: the value, the gradients for both rows, and the derivative of those along tangents u and v ----
-
 const finite = (x) => Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, x));  // CV-19: no inf - inf; keeps NaN
 const largest = (row) => row.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
 const powerOfTwo = (x) => 2 ** Math.min(1023, Math.floor(Math.log2(x)));
 const dot = (x, y) => x.reduce((sum, xk, k) => sum + xk * y[k], 0);
 const minus = (x, y) => x.map((xk, k) => finite(xk - y[k]));
-const negate = (x) => x.map((xk) => -xk);
-const both = (g) => [g, negate(g)];  // the gradients of a function of x - y
+const both = (g) => [g, g.map((gk) => -gk)];  // the gradients of a function of x - y
 const zeros = (x) => new Float64Array(x.length);
 
 // A distance that does not move with its rows: a norm at 0 (DI-15), at or below the floor (DI-17), a zero row (DI-18).
@@ -56,8 +48,7 @@ function pNorm(x, y, { p, eps, eps_at }) {
   const extra = eps_at === 'difference' ? 0 : eps;
   if (p === Infinity) {
     const value = largest(t), k = t.findIndex((tk) => Math.abs(tk) === value);  // DI-16: the lowest of a tie
-    const g = zeros(t);
-    if (value > 0) g[k] = Math.sign(t[k]);
+    const g = t.map((tk, j) => (j === k ? Math.sign(tk) : 0));
     return { ...constant(value, t), gradient: () => both(g) };
   }
   // DI-19: everything is divided by `unit` before it is powered. A power of two keeps exact steps exact; where even
@@ -68,11 +59,10 @@ function pNorm(x, y, { p, eps, eps_at }) {
   const scaled = t.map((tk) => Math.abs(tk) / unit);
   const sum = scaled.reduce((s, a) => s + (p === 2 ? a * a : a ** p), 0);
   const added = extra > 0 ? extra / unit ** p : 0;
-  const atFloor = eps_at === 'floor' && sum <= added;
   const total = eps_at === 'floor' ? Math.max(sum, added) : sum + added;  // DI-5, DI-6
   const root = p === 2 ? Math.sqrt(total) : total ** (1 / p);
   const value = finite(unit * root);
-  if (atFloor) return constant(value, t);
+  if (eps_at === 'floor' && sum <= added) return constant(value, t);
   const ratio = scaled.map((a) => a / root);
   const g = () => t.map((tk, k) => Math.sign(tk) * ratio[k] ** (p - 1));  // DI-11, DI-14
   return {
@@ -122,23 +112,25 @@ function cosine(x, y) {
 
 const DISTANCES = {
   p_norm: pNorm,
-  euclidean: (x, y) => pNorm(x, y, { p: 2, eps: 0, eps_at: 'difference' }),
-  squared_euclidean: squaredEuclidean,
-  cosine,
+  euclidean: (x, y) => pNorm(x, y, { p: 2, eps: 0, eps_at: 'difference' }),  // DI-9
+  squared_euclidean: squaredEuclidean, cosine,
 };
 
 // ---- Errors: everything is checked before any arithmetic (CV-24 to CV-30, DI-20, DI-21) ----
-
 const SPELLED = new Map([['inf', Infinity], ['-inf', -Infinity], ['nan', NaN]]);
 const same = (s, t) => s.length === t.length && s.every((n, i) => n === t[i]);
 
+function checkNames(given, names) {
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new TypeError(`${unknown} is unknown; expected one of ${names}`);
+}
+
 function checkInputs(inputs) {
-  for (const name of Object.keys(inputs)) {
-    if (name !== 'mask' && !ROWS.includes(name)) throw new TypeError(`${name} is unknown; expected ${ROWS} and mask`);
-  }
-  const { anchor, mask } = inputs;
+  checkNames(inputs, [...ROWS, 'mask']);
+  const { anchor, mask } = inputs, units = anchor?.shape.slice(0, -1);
   const must = (holds, name, expected) => {
-    if (!holds) throw new TypeError(`${name} is ${inputs[name]?.dtype} of shape [${inputs[name]?.shape}]; expected ${expected}`);
+    const { dtype, shape } = inputs[name] ?? {};
+    if (!holds) throw new TypeError(`${name} is ${dtype} of shape [${shape}]; expected ${expected}`);
   };
   for (const name of ROWS) {
     const { dtype, shape } = inputs[name] ?? {};
@@ -147,15 +139,12 @@ function checkInputs(inputs) {
     must(same(shape, anchor.shape), name, `shape [${anchor.shape}], as anchor`);
     must(shape.at(-1) > 0, name, 'a feature axis of length 1 or more');
   }
-  if (!mask) return;
-  must(mask.dtype === 'bool', 'mask', 'bool');
-  must(same(mask.shape, anchor.shape.slice(0, -1)), 'mask', `shape [${anchor.shape.slice(0, -1)}]`);
+  must(!mask || mask.dtype === 'bool', 'mask', 'bool');
+  must(!mask || same(mask.shape, units), 'mask', `shape [${units}]`);
 }
 
 function checkParameters(given) {
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(PARAMETERS, name)) throw new TypeError(`${name} is unknown; expected one of ${Object.keys(PARAMETERS)}`);
-  }
+  checkNames(given, Object.keys(PARAMETERS));
   const options = {};
   for (const [name, rule] of Object.entries(PARAMETERS)) {
     let value = Object.hasOwn(given, name) ? given[name] : rule.default;
@@ -171,8 +160,7 @@ function checkParameters(given) {
       const range = `[${rule.min}, inf${rule.infinite ? ']' : ')'}`;
       must(typeof value === 'number' && value >= rule.min && (value < Infinity || rule.infinite), `a number in ${range}`);
     }
-    const applies = !rule.pNormOnly || options.distance === 'p_norm';
-    must(applies || value === rule.default, `its default, because ${options.distance} has no ${name}`);
+    if (rule.pNormOnly && options.distance !== 'p_norm') must(value === rule.default, `its default with ${options.distance}`);
     options[name] = value;
   }
   if (options.p === Infinity && options.eps_at !== 'difference' && options.eps > 0) {
@@ -182,7 +170,6 @@ function checkParameters(given) {
 }
 
 // ---- The loss ----
-
 function tripletMarginLoss({ inputs, parameters, order, cotangent, tangents }) {
   checkInputs(inputs);
   const options = checkParameters(parameters);
@@ -230,14 +217,12 @@ function tripletMarginLoss({ inputs, parameters, order, cotangent, tangents }) {
   };
   answer.gradients = accumulate((of) => of.gradient());
   if (order === 1) return answer;
-
   const along = perInput((name) => (tangents?.[name] ? decode(tangents[name]) : zeros(data[name])));
   answer.second = accumulate((of, names, i) => of.second(...names.map((name) => rowOf(along[name], i))));
   return answer;
 }
 
 // ---- The protocol ----
-
 const HELLO = {
   type: 'hello', protocol: 1, name: 'port.mjs', version: '1.0', framework: 'node', framework_version: process.versions.node,
   device: 'cpu', dtypes: Object.keys(FLOATS), modes: ['eager'], orders: [0, 1, 2],
@@ -250,8 +235,8 @@ function answerCase(message) {
   if (half) return { unsupported: `no ${half.dtype}` };
   try {
     return tripletMarginLoss(message);
-  } catch (error) {
-    return { error: { type: error.name, message: error.message } };
+  } catch ({ name, message: text }) {
+    return { error: { type: name, message: text } };
   }
 }
 

@@ -74,7 +74,11 @@ class _PNorm(RowDistance):
 
 def _power(ratio: Array, exponent: float) -> Array:
     """Return ratio**exponent, but 0 where that is infinite (CV-14); 0**0 is 1, the curvature 1/d of p = 2."""
-    return np.where((ratio == 0) & (exponent < 0), 0, np.power(np.where(ratio == 0, 0 if exponent >= 0 else 1, ratio), exponent))
+    return np.where(
+        (ratio == 0) & (exponent < 0),
+        0,
+        np.power(np.where(ratio == 0, 0 if exponent >= 0 else 1, ratio), exponent),
+    )
 
 
 def _norm(size: Array, p: float, added: float = 0.0) -> Array:
@@ -105,7 +109,9 @@ def p_norm(p: float, eps: float, eps_at: str) -> Metric:
 
         if eps_at == "floor":
             floor = _norm(np.zeros_like(size), p, added)
-            above = decisions.take(f"{name}: above the floor", d > floor, d - floor, np.maximum(d, floor), (False, True))
+            above = decisions.take(
+                f"{name}: above the floor", d > floor, d - floor, np.maximum(d, floor), (False, True)
+            )
             d = scale = np.maximum(d, floor)  # DI-6
         else:
             above = np.asarray(d > 0)
@@ -125,7 +131,9 @@ def p_norm(p: float, eps: float, eps_at: str) -> Metric:
             gradient = np.where(zero[..., None] == 0, gradient, zero[..., None])  # a corner of the dual ball
 
         condition = np.where(d > 0, _over(scale[..., None], d)[..., 0], 1)
-        spread = (1 if p == np.inf else 1 + (p - 1) * np.abs(gradient)) * condition[..., None] * np.ones_like(t)
+        spread = (
+            (1 if p == np.inf else 1 + (p - 1) * np.abs(gradient)) * condition[..., None] * np.ones_like(t)
+        )
         return _PNorm(d, scale, (gradient, -gradient), (spread, spread), ratio, condition, p)
 
     return distance
@@ -167,9 +175,13 @@ class _Cosine(RowDistance):
         return (dc * u + c * du - dw) * inverse - (c * u - w) * inverse**2 * _dot(u, v_own)
 
     def second_scales(self, vx: Array, vy: Array) -> tuple[Array, Array]:
-        norms = [np.sqrt(_dot(v, v)) * inverse for v, inverse in zip((vx, vy), self.inverse_norms, strict=True)]
+        norms = [
+            np.sqrt(_dot(v, v)) * inverse for v, inverse in zip((vx, vy), self.inverse_norms, strict=True)
+        ]
         both = 4 * (norms[0] + norms[1])
-        return both * self.inverse_norms[0] * np.ones_like(vx), both * self.inverse_norms[1] * np.ones_like(vy)
+        return both * self.inverse_norms[0] * np.ones_like(vx), both * self.inverse_norms[1] * np.ones_like(
+            vy
+        )
 
 
 def cosine(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:

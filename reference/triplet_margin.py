@@ -13,7 +13,15 @@ from lossproof.reference.distances import metric
 from lossproof.reference.evaluation import Arrays, Evaluation, as_rows, described
 from lossproof.reference.reductions import reduce, weights
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_mask, check_real, check_rows
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_bool,
+    check_choice,
+    check_distance,
+    check_mask,
+    check_real,
+    check_rows,
+)
 
 
 def triplet_margin_loss(

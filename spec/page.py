@@ -115,7 +115,9 @@ def page(name: str) -> Page:
 @cache
 def page_names() -> tuple[str, ...]:
     """Names of all pages, the two general ones first."""
-    names = sorted(p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md"))
+    names = sorted(
+        p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md")
+    )
     general = ["conventions", "distances"]
     return (*general, *(n for n in names if n not in general))
 

@@ -54,7 +54,7 @@ def _p_norm(t: Tensor, p: float, root: float | Tensor, floor: float | Tensor) ->
 def _bounded(t: Tensor, p: float) -> Tensor:
     """Keep a difference so small that its p-th power is finite: no finite input gives NaN (CV-19)."""
     largest = torch.finfo(t.dtype).max
-    limit = 2.0 ** -2 * largest**0.5 if p == 2 else largest
+    limit = 2.0**-2 * largest**0.5 if p == 2 else largest
     return t.clamp(-limit, limit)
 
 

@@ -89,9 +89,13 @@ class TripletMarginLoss(nn.Module):
             "reduction": reduction,
         }  # fmt: skip
         row = torch.zeros(1)
-        triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training
+        triplet_margin_loss(
+            row, row, row, **self.options
+        )  # an illegal option is refused here, not in training
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `triplet_margin_loss`."""
         return triplet_margin_loss(anchor, positive, negative, mask=mask, **self.options)
 

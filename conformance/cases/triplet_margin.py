@@ -67,7 +67,11 @@ def parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
 def judged_parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
     """Return the options that the oracle works with: those of the call, and what the function has fixed."""
     applies = structure["distance"] == "p_norm"
-    fixed = {n: v for n, v in offer.fixed.items() if not offer.has(n) and (applies or n not in ("p", "eps", "eps_at"))}
+    fixed = {
+        n: v
+        for n, v in offer.fixed.items()
+        if not offer.has(n) and (applies or n not in ("p", "eps", "eps_at"))
+    }
     return fixed | parameters(structure, offer)
 
 
@@ -75,7 +79,9 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     """Fill a structure with numbers."""
     rng = generator(seed, {k: v for k, v in structure.items() if k not in ("mode", "order")}, fill)
     shape, dtype, unit = structure["shape"], structure["dtype"], 2.0 ** structure["scale"]
-    size = unit * rng.choice([0.5, 1.0, 2.0], size=(3, *shape[:-1], 1))  # so that some terms are 0 and some are not
+    size = unit * rng.choice(
+        [0.5, 1.0, 2.0], size=(3, *shape[:-1], 1)
+    )  # so that some terms are 0 and some are not
     rows = [rounded(structure["offset"] + s * rng.standard_normal(shape), dtype) for s in size]
     inputs = dict(zip(ROWS, rows, strict=True))
     if structure["mask"] == "some":
@@ -87,8 +93,19 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
         inputs["mask"] = np.zeros(shape[:-1], bool)
     units = shape[:-1] if structure["reduction"] == "none" and not structure.get("defaults") else ()
     cotangent = np.asarray(rng.choice([0.5, 1.0, -1.0, 2.0], size=units))
-    tangents = {name: rounded(rng.standard_normal(shape), dtype) for name in ROWS} if structure["order"] == 2 else {}
-    return Case(LOSS, inputs, dtype, parameters(structure, offer), structure["mode"], structure["order"], cotangent, tangents)
+    tangents = (
+        {name: rounded(rng.standard_normal(shape), dtype) for name in ROWS} if structure["order"] == 2 else {}
+    )
+    return Case(
+        LOSS,
+        inputs,
+        dtype,
+        parameters(structure, offer),
+        structure["mode"],
+        structure["order"],
+        cotangent,
+        tangents,
+    )
 
 
 def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
@@ -107,7 +124,11 @@ def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
     if "swap" in needed:
         return "TM-4" if "eps" in needed and not gradient else "TM-7" if gradient else "TM-5"
     if "distance" in needed:
-        value, derivative = {"squared_euclidean": ("DI-7", "DI-12"), "cosine": ("DI-8", "DI-13"), "euclidean": ("DI-9", "DI-11")}[needed["distance"]]
+        value, derivative = {
+            "squared_euclidean": ("DI-7", "DI-12"),
+            "cosine": ("DI-8", "DI-13"),
+            "euclidean": ("DI-9", "DI-11"),
+        }[needed["distance"]]
         return derivative if gradient else value
     if "eps_at" in needed or "eps" in needed:
         placed = needed.get("eps_at", "difference")
@@ -123,9 +144,20 @@ def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
 
 def legal(offer: Offer) -> Case:
     """Return a plain legal call, the sibling of every wrong one."""
-    rows = [np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([[1.5, 2.0], [0.5, 1.0]]), np.array([[0.0, 3.0], [2.0, 2.0]])]
+    rows = [
+        np.array([[1.0, 2.0], [0.5, -1.0]]),
+        np.array([[1.5, 2.0], [0.5, 1.0]]),
+        np.array([[0.0, 3.0], [2.0, 2.0]]),
+    ]
     dtype = offer.choices("dtype", ["float32", "float64"])[0]
-    return Case(LOSS, dict(zip(ROWS, rows, strict=True)), dtype, {}, offer.modes[-1] if "eager" not in offer.modes else "eager", 0)
+    return Case(
+        LOSS,
+        dict(zip(ROWS, rows, strict=True)),
+        dtype,
+        {},
+        offer.modes[-1] if "eager" not in offer.modes else "eager",
+        0,
+    )
 
 
 FORMULA = {"value": "TM-1", "gradient": "TM-7", "second": "CV-14"}

@@ -25,11 +25,24 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         reduction = offer.choices("reduction", ["sum", "none", "mean"])[:1]
         if clause == "TM-10":
             reduction = offer.choices("reduction", ["mean_nonzero", "none", "sum"])[:1]
-        structure = {"margin": 1.0, "distance": "p_norm", "p": 1.0, "eps": 0.0, "eps_at": "difference", "swap": False, "scale": 0, "mask": None}
+        structure = {
+            "margin": 1.0,
+            "distance": "p_norm",
+            "p": 1.0,
+            "eps": 0.0,
+            "eps_at": "difference",
+            "swap": False,
+            "scale": 0,
+            "mask": None,
+        }
         structure |= options | {"reduction": reduction[0] if reduction else "mean"}
         if structure["eps"] == 0 and not offer.has("eps_at"):
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"):
+        if any(
+            not offer.choices(name, [structure[name]])
+            for name in OPTIONS
+            if name in structure and name != "margin"
+        ):
             continue
         for dtype in offer.choices("dtype", ["float64", "float32"]):
             units = shape[:-1] if structure["reduction"] == "none" else ()
@@ -80,6 +93,8 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], li
         row = np.zeros((1, width))
         axis = np.zeros((1, width))
         axis[0, 0] = 2.0
-        rows = [[row, axis, axis], [axis, row, 2 * axis], [axis, axis, row], [row, row, axis]][int(rng.integers(4))]
+        rows = [[row, axis, axis], [axis, row, 2 * axis], [axis, axis, row], [row, row, axis]][
+            int(rng.integers(4))
+        ]
         return {"distance": "cosine", "margin": 4.0}, [r.copy() for r in rows]
     raise ValueError(f"no boundary case for {clause}")

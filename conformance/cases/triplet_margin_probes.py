@@ -11,7 +11,9 @@ from lossproof.conformance.cases.triplet_margin_boundaries import GRADIENT_BOUND
 from lossproof.conformance.verdict import Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
+EVERYTHING = {
+    name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")
+}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -23,7 +25,13 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "TM-1", vary=_vary())
     yield Probe(LOSS, "value", "TM-4", vary=_vary(eps=(0.25,), swap=(False, True), p=(2.0, 1.0)))
     yield Probe(LOSS, "value", "TM-5", vary=_vary(swap=(True,)))
-    yield Probe(LOSS, "value", "TM-9", vary={"shape": SPACE["shape"]}, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(
+        LOSS,
+        "value",
+        "TM-9",
+        vary={"shape": SPACE["shape"]},
+        options={"structure": {"defaults": True}, "own_clause": True},
+    )
     yield Probe(LOSS, "value", "DI-1", vary=_vary(p=GENERAL_P))
     yield Probe(LOSS, "value", "DI-2", vary=_vary(p=(1.0,)))
     yield Probe(LOSS, "value", "DI-3", vary=_vary(p=(inf,), eps=(0.0, 0.25)))
@@ -33,19 +41,66 @@ def probes() -> Iterator[Probe]:
     for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
         yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
     yield Probe(LOSS, "value", "TM-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
-    yield Probe(LOSS, "gradient", "DI-11", vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]), effort=2.0)
+    yield Probe(
+        LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5
+    )
+    yield Probe(
+        LOSS,
+        "gradient",
+        "DI-11",
+        vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]),
+        effort=2.0,
+    )
     yield Probe(LOSS, "gradient", "DI-12", vary=_vary(distance=("squared_euclidean",)))
     yield Probe(LOSS, "gradient", "DI-13", vary=_vary(distance=("cosine",)))
     yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
         yield Probe(LOSS, "boundary", clause)
-    yield Probe(LOSS, "precision", "DI-19", vary={"p": GENERAL_P, "scale": (-20, -10, 10, -40, 40), "dtype": ("float32", "float64")})
-    yield Probe(LOSS, "interface", "TM-2", vary={"shape": ((3,), (2, 2, 3), (0, 3), (2, 1, 2))}, options={"own_clause": True})
-    yield Probe(LOSS, "interface", "TM-3", vary={"margin": (0.0,), "dtype": SPACE["dtype"]}, options={"own_clause": True})
-    yield Probe(LOSS, "interface", "CV-23", vary={"shape": ((1, 1), (2, 3)), "p": (1.0, 1.25, inf), "margin": (64.0, 1e-3), "swap": (False, True)})
-    yield Probe(LOSS, "invariances", "TM-8", vary={"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}, options={"relation": "permutation"})
-    yield Probe(LOSS, "invariances", "TM-5", vary=_vary(p=(2.0, 1.0), distance=SPACE["distance"]), options={"relation": "swap"})
+    yield Probe(
+        LOSS,
+        "precision",
+        "DI-19",
+        vary={"p": GENERAL_P, "scale": (-20, -10, 10, -40, 40), "dtype": ("float32", "float64")},
+    )
+    yield Probe(
+        LOSS,
+        "interface",
+        "TM-2",
+        vary={"shape": ((3,), (2, 2, 3), (0, 3), (2, 1, 2))},
+        options={"own_clause": True},
+    )
+    yield Probe(
+        LOSS,
+        "interface",
+        "TM-3",
+        vary={"margin": (0.0,), "dtype": SPACE["dtype"]},
+        options={"own_clause": True},
+    )
+    yield Probe(
+        LOSS,
+        "interface",
+        "CV-23",
+        vary={
+            "shape": ((1, 1), (2, 3)),
+            "p": (1.0, 1.25, inf),
+            "margin": (64.0, 1e-3),
+            "swap": (False, True),
+        },
+    )
+    yield Probe(
+        LOSS,
+        "invariances",
+        "TM-8",
+        vary={"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")},
+        options={"relation": "permutation"},
+    )
+    yield Probe(
+        LOSS,
+        "invariances",
+        "TM-5",
+        vary=_vary(p=(2.0, 1.0), distance=SPACE["distance"]),
+        options={"relation": "swap"},
+    )
     yield from _errors()
 
 
@@ -55,15 +110,27 @@ def _errors() -> Iterator[Probe]:
 
     yield error("CV-24", "rows broadcast", inputs={"positive": [[1.5, 2.0]]})
     yield error("CV-24", "features broadcast", inputs={"negative": [[1.0], [2.0]]})
-    yield error("CV-25", "no features", inputs={name: [[], []] for name in ("anchor", "positive", "negative")})
+    yield error(
+        "CV-25", "no features", inputs={name: [[], []] for name in ("anchor", "positive", "negative")}
+    )
     for dtype in ("int64", "int32", "bool"):
         names = ("anchor", "positive", "negative")
         values = [[True, False], [False, True]] if dtype == "bool" else [[1, 2], [0, -1]]
-        yield error("CV-26", f"{dtype} rows", inputs=dict.fromkeys(names, values), dtypes=dict.fromkeys(names, dtype))
+        yield error(
+            "CV-26", f"{dtype} rows", inputs=dict.fromkeys(names, values), dtypes=dict.fromkeys(names, dtype)
+        )
     yield error("CV-27", "unknown reduction", parameters={"reduction": "average"})
     yield error("CV-27", "unknown distance", parameters={"distance": "manhatten"})
     yield error("CV-27", "unknown eps_at", parameters={"eps_at": "inside"})
-    for name, value in (("margin", -1.0), ("margin", float("nan")), ("margin", inf), ("p", 0.5), ("p", float("nan")), ("eps", -0.5), ("eps", float("nan"))):
+    for name, value in (
+        ("margin", -1.0),
+        ("margin", float("nan")),
+        ("margin", inf),
+        ("p", 0.5),
+        ("p", float("nan")),
+        ("eps", -0.5),
+        ("eps", float("nan")),
+    ):
         yield error("CV-28", f"{name} {value:g}", parameters={name: value})
     yield error("CV-29", "mask of numbers", inputs={"mask": [1.0, 0.0]}, dtypes={"mask": "float32"})
     yield error("CV-29", "mask of integers", inputs={"mask": [1, 0]}, dtypes={"mask": "int64"})
@@ -72,5 +139,7 @@ def _errors() -> Iterator[Probe]:
     yield error("DI-20", "root at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "root"})
     yield error("DI-20", "floor at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "floor"})
     yield error("DI-21", "p with cosine", parameters={"distance": "cosine", "p": 1.0})
-    yield error("DI-21", "eps with squared_euclidean", parameters={"distance": "squared_euclidean", "eps": 0.5})
+    yield error(
+        "DI-21", "eps with squared_euclidean", parameters={"distance": "squared_euclidean", "eps": 0.5}
+    )
     yield error("DI-21", "eps_at with euclidean", parameters={"distance": "euclidean", "eps_at": "root"})

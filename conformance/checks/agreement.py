@@ -56,11 +56,16 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
             case = module.build(structure, offer, judge.seed, fill)
             largest = {"float32": 3e38, "float64": 1.7e308}[case.dtype]
             for size in (largest, 1 / largest, largest**0.5):
-                inputs = {n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+                inputs = {
+                    n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()
+                }
                 extreme = replace(case, inputs=inputs)
                 result.planned += 1
                 answer = judge.ask(extreme)
-                arrays = {"loss": answer.value, **{f"gradient of {n}": g for n, g in answer.gradients.items()}}
+                arrays = {
+                    "loss": answer.value,
+                    **{f"gradient of {n}": g for n, g in answer.gradients.items()},
+                }
                 for where, array in arrays.items():
                     if array is not None and np.isnan(array).any():
                         mismatch = Mismatch("value", where, float("nan"), "a number", 0.0, np.inf)

@@ -19,11 +19,16 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for name in [*changed, *(["mask"] if "mask" in probe.options.get("inputs", {}) else [])]:
         if not offer.has(name):
             raise Unsupported(f"no parameter {name}")
-        if any(v in offer.refused.get(name, ()) for v in [changed.get(name)]) and probe.clause not in ("CV-27", "CV-28"):
+        if any(v in offer.refused.get(name, ()) for v in [changed.get(name)]) and probe.clause not in (
+            "CV-27",
+            "CV-28",
+        ):
             raise Unsupported(f"{name} = {changed[name]!r}")
     inputs = {name: np.array(value) for name, value in probe.options.get("inputs", {}).items()}
     dtypes = probe.options.get("dtypes", {})
-    wrong = replace(legal, inputs={**legal.inputs, **inputs}, parameters={**legal.parameters, **changed}, dtypes=dtypes)
+    wrong = replace(
+        legal, inputs={**legal.inputs, **inputs}, parameters={**legal.parameters, **changed}, dtypes=dtypes
+    )
     result.planned += 2
     sibling = judge.ask(_sibling(legal, inputs))
     if sibling.trouble:

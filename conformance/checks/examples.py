@@ -27,7 +27,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             offered = True
             result.planned += 1
             mismatch, case = _judge(judge, example, dtype)
-            if mismatch and not judge.control(probe.loss, example.parameters, ("value", "gradient") if case.order else ("value",)):
+            if mismatch and not judge.control(
+                probe.loss, example.parameters, ("value", "gradient") if case.order else ("value",)
+            ):
                 judge.obscured += 1
             elif mismatch:
                 result.findings.append(judge.finding(probe, mismatch, case))
@@ -39,7 +41,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 def _offers(judge: Judge, example: Example) -> bool:
     offer = judge.offers[example.loss]
     for name, entry in losses()[example.loss].parameters.items():
-        applies = example.parameters.get("distance", "p_norm") == entry.get("applies_to", example.parameters.get("distance", "p_norm"))
+        applies = example.parameters.get("distance", "p_norm") == entry.get(
+            "applies_to", example.parameters.get("distance", "p_norm")
+        )
         applies = applies and not (name == "eps_at" and example.parameters.get("eps") == 0)
         if applies and not offer.choices(name, [example.parameters.get(name, entry["default"])]):
             return False
@@ -48,7 +52,10 @@ def _offers(judge: Judge, example: Example) -> bool:
 
 def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
     offer = judge.offers[example.loss]
-    inputs = {n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype) for n, v in example.inputs.items()}
+    inputs = {
+        n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype)
+        for n, v in example.inputs.items()
+    }
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0
@@ -62,7 +69,9 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
         pairs |= {f"gradient of {n}": (answer.gradients.get(n), want) for n, want in example.gradient.items()}
     for where, (got, want) in pairs.items():
         if not _matches(got, want, example.exact and judge.oracle.ours):
-            return Mismatch("value" if where == "loss" else "gradient", where, np.asarray(got).tolist(), want, 0.0, np.inf), case
+            return Mismatch(
+                "value" if where == "loss" else "gradient", where, np.asarray(got).tolist(), want, 0.0, np.inf
+            ), case
     return None, case
 
 
@@ -82,10 +91,13 @@ def _matches(got: Any, want: Any, exact: bool) -> bool:
     if want == "unspecified":
         return True
     if isinstance(want, list):
-        return np.ndim(got) > 0 and len(got) == len(want) and all(_matches(g, w, exact) for g, w in zip(got, want, strict=True))
+        return (
+            np.ndim(got) > 0
+            and len(got) == len(want)
+            and all(_matches(g, w, exact) for g, w in zip(got, want, strict=True))
+        )
     if np.ndim(got) != 0:
         return False
     if np.isnan(want):
         return bool(np.isnan(got))
     return bool(got == want) if exact else bool(abs(got - want) <= SLACK * (1 + abs(want)))
-

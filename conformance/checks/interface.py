@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,30 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     if probe.clause != "CV-18":
         return judge.agree(probe, result, ("value",), fills=1)
 
+    offer = judge.offers[probe.loss]
+    plain, order = judge.modules[probe.loss].legal(offer), 1 if 1 in offer.orders else 0
+
     def examine(structure: dict[str, Any]) -> Finding | None:
-        case = judge.case(probe, structure, 0)
-        if case is None:
-            return None
+        parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
+        units = next(iter(plain.inputs.values())).shape[:-1] if structure["reduction"] == "none" else ()
+        case = replace(
+            plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units)
+        )
         result.planned += 1
         answer = judge.ask(case)
         if answer.trouble or answer.unsupported:
             return None
         least = "float64" if case.dtype == "float64" else "float32"
         if _WIDTH.get(answer.value_dtype, 0) < _WIDTH[least]:
-            mismatch = Mismatch("dtype", "loss", answer.value_dtype, f"{least} or wider for {case.dtype} inputs", 0.0, np.inf)
+            mismatch = Mismatch(
+                "dtype", "loss", answer.value_dtype, f"{least} or wider for {case.dtype} inputs", 0.0, np.inf
+            )
         else:
-            wrong = {n: d for n, d in answer.gradient_dtypes.items() if d != case.dtype and n in case.inputs and d in FORMATS}
+            wrong = {
+                n: d
+                for n, d in answer.gradient_dtypes.items()
+                if d != case.dtype and n in case.inputs and d in FORMATS
+            }
             if not wrong:
                 return None
             name, dtype = next(iter(wrong.items()))

@@ -35,7 +35,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     judge.structures(probe, result, examine)
 
 
-def _both(judge: Judge, structure: Structure, first: Case, second: Case) -> tuple[Answer, Answer, Expected] | Mismatch | None:
+def _both(
+    judge: Judge, structure: Structure, first: Case, second: Case
+) -> tuple[Answer, Answer, Expected] | Mismatch | None:
     answers = judge.ask(first), judge.ask(second)
     found = trouble(answers[0]) or trouble(answers[1])
     if found or answers[0].unsupported or answers[1].unsupported:
@@ -46,7 +48,10 @@ def _both(judge: Judge, structure: Structure, first: Case, second: Case) -> tupl
 
 
 def _room(judge: Judge, expected: Expected, answer: Answer) -> Any:
-    return 2 * (np.asarray(expected.value_budget[judge.grade], float) + np.asarray(output_slack(expected.value, answer.value_dtype), float))
+    return 2 * (
+        np.asarray(expected.value_budget[judge.grade], float)
+        + np.asarray(output_slack(expected.value, answer.value_dtype), float)
+    )
 
 
 def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
@@ -64,7 +69,14 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
     wrong = np.abs(second.value - want) > (room[order] if first.value.ndim else room)
     if np.any(wrong):
-        return Mismatch("value", "loss of the permuted rows", second.value.tolist(), want.tolist(), float(np.max(room)), np.inf)
+        return Mismatch(
+            "value",
+            "loss of the permuted rows",
+            second.value.tolist(),
+            want.tolist(),
+            float(np.max(room)),
+            np.inf,
+        )
     return None
 
 
@@ -79,5 +91,12 @@ def _swapped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     assert swapped.value is not None
     room = _room(judge, expected, plain)
     if np.any(swapped.value < plain.value - room):
-        return Mismatch("value", "loss with swap", swapped.value.tolist(), f"at least {plain.value.tolist()}", float(np.max(room)), np.inf)
+        return Mismatch(
+            "value",
+            "loss with swap",
+            swapped.value.tolist(),
+            f"at least {plain.value.tolist()}",
+            float(np.max(room)),
+            np.inf,
+        )
     return None

@@ -53,7 +53,14 @@ def _compare(judge: Judge, probe: Probe, case: Case, content: float) -> Mismatch
     masked = ~case.inputs["mask"]
     for name, gradient in dirty.gradients.items():
         if gradient.shape == case.inputs[name].shape and np.any(gradient[masked] != 0):
-            return Mismatch("gradient", f"gradient of {name} in a masked row", float(gradient[masked].ravel()[0]), 0.0, 0.0, np.inf)
+            return Mismatch(
+                "gradient",
+                f"gradient of {name} in a masked row",
+                float(gradient[masked].ravel()[0]),
+                0.0,
+                0.0,
+                np.inf,
+            )
         if before[name] != after[name]:
             return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits", 0.0, np.inf)
     return None

@@ -31,22 +31,38 @@ class Jax:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        native = {name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype) for name, (array, dtype) in ask.inputs.items()}
+        native = {
+            name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype)
+            for name, (array, dtype) in ask.inputs.items()
+        }
         rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
         rest = {name: array for name, array in native.items() if name not in rows}
-        along = {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows} if ask.order == 2 else {}
+        along = (
+            {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows}
+            if ask.order == 2
+            else {}
+        )
 
         if ask.mode == "vectorised":
             value = jax.vmap(lambda given: ask.function(**given, **rest))(rows)
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with jax.default_matmul_precision("bfloat16"):
-                value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
+                value, gradients, second = self._derive(ask.function, ask.order)(
+                    rows, rest, ask.cotangent, along, {}
+                )
         elif ask.mode == "eager":
-            value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
+            value, gradients, second = self._derive(ask.function, ask.order)(
+                rows, rest, ask.cotangent, along, {}
+            )
         else:
             numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
-            structure = (ask.key, ask.order, *numbers, tuple((name, array.shape, array.dtype.name) for name, array in native.items()))
+            structure = (
+                ask.key,
+                ask.order,
+                *numbers,
+                tuple((name, array.shape, array.dtype.name) for name, array in native.items()),
+            )
             if structure not in self._compiled:
                 self._compiled[structure] = jax.jit(self._derive(ask.function, ask.order))
             value, gradients, second = self._compiled[structure](rows, rest, ask.cotangent, along, numbers)

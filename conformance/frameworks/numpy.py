@@ -21,9 +21,14 @@ class Numpy:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        native = {name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in ask.inputs.items()}
+        native = {
+            name: array if dtype == "bool" else array.astype(dtype)
+            for name, (array, dtype) in ask.inputs.items()
+        }
         before = {name: array.copy() for name, array in native.items()}
-        value = ask.function(**native, **({} if ask.cotangent is None or not ask.order else {"cotangent": ask.cotangent}))
+        value = ask.function(
+            **native, **({} if ask.cotangent is None or not ask.order else {"cotangent": ask.cotangent})
+        )
         value, gradients = value if isinstance(value, tuple) else (value, {})
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:

@@ -10,7 +10,12 @@ import torch
 
 from lossproof.conformance.frameworks import Request
 
-_DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
@@ -31,7 +36,11 @@ class Torch:
         rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
-        along = [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
+        along = (
+            [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names]
+            if ask.order == 2
+            else []
+        )
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
 
         def loss(*values: torch.Tensor) -> torch.Tensor:
@@ -42,7 +51,9 @@ class Torch:
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with torch.autocast(self.device, torch.bfloat16):
-                value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
+                value, gradients, second = _autograd(
+                    loss, list(rows.values()), ask.order, ask.cotangent, along
+                )
         elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
             derive = _functional(loss, ask.order, ask.cotangent)
             if ask.mode == "compiled":
@@ -61,7 +72,9 @@ class Torch:
             result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
         if ask.audit:
             changed = [name for name, tensor in native.items() if not _same(tensor, state[1][name])]
-            result["changed"] = changed + (["torch's random state"] if not torch.equal(state[0], torch.get_rng_state()) else [])
+            result["changed"] = changed + (
+                ["torch's random state"] if not torch.equal(state[0], torch.get_rng_state()) else []
+            )
         return result
 
     def _tensor(self, array: Any, dtype: str) -> torch.Tensor:
@@ -78,7 +91,9 @@ class Torch:
         return self._compiled[key]
 
 
-def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
+def _autograd(
+    loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]
+) -> Any:
     """Return the value, the gradients of <cotangent, value>, and their derivative along the tangents."""
     rows = [row.detach().requires_grad_(order > 0) for row in rows]
     value = loss(*rows)
@@ -90,7 +105,9 @@ def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, a
     gradients = zeros
     if value.requires_grad and value.numel() == np.size(cotangent):
         seed = torch.as_tensor(cotangent, dtype=value.dtype, device=value.device)
-        found = torch.autograd.grad(value, rows, seed.reshape(value.shape), create_graph=order == 2, allow_unused=True)
+        found = torch.autograd.grad(
+            value, rows, seed.reshape(value.shape), create_graph=order == 2, allow_unused=True
+        )
         gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
     second = zeros
     if order == 2:
@@ -106,7 +123,9 @@ def _functional(loss: Any, order: int, cotangent: Any) -> Any:
 
     def weighted(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         value = loss(*rows)
-        seed = torch.tensor(np.ones(value.shape) if cotangent is None else cotangent, dtype=value.dtype, device=value.device)
+        seed = torch.tensor(
+            np.ones(value.shape) if cotangent is None else cotangent, dtype=value.dtype, device=value.device
+        )
         return (value * seed.reshape(value.shape)).sum(), value
 
     def derive(rows: list[torch.Tensor], along: list[torch.Tensor]) -> Any:
@@ -116,7 +135,10 @@ def _functional(loss: Any, order: int, cotangent: Any) -> Any:
 
         def product(rows: list[torch.Tensor]) -> torch.Tensor:
             inner = torch.func.grad(weighted, has_aux=True)(rows)[0]
-            return sum(((g * v).sum() for g, v in zip(inner, along, strict=True)), torch.zeros((), device=rows[0].device))
+            return sum(
+                ((g * v).sum() for g, v in zip(inner, along, strict=True)),
+                torch.zeros((), device=rows[0].device),
+            )
 
         return value, gradients, torch.func.grad(product)(rows)
 
@@ -131,4 +153,8 @@ def _named(tensor: Any) -> tuple[Any, str]:
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool(torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0))) if a.is_floating_point() else torch.equal(a, b)
+    return (
+        bool(torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0)))
+        if a.is_floating_point()
+        else torch.equal(a, b)
+    )

@@ -163,7 +163,11 @@ class TripletMargin:
     def unit(self, t: Tensor, p: float, least: float) -> Tensor:
         """Return a scale of each row at which powers neither overflow nor underflow, without gradient: DI-19."""
         largest = t.detach().abs().amax(-1)
-        return torch.ones_like(largest) if p in (1, 2) else largest.clamp(min=max(least, torch.finfo(t.dtype).tiny))
+        return (
+            torch.ones_like(largest)
+            if p in (1, 2)
+            else largest.clamp(min=max(least, torch.finfo(t.dtype).tiny))
+        )
 
     def powers(self, t: Tensor, p: float) -> Tensor:
         """Return |t|^p; where t is 0 with derivatives 0: DI-14, CV-14."""
@@ -196,7 +200,9 @@ class TripletMargin:
 
     # Terms
 
-    def excess(self, a: Tensor, pos: Tensor, neg: Tensor, margin: float, options: Distance, swap: bool) -> Tensor:
+    def excess(
+        self, a: Tensor, pos: Tensor, neg: Tensor, margin: float, options: Distance, swap: bool
+    ) -> Tensor:
         """Return margin + d(a, p) - d': TM-1, TM-4."""
         near, far = self.distance(a, pos, options), self.distance(a, neg, options)
         if swap:

@@ -92,7 +92,9 @@ def _swap_forgets_positive(
     loss: TripletMargin, a: Tensor, p: Tensor, n: Tensor, margin: float, options: Distance, swap: bool
 ) -> Tensor:
     near, far = loss.distance(a, p, options), loss.distance(a, n, options)
-    return loss.gap(margin, near, loss.swapped(near, far, loss.distance(p.detach(), n, options)) if swap else far)
+    return loss.gap(
+        margin, near, loss.swapped(near, far, loss.distance(p.detach(), n, options)) if swap else far
+    )
 
 
 def _root_forgotten(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:

@@ -67,7 +67,9 @@ def _nan_not_counted(loss: TripletMargin, terms: Tensor, mask: Tensor | None, re
 
 
 def _nan_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    return TripletMargin.reduce(loss, terms if reduction == "none" else terms.nan_to_num(nan=0.0), mask, reduction)
+    return TripletMargin.reduce(
+        loss, terms if reduction == "none" else terms.nan_to_num(nan=0.0), mask, reduction
+    )
 
 
 def _only_arithmetic(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
