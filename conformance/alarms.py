@@ -30,7 +30,7 @@ class Alarms:
     def summary(self) -> str:
         """Return one line: alarms, cases, the 95 % bound on the rate, and the worst shares of the budget."""
         bound = 3.0 / max(self.cases, 1) if not self.findings else float("nan")  # rule of three
-        shares = {part: row for part, row in worst(self.results).items()}
+        shares = worst(self.results)
         return (
             f"{len(self.findings)} alarms in {self.cases} cases over {self.seeds} seeds, {self.seconds:.0f} s; "
             f"rate below {bound:.1e} a case (95 %); worst shares {shares}"
@@ -50,9 +50,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
         oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
         for loss in losses:
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
-            probes = [
-                p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")
-            ]
+            probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
             asked, seed = 0, settings.seed
             each = max(2, round(cases / seeds / len(probes) / 3))
             while asked < cases or seed - settings.seed < seeds:

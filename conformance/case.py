@@ -58,9 +58,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(value: Any) -> Any:
     """Return a parameter from JSON."""
-    return (
-        {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
-    )
+    return {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

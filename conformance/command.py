@@ -48,9 +48,7 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
     help="Judge a program that speaks the protocol, for instance 'node port.mjs'.",
 )
 @_LOSSES
-@click.option(
-    "--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again."
-)
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again.")
 @_DEVICE
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
 @click.option(
@@ -173,9 +171,7 @@ def alarms_command(
 ) -> None:
     """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any."""
     console = Console()
-    settings = Settings(
-        target=target, framework=framework or target, losses=losses, device=device, seed=first_seed
-    )
+    settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
     try:
         with console.status(f"{target}: fresh cases") as status:
             found: Alarms = hunt(settings, cases, seeds, lambda text: status.update(f"{target}: {text}"))

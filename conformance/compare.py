@@ -75,9 +75,7 @@ def against(
                 place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
                 limit = float(np.broadcast_to(budget, share.shape)[place] + output_slack(want, dtype)[place])
                 where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
-                return Mismatch(
-                    part, where, float(got[place]), float(want[place]), limit, float(share[place])
-                ), worst
+                return Mismatch(part, where, float(got[place]), float(want[place]), limit, float(share[place])), worst
     return None, worst
 
 
@@ -94,12 +92,8 @@ def _entries(
                 np.asarray(expected.value_budget[grade]),
             )
         }
-    given, wanted = (
-        (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
-    )
-    budgets: Mapping[str, Array] = (
-        expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
-    )
+    given, wanted = (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
+    budgets: Mapping[str, Array] = expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
     word = "gradient of" if part == "gradient" else "second derivative for"
     return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype, wanted[n], budgets[n]) for n in wanted}
 

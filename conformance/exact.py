@@ -43,9 +43,7 @@ def evaluate(case: Case, cotangent: Array) -> tuple[Array, dict[str, Array], dic
 
 def _floats(numbers: Array) -> Array:
     return (
-        np.array(np.vectorize(float, otypes=[np.float64])(numbers))
-        if np.size(numbers)
-        else np.zeros(np.shape(numbers))
+        np.array(np.vectorize(float, otypes=[np.float64])(numbers)) if np.size(numbers) else np.zeros(np.shape(numbers))
     )
 
 

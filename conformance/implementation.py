@@ -59,9 +59,7 @@ class Implementation:
         own_names = {spec_name: own for own, spec_name in self.rename.items()}
         given = {own_names.get(name, name): value for name, value in {**inputs, **parameters}.items()}
         function = self.losses[loss]
-        positional = [
-            p.name for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_ONLY
-        ]
+        positional = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_ONLY]
         return function(*(given.pop(name) for name in positional if name in given), **given)
 
 
@@ -84,9 +82,7 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
         target = "lossproof.reference:" if target == "numpy" else f"lossproof.backends.{target}:"
     module_name, separator, attribute = target.rpartition(":")
     if not separator:
-        raise TargetError(
-            f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object"
-        )
+        raise TargetError(f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object")
     thing = _load(target, module_name, attribute)
     if isinstance(thing, Implementation):
         origin = {loss: (module_name, f"{attribute}.losses[{loss!r}]") for loss in thing.losses}
@@ -98,21 +94,13 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
     else:
         members = thing if isinstance(thing, Mapping) else vars(thing)
         functions = {loss: members[loss] for loss in known_losses if callable(members.get(loss))}
-        path = (
-            f"{attribute}[{{!r}}]"
-            if isinstance(thing, Mapping)
-            else f"{attribute}.{{}}"
-            if attribute
-            else "{}"
-        )
+        path = f"{attribute}[{{!r}}]" if isinstance(thing, Mapping) else f"{attribute}.{{}}" if attribute else "{}"
         origin = {loss: (module_name, path.format(loss)) for loss in functions}
     if not functions:
         raise TargetError(f"{target}: nothing in it is a loss of the spec ({', '.join(known_losses)})")
     version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
     traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
-    return Implementation(
-        functions, name=target.removesuffix(":"), version=version, traced=traced, origin=origin
-    )
+    return Implementation(functions, name=target.removesuffix(":"), version=version, traced=traced, origin=origin)
 
 
 def _load(target: str, module_name: str, attribute: str) -> Any:

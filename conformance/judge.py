@@ -69,9 +69,7 @@ class Judge:
                 result.advice = [f for f in result.findings if clauses()[f.clause].level == "SHOULD"]
                 result.findings = [f for f in result.findings if clauses()[f.clause].level != "SHOULD"]
             verdicts = {finding.verdict for finding in result.findings}
-            result.verdict = (
-                NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
-            )
+            result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
             if result.verdict == CONFORMANT and self.asked == before:
                 raise Unsupported("no case of this probe is within what the implementation offers")
             if result.verdict == CONFORMANT and self.obscured and self.obscured >= result.planned:
@@ -100,9 +98,7 @@ class Judge:
                 raise Unsupported(f"{name} = {', '.join(map(repr, wanted))}")
         return found
 
-    def structures(
-        self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]
-    ) -> None:
+    def structures(self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]) -> None:
         """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
         offer, module = self.offers[probe.loss], self.modules[probe.loss]
         choices = self.choices(probe)
@@ -133,26 +129,23 @@ class Judge:
         return Finding(probe.loss, probe.clause, probe.label, probe.check, mismatch, case)
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:
-        """Return the case of a structure with nothing undecided, or None if none was found in a fair number of draws."""
+        """Return the case of a structure with nothing undecided, or None after a fair number of draws."""
         offer, module = self.offers[probe.loss], self.modules[probe.loss]
         for attempt in range(REDRAWS):
-            case = module.build(structure, offer, self.seed, fill + 1000 * attempt)
+            case: Case = module.build(structure, offer, self.seed, fill + 1000 * attempt)
             if not self.oracle.undecided(self.judged(case, structure)):
                 return case
         return None
 
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
-        return replace(
-            case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss])
-        )
+        return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
 
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
-        """Whether plain cases with the same options are right; where not, a special case says nothing of its own clause."""
+        """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""
         offer, module = self.offers[loss], self.modules[loss]
         structure = {
-            n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0]
-            for n, v in module.SPACE.items()
+            n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0] for n, v in module.SPACE.items()
         }
         structure |= {n: v for n, v in parameters.items() if n in module.CONTROLLED and offer.choices(n, [v])}
         structure["order"] = 1 if "gradient" in parts else 0
@@ -160,9 +153,7 @@ class Judge:
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:
             probe = Probe(loss, "control", "")
-            self._controls[key] = all(
-                self._failure(probe, structure, fill, parts) is None for fill in range(FILLS)
-            )
+            self._controls[key] = all(self._failure(probe, structure, fill, parts) is None for fill in range(FILLS))
         return self._controls[key]
 
     # Agreement with the oracle, and the search for the smallest case
@@ -203,11 +194,7 @@ class Judge:
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)
         earlier = PARTS[: PARTS.index(parts[0])]
-        if (
-            earlier
-            and answer.trouble is None
-            and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]
-        ):
+        if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
             return None
         for grade in GRADES[: GRADES.index(self.grade) + 1]:
@@ -245,12 +232,8 @@ class Judge:
 
         needed: dict[str, Any] = {}
         for name, values in module.SPACE.items():
-            neutral = (
-                offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
-            )
-            smaller = (
-                [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
-            )
+            neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
+            smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
             if name != "shape" and (not neutral or structure[name] == neutral[0]):
                 continue
             for value in smaller:
@@ -268,14 +251,10 @@ class Judge:
             probe.loss, self._blame(probe, needed, structure, case, mismatch), "", probe.check, mismatch, case
         )
 
-    def _blame(
-        self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch
-    ) -> str:
+    def _blame(self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch) -> str:
         module = self.modules[probe.loss]
         if mismatch.clause == "shape":
-            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[
-                str(structure["reduction"])
-            ]
+            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[str(structure["reduction"])]
         if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
             return probe.clause
         clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
@@ -285,14 +264,12 @@ class Judge:
             return "CV-23"
         if is_coarse(mismatch, case):
             return "CV-15" if mismatch.kind == "value" else "CV-16"
-        return str(
-            module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind]
-        )
+        return str(module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind])
 
     def _round_numbers(
         self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]
     ) -> tuple[Case, Mismatch]:
-        """Make the numbers zero, round and few, while the failure stays what it is and no decision becomes undecided."""
+        """Make the numbers zero, round and few, while the failure stays and no decision becomes undecided."""
         best = failure
         if structure.get("unspecified"):
             return best

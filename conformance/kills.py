@@ -37,9 +37,7 @@ def _adapter() -> Any:
     return adapter_for("torch", "cpu")
 
 
-def judged(
-    mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()
-) -> list[Finding]:
+def judged(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()) -> list[Finding]:
     """Return the findings of the probes of the mutant's clauses, up to the first that names one of its clauses.
 
     `without` leaves out checks, for instance "examples", to see what the others are worth.
@@ -47,9 +45,7 @@ def judged(
     known = modules()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
     session: Any = InProcess(implementation, "torch", _adapter())
-    judge = Judge(
-        session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples
-    )
+    judge = Judge(session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples)
     found: list[Finding] = []
     for probe in plan(mutant.loss, known[mutant.loss]):
         if probe.clause not in mutant.clauses or probe.check in without:
@@ -70,4 +66,6 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[s
     right = next((finding for finding in found if finding.clause in mutant.clauses), None)
     wrong = tuple(finding.clause for finding in found if finding is not right)
     seconds = time.perf_counter() - start
-    return Kill(mutant.id, right and right.clause, right and right.check, seconds, wrong)
+    if right is None:
+        return Kill(mutant.id, None, None, seconds, wrong)
+    return Kill(mutant.id, right.clause, right.check, seconds, wrong)

@@ -53,6 +53,5 @@ def stale(entries: Iterable[Mapping[str, Any]], results: list[Result]) -> list[M
     return [
         entry
         for entry in entries
-        if (entry["loss"], entry["finding"].split("/")[0]) in run
-        and not any(matches(entry, f) for f in findings)
+        if (entry["loss"], entry["finding"].split("/")[0]) in run and not any(matches(entry, f) for f in findings)
     ]

@@ -27,9 +27,7 @@ def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[
     for loss, entry in hello["losses"].items():
         if loss not in modules:
             continue
-        limits = {
-            name: [from_json(value) for value in values] for name, values in entry.get("limits", {}).items()
-        }
+        limits = {name: [from_json(value) for value in values] for name, values in entry.get("limits", {}).items()}
         offer = Offer(
             page=losses()[loss],
             accepts=entry.get("accepts"),
@@ -64,17 +62,13 @@ def _asked(session: Session, module: Any, offer: Offer) -> Offer:
     tangents = {name: np.ones(a.shape) for name, a in plain.inputs.items()}
     orders = [0]
     for order in (1, 2):
-        if order in offer.orders and _works(
-            session, replace(plain, order=order, cotangent=ones, tangents=tangents)
-        ):
+        if order in offer.orders and _works(session, replace(plain, order=order, cotangent=ones, tangents=tangents)):
             orders.append(order)
     refused: dict[str, tuple[Any, ...]] = {}
     for name, entry in offer.page.parameters.items():
         choices = entry.get("choices", [False, True] if entry["kind"] == "bool" else [])
         if offer.has(name):
-            refused[name] = tuple(
-                c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c})))
-            )
+            refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 
 
@@ -84,6 +78,4 @@ def _works(session: Session, case: Case) -> bool:
 
 
 def _refuses(answer: Answer) -> bool:
-    return bool(answer.unsupported) or (
-        answer.error is not None and answer.error["type"].split(".")[-1] in REFUSALS
-    )
+    return bool(answer.unsupported) or (answer.error is not None and answer.error["type"].split(".")[-1] in REFUSALS)

@@ -88,21 +88,14 @@ class Oracle:
             value=value,
             gradients=gradients,
             second=second,
-            value_budget={
-                grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES
-            },
+            value_budget={grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES},
             gradient_budget={
-                grade: {
-                    name: gradient_unit * scale + share * extra_gradient[grade]
-                    for name, scale in weight.items()
-                }
+                grade: {name: gradient_unit * scale + share * extra_gradient[grade] for name, scale in weight.items()}
                 for grade in GRADES
             },
             second_budget={
                 name: (accuracy["kappa_second"] * growth + g) * unit * scale
-                for name, scale in (
-                    found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}
-                ).items()
+                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
             },
         )
 
@@ -119,20 +112,16 @@ def _log_scale(case: Case) -> float:
     p = case.parameters.get("p", 2.0)
     if case.parameters.get("distance", "p_norm") != "p_norm" or p in (1.0, 2.0, np.inf):
         return 0.0
-    sizes = np.concatenate(
-        [np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"]
-    )
+    sizes = np.concatenate([np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"])
     sizes = sizes[sizes > 0]
     return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
 
 
 def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
-    """Return what the grades `centred` and `normwise` add to a term and to a gradient entry (DESIGN: min(sqrt E, E/d))."""
+    """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     value: dict[str, Any] = {"direct": np.zeros(())}
     gradient = {"direct": 0.0}
-    rows = np.concatenate(
-        [np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"]
-    )
+    rows = np.concatenate([np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"])
     rows = rows[np.all(np.isfinite(rows), axis=-1)]
     squared = case.parameters.get("distance") == "squared_euclidean"
     for grade in GRADES[1:]:
@@ -141,8 +130,7 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
         energy = unit * radius**2
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = [
-                np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d)
-                for d in found.distances
+                np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d) for d in found.distances
             ]
             turns = [
                 2 * unit * radius + 0 * d if squared else np.fmin(2.0, part / d)
@@ -157,4 +145,4 @@ def _reduced(extra: Array, case: Case) -> Array:
     reduction = case.parameters.get("reduction", "mean")
     if reduction == "none" or np.ndim(extra) == 0:
         return extra
-    return np.sum(extra) if reduction == "sum" else np.max(extra, initial=0.0)
+    return np.asarray(np.sum(extra) if reduction == "sum" else np.max(extra, initial=0.0))

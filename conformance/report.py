@@ -41,22 +41,17 @@ def show_findings(certificate: Mapping[str, Any], console: Console) -> None:
     """Print each finding: clause and text, the smallest case, got, want, budget, and the line that shows it."""
     for entry in [*certificate["findings"], *certificate["advice"]]:
         verdict = (
-            "known-failing"
-            if entry.get("known")
-            else "advice"
-            if entry in certificate["advice"]
-            else entry["verdict"]
+            "known-failing" if entry.get("known") else "advice" if entry in certificate["advice"] else entry["verdict"]
         )
         style = _STYLE.get(verdict, "yellow")
         console.print(
-            f"\n[bold {style}]{verdict}[/] [bold]{escape(entry['finding'])}[/] · {entry['class']} · {escape(entry['title'])}"
+            f"\n[bold {style}]{verdict}[/] [bold]{escape(entry['finding'])}[/] · {entry['class']} · "
+            + escape(entry["title"])
         )
         if entry.get("known"):
             continue
         console.print(f"  {escape(entry['text'])}", style="dim")
-        console.print(
-            f"  {escape(entry['where'])}: got {escape(str(entry['got']))}, want {escape(str(entry['want']))}, budget {entry['budget']}"
-        )
+        console.print(escape(f"  {entry['where']}: got {entry['got']}, want {entry['want']}, budget {entry['budget']}"))
         console.print(f"  {escape(str(entry['parameters']))} {entry['dtype']}, {entry['mode']}")
         console.print(f"  {escape(entry['reproduce'])}", soft_wrap=True, style="cyan")
     for finding in certificate["stale_known_failures"]:
@@ -81,18 +76,16 @@ def table(certificates: Sequence[Mapping[str, Any]]) -> Table:
         "cases",
         "seconds",
     ):
-        found.add_column(
-            heading, justify="right" if heading in ("cases", "seconds") else "left", overflow="fold"
-        )
+        found.add_column(heading, justify="right" if heading in ("cases", "seconds") else "left", overflow="fold")
     for c in certificates:
         counts, style = c["counts"], _STYLE.get(c["verdict"], "red")
         judged = [f"{_passed(counts[kind])}" for kind in ("value", "gradient", "interface")]
         totals = {verdict: sum(row[verdict] for row in counts.values()) for verdict in VERDICTS}
         shares = [f"{part} {max(row.values()):.2f}" for part, row in c["worst"].items() if part != "second"]
         framework = f"{c['implementation']['framework']} {c['implementation']['framework_version']}"
+        name, verdict = f"{escape(c['target'])}\n[dim]{escape(framework)}[/]", f"[{style}]{c['verdict']}[/]"
         found.add_row(
-            f"{escape(c['target'])}\n[dim]{escape(framework)}[/]", f"[{style}]{c['verdict']}[/]", *judged, str(totals["known-failing"]),
-            str(totals["unsupported"]), c["grade"], "\n".join(shares), str(c["cases"]), f"{c['seconds']:.0f}",
+            name, verdict, *judged, str(totals["known-failing"]), str(totals["unsupported"]), c["grade"], "\n".join(shares), str(c["cases"]), f"{c['seconds']:.0f}",
         )  # fmt: skip
     return found
 

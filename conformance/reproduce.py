@@ -49,19 +49,17 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     differentiable = [n for n, a in case.inputs.items() if a.dtype.kind == "f" and n not in case.dtypes]
     rows = {own.get(n, n): _array(framework, case.inputs[n], case.dtype_of(n)) for n in differentiable}
     rest = {
-        own.get(n, n): _array(framework, a, case.dtype_of(n))
-        for n, a in case.inputs.items()
-        if n not in differentiable
+        own.get(n, n): _array(framework, a, case.dtype_of(n)) for n, a in case.inputs.items() if n not in differentiable
     }
-    rest |= {
-        own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()
-    }
+    rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
     asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional")
     ending = (_GRADIENTS[framework] if asked else "print(f(**r{0}))").format(others, seed)
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
-    code = f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; r = dict({given}); {ending}"
+    code = (
+        f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; r = dict({given}); {ending}"
+    )
     return f"python -c {shlex.quote(code)}"
 
 

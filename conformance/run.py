@@ -131,7 +131,7 @@ def certify(
     progress: Callable[[Result], None] = lambda result: None,
     begin: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
-    """Judge one target and return its certificate, which is also written, with the log and JUnit, if there is a report folder."""
+    """Judge one target and return its certificate; log and JUnit file are written to its report folder."""
     start = time.perf_counter()
     probes = planned(settings)
     command = (
@@ -202,6 +202,4 @@ def _pytest(plugin: Plugin, folder: Path) -> int:
         "-o",
         "junit_family=xunit2",
     ]
-    return int(
-        pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=[plugin])
-    )
+    return int(pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=[plugin]))

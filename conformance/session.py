@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -113,8 +114,9 @@ class Session:
 
     def _drain(self, stream: Any) -> None:
         """Read standard error to its end and keep its last lines, so that a flood neither blocks nor fills anything."""
-        for line in iter(lambda: stream.readline(4096), b""):
-            self._tail.append(line.decode("utf-8", "replace").rstrip())
+        with stream:
+            for line in iter(lambda: stream.readline(4096), b""):
+                self._tail.append(line.decode("utf-8", "replace").rstrip())
 
     def _exchange(self, message: dict[str, Any], time_limit: float | None = None) -> str | Answer:
         """Send one line and return the line that comes back, or what went wrong."""
@@ -151,9 +153,7 @@ class Session:
         time.sleep(0.05)  # the reader of standard error has the last words of the process by then
         words = " | ".join(line for line in list(self._tail)[-6:] if line)
         return Answer(
-            failure=how
-            + (f" (exit status {code})" if code is not None else "")
-            + (f": {words}" if words else "")
+            failure=how + (f" (exit status {code})" if code is not None else "") + (f": {words}" if words else "")
         )
 
     def _stop(self) -> None:
@@ -162,10 +162,8 @@ class Session:
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
-                    try:
+                    with contextlib.suppress(OSError):
                         stream.close()
-                    except OSError:
-                        pass
         self._process = None
 
 

@@ -82,9 +82,7 @@ class Result:
     advice: list[Finding] = field(default_factory=list)  # of SHOULD clauses, which bind ours alone
     planned: int = 0
     run: int = 0
-    worst: dict[str, dict[str, float]] = field(
-        default_factory=dict
-    )  # part -> dtype -> worst share of the budget
+    worst: dict[str, dict[str, float]] = field(default_factory=dict)  # part -> dtype -> worst share of the budget
     grade: str = "direct"
     reason: str = ""
     seconds: float = 0.0

@@ -69,9 +69,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         loss: {
             "accepts": implementation.accepted(loss),
             "fixed": {name: to_json(value) for name, value in implementation.fixed.items()},
-            "limits": {
-                name: [to_json(value) for value in values] for name, values in implementation.limits.items()
-            },
+            "limits": {name: [to_json(value) for value in values] for name, values in implementation.limits.items()},
         }
         for loss in implementation.losses
     }
@@ -142,7 +140,7 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
             }
         }
     if "unsupported" in result:
-        return result
+        return dict(result)
     encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": result.get("changed", [])}
     for part in ("gradients", "second"):
         if part in result:

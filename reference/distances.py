@@ -18,7 +18,8 @@ from lossproof.reference.typing import Array
 class Metric(Protocol):
     """A distance of two arrays of rows; `decisions` records the kinks that belong to `name`."""
 
-    def __call__(self, x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance: ...
+    def __call__(self, x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
+        """Return the distance of each row of x from the same row of y."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class RowDistance:
 
 def _over(rows: Array, divisor: Array) -> Array:
     """Divide each row (..., D) by its divisor (...), with 0 where that is 0."""
-    return np.divide(rows, divisor[..., None], out=np.zeros_like(rows), where=divisor[..., None] != 0)
+    quotient: Array = np.divide(rows, divisor[..., None], out=np.zeros_like(rows), where=divisor[..., None] != 0)
+    return quotient
 
 
 def _dot(x: Array, y: Array) -> Array:
     """Return the inner product of each pair of rows, with the axis kept."""
-    return np.sum(x * y, axis=-1, keepdims=True)
+    return np.asarray(np.sum(x * y, axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _norm(size: Array, p: float, added: float = 0.0) -> Array:
     """Return (sum_k size_k**p + added)**(1/p), in units near the largest size, so that no power leaves the range."""
     largest = np.max(size, axis=-1)
     if p == np.inf:
-        return largest  # DI-3
+        return np.asarray(largest)  # DI-3
     unit = np.maximum(largest, size.dtype.type(added) ** (1 / p))
     unit = np.where(unit > 0, unit, 1)
     if p <= 2:
@@ -93,7 +95,7 @@ def _norm(size: Array, p: float, added: float = 0.0) -> Array:
     total = np.sum((size / unit[..., None]) ** p, axis=-1)
     if added:
         total = total + added / unit**p
-    return unit * (np.sqrt(total) if p == 2 else total ** (1 / size.dtype.type(p)))
+    return np.asarray(unit * (np.sqrt(total) if p == 2 else total ** (1 / size.dtype.type(p))))
 
 
 def p_norm(p: float, eps: float, eps_at: str) -> Metric:
@@ -131,9 +133,7 @@ def p_norm(p: float, eps: float, eps_at: str) -> Metric:
             gradient = np.where(zero[..., None] == 0, gradient, zero[..., None])  # a corner of the dual ball
 
         condition = np.where(d > 0, _over(scale[..., None], d)[..., 0], 1)
-        spread = (
-            (1 if p == np.inf else 1 + (p - 1) * np.abs(gradient)) * condition[..., None] * np.ones_like(t)
-        )
+        spread = (1 if p == np.inf else 1 + (p - 1) * np.abs(gradient)) * condition[..., None] * np.ones_like(t)
         return _PNorm(d, scale, (gradient, -gradient), (spread, spread), ratio, condition, p)
 
     return distance
@@ -175,13 +175,9 @@ class _Cosine(RowDistance):
         return (dc * u + c * du - dw) * inverse - (c * u - w) * inverse**2 * _dot(u, v_own)
 
     def second_scales(self, vx: Array, vy: Array) -> tuple[Array, Array]:
-        norms = [
-            np.sqrt(_dot(v, v)) * inverse for v, inverse in zip((vx, vy), self.inverse_norms, strict=True)
-        ]
+        norms = [np.sqrt(_dot(v, v)) * inverse for v, inverse in zip((vx, vy), self.inverse_norms, strict=True)]
         both = 4 * (norms[0] + norms[1])
-        return both * self.inverse_norms[0] * np.ones_like(vx), both * self.inverse_norms[1] * np.ones_like(
-            vy
-        )
+        return both * self.inverse_norms[0] * np.ones_like(vx), both * self.inverse_norms[1] * np.ones_like(vy)
 
 
 def cosine(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
@@ -192,7 +188,7 @@ def cosine(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
     both = (norms[0] != 0) & (norms[1] != 0)
     u, w = (_over(row, norm) for row, norm in zip((x, y), norms, strict=True))
     inverses = [_over(np.ones_like(norm)[..., None], np.where(both, norm, 0)) for norm in norms]
-    c = np.where(both[..., None], _dot(u, w), 0)
+    c = _dot(u, w)  # 0 where a row is 0, unless the other holds NaN (CV-10)
     gradients = ((c * u - w) * inverses[0], (c * w - u) * inverses[1])
     spreads = (inverses[0] * np.ones_like(x), inverses[1] * np.ones_like(y))
     d = 1 - c[..., 0]

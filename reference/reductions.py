@@ -10,13 +10,13 @@ from lossproof.reference.typing import Array
 def weights(terms: Array, mask: Array | None, reduction: str) -> Array:
     """Return d loss / d term, 0 for a term that takes no part; for "none", the weights of the identity."""
     takes_part = np.ones(terms.shape, bool) if mask is None else mask  # CV-7
-    weight = takes_part.astype(terms.dtype)
+    weight: Array = takes_part.astype(terms.dtype)
     if reduction in ("none", "sum"):  # CV-1, CV-2
         return weight
     counted = takes_part
     if reduction == "mean_nonzero":  # CV-4; a NaN term is counted, CV-10
         counted = takes_part & ~(terms <= 0)
-    return weight / max(np.count_nonzero(counted), 1)  # CV-3; over nothing, CV-5 and CV-6
+    return np.asarray(weight / max(np.count_nonzero(counted), 1))  # CV-3; over nothing, CV-5 and CV-6
 
 
 def reduce(terms: Array, mask: Array | None, reduction: str) -> Array:

@@ -104,6 +104,7 @@ def evaluate(
     if takes_part is not None:
         check_mask(takes_part.shape, takes_part.dtype.name, rows["anchor"][0][:-1])  # CV-29, CV-30
 
+    margin, p, eps = float(margin), float(p), float(eps)
     a, pos, n = as_rows(anchor=anchor, positive=positive, negative=negative)
     if takes_part is not None:
         a, pos, n = (np.where(takes_part[..., None], row, 0) for row in (a, pos, n))  # CV-8, CV-9
@@ -125,7 +126,7 @@ def evaluate(
         active = decisions.take("hinge", ~(slack <= 0), slack, scale, (False, True))  # CV-13
         value = reduce(terms, takes_part, reduction)
         weight = weights(terms, takes_part, reduction)
-        scale = reduce(scale, takes_part, "none") if reduction == "none" else np.sum(weight * scale)
+        scale = reduce(scale, takes_part, "none") if reduction == "none" else np.asarray(np.sum(weight * scale))
 
     def combine(cotangent: Array, pairs: list[tuple[Array, Array]], sign: int) -> dict[str, Array]:
         """Add the parts that reach each input, weighted by the term: TM-7 with sign -1, error scales with +1."""

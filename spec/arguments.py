@@ -26,9 +26,7 @@ def refuse_type(name: str, expectation: str, value: object) -> NoReturn:
 
 def _differ(a: Shape, b: Shape) -> bool:
     """Whether two shapes differ as far as is known; None is an axis whose length is not known yet."""
-    return len(a) != len(b) or any(
-        m != n for m, n in zip(a, b, strict=True) if m is not None and n is not None
-    )
+    return len(a) != len(b) or any(m != n for m, n in zip(a, b, strict=True) if m is not None and n is not None)
 
 
 def check_rows(rows: Mapping[str, tuple[Shape, str]]) -> None:

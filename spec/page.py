@@ -67,12 +67,12 @@ class Page:
     @property
     def inputs(self) -> Mapping[str, Any]:
         """Array arguments, in the order of the call."""
-        return self.front.get("inputs", {})
+        return dict(self.front.get("inputs", {}))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Keyword options, with default, choices or range."""
-        return self.front.get("parameters", {})
+        return dict(self.front.get("parameters", {}))
 
 
 def _example(clause: str, index: int, block: str, default_loss: str) -> Example:
@@ -115,9 +115,7 @@ def page(name: str) -> Page:
 @cache
 def page_names() -> tuple[str, ...]:
     """Names of all pages, the two general ones first."""
-    names = sorted(
-        p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md")
-    )
+    names = sorted(p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md"))
     general = ["conventions", "distances"]
     return (*general, *(n for n in names if n not in general))
 

@@ -247,9 +247,7 @@ def test_strict_promotion_is_kept():
 
 
 def test_float64_host_array_is_refused_where_it_would_be_truncated():
-    message = (
-        r"^anchor must have dtype .* unless jax_enable_x64 is on \(it would be truncated\), got float64$"
-    )
+    message = r"^anchor must have dtype .* unless jax_enable_x64 is on \(it would be truncated\), got float64$"
     with jax.enable_x64(False), pytest.raises(TypeError, match=message):
         triplet_margin_loss(*draw(5, 3, dtype=np.float64))
 

@@ -10,9 +10,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import filled, number
 
 
-def row_distance(
-    x: tf.Tensor, y: tf.Tensor, distance: str, p: float, eps: float | tf.Tensor, eps_at: str
-) -> tf.Tensor:
+def row_distance(x: tf.Tensor, y: tf.Tensor, distance: str, p: float, eps: float | tf.Tensor, eps_at: str) -> tf.Tensor:
     """Return the distance of each row of x from the same row of y: (..., D), (..., D) -> (...)."""
     if distance == "cosine":
         return _cosine(x, y)
@@ -60,7 +58,7 @@ def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.T
 
 
 def _negligible(size: tf.Tensor) -> tf.Tensor:
-    """Return where a size is 0 or subnormal: some kernels take a subnormal for 0 (CV-19)."""
+    """Return where a size is 0 or subnormal: dividing by it overflows, on devices that do not flush it."""
     return size < np.finfo(size.dtype.as_numpy_dtype).smallest_normal
 
 

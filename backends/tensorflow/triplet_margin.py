@@ -83,9 +83,7 @@ def triplet_margin_loss(
     return reduce(terms, mask, reduction)
 
 
-def _check_options(
-    distance: str, p: float, eps: float | tf.Tensor, eps_at: str, swap: bool, reduction: str
-) -> None:
+def _check_options(distance: str, p: float, eps: float | tf.Tensor, eps_at: str, swap: bool, reduction: str) -> None:
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -139,9 +137,7 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         shape, dtype = describe("y_pred", y_pred)
         check_rows({"y_pred": (shape, dtype)})
         if len(shape) != 2 or (shape[-1] is not None and shape[-1] % 3):
-            raise ValueError(
-                f"y_pred must have shape (N, 3 D), anchor, positive, negative side by side, got {shape}"
-            )
+            raise ValueError(f"y_pred must have shape (N, 3 D), anchor, positive, negative side by side, got {shape}")
         with tf.name_scope(self.name):
             anchor, positive, negative = tf.split(y_pred, 3, axis=-1)  # S6
             return triplet_margin_loss(anchor, positive, negative, reduction=reduction, **self.options)

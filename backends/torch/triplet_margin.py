@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +62,7 @@ def triplet_margin_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     a, pos, neg = rows(mask, anchor=anchor, positive=positive, negative=negative)
 
+    p = p if isinstance(p, float) else float(p)
     to_positive = row_distance(a, pos, distance, p, eps, eps_at)  # TM-4
     to_negative = row_distance(a, neg, distance, p, eps, eps_at)
     if swap:
@@ -84,18 +87,14 @@ class TripletMarginLoss(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.options = {
+        self.options: dict[str, Any] = {
             "margin": margin, "distance": distance, "p": p, "eps": eps, "eps_at": eps_at, "swap": swap,
             "reduction": reduction,
         }  # fmt: skip
         row = torch.zeros(1)
-        triplet_margin_loss(
-            row, row, row, **self.options
-        )  # an illegal option is refused here, not in training
+        triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training
 
-    def forward(
-        self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `triplet_margin_loss`."""
         return triplet_margin_loss(anchor, positive, negative, mask=mask, **self.options)
 

@@ -67,11 +67,7 @@ def parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
 def judged_parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
     """Return the options that the oracle works with: those of the call, and what the function has fixed."""
     applies = structure["distance"] == "p_norm"
-    fixed = {
-        n: v
-        for n, v in offer.fixed.items()
-        if not offer.has(n) and (applies or n not in ("p", "eps", "eps_at"))
-    }
+    fixed = {n: v for n, v in offer.fixed.items() if not offer.has(n) and (applies or n not in ("p", "eps", "eps_at"))}
     return fixed | parameters(structure, offer)
 
 
@@ -79,10 +75,8 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     """Fill a structure with numbers."""
     rng = generator(seed, {k: v for k, v in structure.items() if k not in ("mode", "order")}, fill)
     shape, dtype, unit = structure["shape"], structure["dtype"], 2.0 ** structure["scale"]
-    size = unit * rng.choice(
-        [0.5, 1.0, 2.0], size=(3, *shape[:-1], 1)
-    )  # so that some terms are 0 and some are not
-    rows = [rounded(structure["offset"] + s * rng.standard_normal(shape), dtype) for s in size]
+    size = unit * rng.choice([0.5, 1.0, 2.0], size=(3, *shape[:-1], 1))  # so that some terms are 0 and some are not
+    rows = [rounded(np.asarray(structure["offset"] + s * rng.standard_normal(shape)), dtype) for s in size]
     inputs = dict(zip(ROWS, rows, strict=True))
     if structure["mask"] == "some":
         mask = rng.random(shape[:-1]) < 0.6
@@ -94,7 +88,9 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     units = shape[:-1] if structure["reduction"] == "none" and not structure.get("defaults") else ()
     cotangent = np.asarray(rng.choice([0.5, 1.0, -1.0, 2.0], size=units))
     tangents = (
-        {name: rounded(rng.standard_normal(shape), dtype) for name in ROWS} if structure["order"] == 2 else {}
+        {name: rounded(np.asarray(rng.standard_normal(shape)), dtype) for name in ROWS}
+        if structure["order"] == 2
+        else {}
     )
     return Case(
         LOSS,

@@ -39,9 +39,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         if structure["eps"] == 0 and not offer.has("eps_at"):
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
         if any(
-            not offer.choices(name, [structure[name]])
-            for name in OPTIONS
-            if name in structure and name != "margin"
+            not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"
         ):
             continue
         for dtype in offer.choices("dtype", ["float64", "float32"]):
@@ -93,8 +91,6 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], li
         row = np.zeros((1, width))
         axis = np.zeros((1, width))
         axis[0, 0] = 2.0
-        rows = [[row, axis, axis], [axis, row, 2 * axis], [axis, axis, row], [row, row, axis]][
-            int(rng.integers(4))
-        ]
+        rows = [[row, axis, axis], [axis, row, 2 * axis], [axis, axis, row], [row, row, axis]][int(rng.integers(4))]
         return {"distance": "cosine", "margin": 4.0}, [r.copy() for r in rows]
     raise ValueError(f"no boundary case for {clause}")

@@ -11,9 +11,7 @@ from lossproof.conformance.cases.triplet_margin_boundaries import GRADIENT_BOUND
 from lossproof.conformance.verdict import Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
-EVERYTHING = {
-    name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")
-}
+EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -41,9 +39,7 @@ def probes() -> Iterator[Probe]:
     for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
         yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
     yield Probe(LOSS, "value", "TM-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(
-        LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5
-    )
+    yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
     yield Probe(
         LOSS,
         "gradient",
@@ -110,15 +106,11 @@ def _errors() -> Iterator[Probe]:
 
     yield error("CV-24", "rows broadcast", inputs={"positive": [[1.5, 2.0]]})
     yield error("CV-24", "features broadcast", inputs={"negative": [[1.0], [2.0]]})
-    yield error(
-        "CV-25", "no features", inputs={name: [[], []] for name in ("anchor", "positive", "negative")}
-    )
+    yield error("CV-25", "no features", inputs={name: [[], []] for name in ("anchor", "positive", "negative")})
     for dtype in ("int64", "int32", "bool"):
         names = ("anchor", "positive", "negative")
         values = [[True, False], [False, True]] if dtype == "bool" else [[1, 2], [0, -1]]
-        yield error(
-            "CV-26", f"{dtype} rows", inputs=dict.fromkeys(names, values), dtypes=dict.fromkeys(names, dtype)
-        )
+        yield error("CV-26", f"{dtype} rows", inputs=dict.fromkeys(names, values), dtypes=dict.fromkeys(names, dtype))
     yield error("CV-27", "unknown reduction", parameters={"reduction": "average"})
     yield error("CV-27", "unknown distance", parameters={"distance": "manhatten"})
     yield error("CV-27", "unknown eps_at", parameters={"eps_at": "inside"})
@@ -139,7 +131,5 @@ def _errors() -> Iterator[Probe]:
     yield error("DI-20", "root at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "root"})
     yield error("DI-20", "floor at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "floor"})
     yield error("DI-21", "p with cosine", parameters={"distance": "cosine", "p": 1.0})
-    yield error(
-        "DI-21", "eps with squared_euclidean", parameters={"distance": "squared_euclidean", "eps": 0.5}
-    )
+    yield error("DI-21", "eps with squared_euclidean", parameters={"distance": "squared_euclidean", "eps": 0.5})
     yield error("DI-21", "eps_at with euclidean", parameters={"distance": "euclidean", "eps_at": "root"})

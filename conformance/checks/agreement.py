@@ -48,7 +48,6 @@ def precision(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask for rows at the ends of the range of the dtype: any number may come back, but NaN may not."""
-
     module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
 
     def examine(structure: dict[str, object]) -> Finding | None:
@@ -56,9 +55,7 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
             case = module.build(structure, offer, judge.seed, fill)
             largest = {"float32": 3e38, "float64": 1.7e308}[case.dtype]
             for size in (largest, 1 / largest, largest**0.5):
-                inputs = {
-                    n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()
-                }
+                inputs = {n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
                 extreme = replace(case, inputs=inputs)
                 result.planned += 1
                 answer = judge.ask(extreme)

@@ -24,9 +24,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("no gradients")
     for case in module.boundaries(probe.clause, offer, judge.seed):
         result.planned += 1
-        if not judge.control(
-            probe.loss, case.parameters, ("value", "gradient") if case.order else ("value",)
-        ):
+        if not judge.control(probe.loss, case.parameters, ("value", "gradient") if case.order else ("value",)):
             judge.obscured += 1
             continue
         mismatch = _judge(judge, probe, case)
@@ -37,9 +35,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
     module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    judged = replace(
-        case, parameters={**{n: v for n, v in offer.fixed.items() if not offer.has(n)}, **case.parameters}
-    )
+    judged = replace(case, parameters={**{n: v for n, v in offer.fixed.items() if not offer.has(n)}, **case.parameters})
     answer = judge.ask(case)
     found = trouble(answer)
     if found or answer.unsupported:
@@ -79,9 +75,7 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
 def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: Any) -> Mismatch | None:
     """Hold each gradient entry between the least and the greatest over the outcomes of the undecided decisions."""
     undecided = judge.oracle.undecided(case, evaluation)
-    outcomes = [
-        [(place, outcome) for outcome in choices if outcome is not None] for place, choices in undecided
-    ]
+    outcomes = [[(place, outcome) for outcome in choices if outcome is not None] for place, choices in undecided]
     count = int(np.prod([len(o) for o in outcomes], dtype=float)) if outcomes else 1
     if count > MOST_OUTCOMES:
         return None

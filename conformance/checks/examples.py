@@ -52,10 +52,7 @@ def _offers(judge: Judge, example: Example) -> bool:
 
 def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
     offer = judge.offers[example.loss]
-    inputs = {
-        n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype)
-        for n, v in example.inputs.items()
-    }
+    inputs = {n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype) for n, v in example.inputs.items()}
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0

@@ -25,9 +25,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
         units = next(iter(plain.inputs.values())).shape[:-1] if structure["reduction"] == "none" else ()
-        case = replace(
-            plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units)
-        )
+        case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
         result.planned += 1
         answer = judge.ask(case)
         if answer.trouble or answer.unsupported:
@@ -39,9 +37,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             )
         else:
             wrong = {
-                n: d
-                for n, d in answer.gradient_dtypes.items()
-                if d != case.dtype and n in case.inputs and d in FORMATS
+                n: d for n, d in answer.gradient_dtypes.items() if d != case.dtype and n in case.inputs and d in FORMATS
             }
             if not wrong:
                 return None

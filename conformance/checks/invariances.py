@@ -17,7 +17,6 @@ from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
-
     if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
         raise Unsupported("swap = True")
     relate = {"permutation": _permuted, "swap": _swapped}[probe.options["relation"]]

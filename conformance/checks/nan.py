@@ -53,4 +53,4 @@ def _poisoned(case: Case, poison: float, rng: np.random.Generator) -> Case:
 def _unspecified(case: Case) -> Array:
     """Return which units hold something that is not finite in a row that takes part."""
     rows = [~np.isfinite(a).all(axis=-1) for a in case.inputs.values() if a.dtype.kind == "f"]
-    return np.logical_or.reduce(rows)
+    return np.asarray(np.logical_or.reduce(rows))

@@ -18,12 +18,12 @@ class Jax:
     """Runs functions of JAX arrays; `jax.vjp` gives the gradients that are judged."""
 
     def __init__(self, device: str):
-        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
         try:
             chosen = jax.devices("gpu" if device == "cuda" else device)[0]
         except RuntimeError as problem:
             raise ImportError(f"JAX sees no device {device}") from problem
-        jax.config.update("jax_default_device", chosen)
+        jax.config.update("jax_default_device", chosen)  # type: ignore[no-untyped-call]
         self.version, self.device = jax.__version__, device
         self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
         self.modes = ["compiled", "eager", "vectorised", "ambient"]
@@ -37,24 +37,16 @@ class Jax:
         }
         rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
         rest = {name: array for name, array in native.items() if name not in rows}
-        along = (
-            {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows}
-            if ask.order == 2
-            else {}
-        )
+        along = {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows} if ask.order == 2 else {}
 
         if ask.mode == "vectorised":
             value = jax.vmap(lambda given: ask.function(**given, **rest))(rows)
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with jax.default_matmul_precision("bfloat16"):
-                value, gradients, second = self._derive(ask.function, ask.order)(
-                    rows, rest, ask.cotangent, along, {}
-                )
+                value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
         elif ask.mode == "eager":
-            value, gradients, second = self._derive(ask.function, ask.order)(
-                rows, rest, ask.cotangent, along, {}
-            )
+            value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
         else:
             numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
             structure = (

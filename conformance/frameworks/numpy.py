@@ -22,8 +22,7 @@ class Numpy:
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
         native = {
-            name: array if dtype == "bool" else array.astype(dtype)
-            for name, (array, dtype) in ask.inputs.items()
+            name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in ask.inputs.items()
         }
         before = {name: array.copy() for name, array in native.items()}
         value = ask.function(

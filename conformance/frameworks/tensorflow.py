@@ -30,11 +30,7 @@ class TensorFlow:
             native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
             rest = {name: tensor for name, tensor in native.items() if name not in rows}
-            along = (
-                {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows}
-                if ask.order == 2
-                else {}
-            )
+            along = {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
             seed = None if ask.cotangent is None else tf.constant(ask.cotangent)
             derive = self._derive(ask.function, ask.order)
             if ask.mode in ("compiled", "unknown_batch"):
@@ -87,9 +83,7 @@ class TensorFlow:
                     return value, {}, {}
                 gradients = inner.gradient(product, rows, unconnected_gradients="zero")
                 along_gradient = (
-                    tf.add_n([tf.reduce_sum(gradients[name] * along[name]) for name in rows])
-                    if along
-                    else None
+                    tf.add_n([tf.reduce_sum(gradients[name] * along[name]) for name in rows]) if along else None
                 )
             second = outer.gradient(along_gradient, rows, unconnected_gradients="zero") if order == 2 else {}
             return value, gradients, second

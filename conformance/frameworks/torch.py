@@ -36,24 +36,19 @@ class Torch:
         rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
-        along = (
-            [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names]
-            if ask.order == 2
-            else []
-        )
+        along = [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
 
         def loss(*values: torch.Tensor) -> torch.Tensor:
-            return ask.function(**dict(zip(names, values, strict=True)), **rest)
+            value: torch.Tensor = ask.function(**dict(zip(names, values, strict=True)), **rest)
+            return value
 
         if ask.mode == "vectorised":
             value = torch.func.vmap(loss)(*rows.values())
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with torch.autocast(self.device, torch.bfloat16):
-                value, gradients, second = _autograd(
-                    loss, list(rows.values()), ask.order, ask.cotangent, along
-                )
+                value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
         elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
             derive = _functional(loss, ask.order, ask.cotangent)
             if ask.mode == "compiled":
@@ -86,14 +81,12 @@ class Torch:
         if rest:
             return torch.compile(loss, fullgraph=True, dynamic=False)
         if key not in self._compiled:
-            torch._dynamo.reset()  # type: ignore[no-untyped-call]
+            torch._dynamo.reset()
             self._compiled[key] = torch.compile(loss, fullgraph=True, dynamic=False)
         return self._compiled[key]
 
 
-def _autograd(
-    loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]
-) -> Any:
+def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
     """Return the value, the gradients of <cotangent, value>, and their derivative along the tangents."""
     rows = [row.detach().requires_grad_(order > 0) for row in rows]
     value = loss(*rows)
@@ -105,13 +98,11 @@ def _autograd(
     gradients = zeros
     if value.requires_grad and value.numel() == np.size(cotangent):
         seed = torch.as_tensor(cotangent, dtype=value.dtype, device=value.device)
-        found = torch.autograd.grad(
-            value, rows, seed.reshape(value.shape), create_graph=order == 2, allow_unused=True
-        )
+        found = torch.autograd.grad(value, rows, seed.reshape(value.shape), create_graph=order == 2, allow_unused=True)
         gradients = [zero if g is None else g for g, zero in zip(found, zeros, strict=True)]
     second = zeros
     if order == 2:
-        product = sum((g * v).sum() for g, v in zip(gradients, along, strict=True))
+        product = torch.stack([(g * v).sum() for g, v in zip(gradients, along, strict=True)]).sum()
         if product.requires_grad:
             found = torch.autograd.grad(product, rows, allow_unused=True)
             second = [zero if h is None else h for h, zero in zip(found, zeros, strict=True)]
@@ -154,7 +145,5 @@ def _named(tensor: Any) -> tuple[Any, str]:
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     return (
-        bool(torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0)))
-        if a.is_floating_point()
-        else torch.equal(a, b)
+        bool(torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0))) if a.is_floating_point() else torch.equal(a, b)
     )

@@ -163,11 +163,7 @@ class TripletMargin:
     def unit(self, t: Tensor, p: float, least: float) -> Tensor:
         """Return a scale of each row at which powers neither overflow nor underflow, without gradient: DI-19."""
         largest = t.detach().abs().amax(-1)
-        return (
-            torch.ones_like(largest)
-            if p in (1, 2)
-            else largest.clamp(min=max(least, torch.finfo(t.dtype).tiny))
-        )
+        return torch.ones_like(largest) if p in (1, 2) else largest.clamp(min=max(least, torch.finfo(t.dtype).tiny))
 
     def powers(self, t: Tensor, p: float) -> Tensor:
         """Return |t|^p; where t is 0 with derivatives 0: DI-14, CV-14."""
@@ -195,14 +191,16 @@ class TripletMargin:
         xx, yy = (x * x).sum(-1), (y * y).sum(-1)
         zero = (xx == 0) | (yy == 0)
         u, w = (row / s.masked_fill(zero, 1.0).sqrt()[..., None] for row, s in ((x, xx), (y, yy)))
-        cosine = (u * w).sum(-1)
+        cosine = self.inner(u, w)
         return 1 - torch.where(zero, cosine.detach(), cosine)
+
+    def inner(self, u: Tensor, w: Tensor) -> Tensor:
+        """Return the inner product of each row of u with the same row of w."""
+        return (u * w).sum(-1)
 
     # Terms
 
-    def excess(
-        self, a: Tensor, pos: Tensor, neg: Tensor, margin: float, options: Distance, swap: bool
-    ) -> Tensor:
+    def excess(self, a: Tensor, pos: Tensor, neg: Tensor, margin: float, options: Distance, swap: bool) -> Tensor:
         """Return margin + d(a, p) - d': TM-1, TM-4."""
         near, far = self.distance(a, pos, options), self.distance(a, neg, options)
         if swap:

@@ -37,7 +37,8 @@ class _DetachedRoot(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """Return the right gradient, which autograd cannot differentiate rightly."""
-        return grad * (0.5 / ctx.root)
+        factor: Tensor = 0.5 / ctx.root
+        return grad * factor
 
 
 class _Coarse(torch.autograd.Function):
@@ -68,10 +69,15 @@ class _Ones(torch.autograd.Function):
         return torch.ones_like(grad)
 
 
+def _applied(function: Any, *arguments: Any) -> Tensor:
+    """Return what an autograd function returns; torch leaves `apply` without a type."""
+    found: Tensor = function.apply(*arguments)
+    return found
+
+
 def scaled(x: Tensor, factor: float) -> Tensor:
     """Return x, with a gradient times a factor."""
-    found: Tensor = _Scaled.apply(x, factor)
-    return found
+    return _applied(_Scaled, x, factor)
 
 
 def _straight(value: Tensor, gradient: Tensor) -> Tensor:
@@ -92,13 +98,11 @@ def _swap_forgets_positive(
     loss: TripletMargin, a: Tensor, p: Tensor, n: Tensor, margin: float, options: Distance, swap: bool
 ) -> Tensor:
     near, far = loss.distance(a, p, options), loss.distance(a, n, options)
-    return loss.gap(
-        margin, near, loss.swapped(near, far, loss.distance(p.detach(), n, options)) if swap else far
-    )
+    return loss.gap(margin, near, loss.swapped(near, far, loss.distance(p.detach(), n, options)) if swap else far)
 
 
 def _root_forgotten(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
-    return scaled(TripletMargin.p_norm(loss, t, p, root, floor), p)
+    return scaled(TripletMargin.p_norm(loss, t, p, root, floor), 1.0 if p == 2 else p)
 
 
 def _bare_root(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
@@ -107,21 +111,35 @@ def _bare_root(loss: TripletMargin, t: Tensor, p: float, root: float, floor: flo
     return (t * t).sum(-1).sqrt()
 
 
+def _leaking_floor(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
+    without = TripletMargin.p_norm(loss, t, p, root, 0.0)
+    return _straight(TripletMargin.p_norm(loss, t, p, root, floor), without) if floor else without
+
+
+def _sum_as_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
+    total = TripletMargin.reduce(loss, terms, mask, reduction)
+    return scaled(total, 1 / max(terms.numel(), 1)) if reduction == "sum" else total
+
+
 def _clamped_floor(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
     if not floor or p not in (1, 2):
         return TripletMargin.p_norm(loss, t, p, root, floor)
     return loss.root(loss.powers(t, p).sum(-1).clamp(min=floor), p)
 
 
+def _lengths(row: Tensor) -> Tensor:
+    return (row * row).sum(-1, keepdim=True).sqrt()
+
+
 def _detached_lengths(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
     cosine = 1 - TripletMargin.cosine(loss, x, y).detach()
-    u, w = (row / row.detach().norm(dim=-1, keepdim=True).clamp(min=1e-30) for row in (x, y))
+    u, w = (row / _lengths(row.detach()).clamp(min=1e-30) for row in (x, y))
     product = (u * w).sum(-1)
     return 1 - (cosine + (product - product.detach()))
 
 
 def _clamped_lengths(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
-    u, w = (row / row.norm(dim=-1, keepdim=True).clamp(min=1e-12) for row in (x, y))
+    u, w = (row / _lengths(row).clamp(min=1e-12) for row in (x, y))
     return 1 - (u * w).sum(-1)
 
 
@@ -134,7 +152,7 @@ def _bare_power(loss: TripletMargin, t: Tensor, p: float) -> Tensor:
 
 
 def _unmasked_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
-    return _DetachedRoot.apply(total) if p == 2 else TripletMargin.root(loss, total, p)  # type: ignore[no-any-return]
+    return _applied(_DetachedRoot, total) if p == 2 else TripletMargin.root(loss, total, p)
 
 
 def _mean_nonzero_quotient(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
@@ -143,32 +161,91 @@ def _mean_nonzero_quotient(loss: TripletMargin, terms: Tensor, mask: Tensor | No
 
 
 GRADIENTS = (
-    broken("negative-distance-detached", "no gradient flows through d(a, n)", "TM-7", gap=lambda loss, margin, near, far: margin + near - far.detach()),
-    broken("anchor-detached", "the anchor has no gradient", "TM-7", rows=lambda loss, a, p, n: (a.detach(), p, n)),
-    broken("negative-gradient-sign", "the gradient of the negative has the wrong sign", "TM-7", rows=lambda loss, a, p, n: (a, p, scaled(n, -1.0))),
-    broken("positive-gradient-doubled", "the gradient of the positive is twice too large", "TM-7", rows=lambda loss, a, p, n: (a, scaled(p, 2.0), n)),
-    broken("gradient-a-thousandth-large", "gradients are 1.001 times too large", "TM-7", "CV-16", hinge=lambda loss, x: scaled(torch.relu(x), 1.001)),
-    broken("gradient-of-the-mean", "gradients are those of the mean though the sum was asked", "CV-2", reduce=lambda loss, terms, mask, reduction: scaled(TripletMargin.reduce(loss, terms, mask, reduction), 1 / max(len(terms), 1) if reduction == "sum" and terms.ndim else 1.0)),
-    broken("cotangent-ignored", "the backward pass takes every cotangent for 1", "CV-1", "TM-7", hinge=lambda loss, x: _Ones.apply(torch.relu(x))),
-    broken("count-with-gradient", "the denominator of mean_nonzero has a gradient", "CV-4", count=_mean_nonzero_quotient),
-    broken("printed-slip", "with squared distance the gradient of the negative is 2(a - p)", "TM-7", "DI-12", excess=_printed_slip, seen="a printed source of the FaceNet gradient"),
-    broken("swap-forgets-positive", "where swap took d(p, n) the positive has no gradient from it", "TM-7", excess=_swap_forgets_positive),
-    broken("root-not-differentiated", "the gradient of p_norm lacks the factor 1/p", "DI-11", p_norm=_root_forgotten),
-    broken("squared-gradient-halved", "squared_euclidean has gradient t", "DI-12", squared=lambda loss, x, y: scaled(TripletMargin.squared(loss, x, y), 0.5)),
-    broken("cosine-lengths-detached", "the gradient of cosine takes the lengths for constants", "DI-13", cosine=_detached_lengths, seen="normalisation under no_grad"),
-    broken("coarse-gradient", "gradients are rounded to about half their bits", "CV-16", rows=lambda loss, *rows: tuple(_Coarse.apply(row) for row in rows)),
-    broken("nan-at-coincident-rows", "the derivative of a bare root at 0 is infinite", "DI-15", p_norm=_bare_root, seen="siamese-triplet; optax and MLX with eps 0; tf.norm"),
-    broken("cosine-clamped-lengths", "a zero row is divided by 1e-12, which is its gradient's scale", "DI-18", cosine=_clamped_lengths, seen="normalize and cosine_similarity of torch"),
-    broken("constant-root", "the backward pass of the root is a constant to autograd", "CV-14", root=_unmasked_root, seen="autograd functions that save what they computed"),
-    broken("second-of-power-at-zero", "|t|^1.5 has an infinite second derivative at 0, and 0 times it is NaN", "CV-14", ours=True, powers=_bare_power),
-    broken("hinge-at-zero", "the hinge has derivative 1 at 0", "CV-13", ours=True, hinge=lambda loss, x: torch.where(x >= 0, x, 0 * x), seen="clamp of torch before 2.14, Paddle, TensorFlow Addons"),
-    broken("hinge-split-at-zero", "the hinge has derivative 1/2 at 0", "CV-13", ours=True, hinge=lambda loss, x: torch.maximum(x, torch.zeros_like(x)), seen="optax"),
-    broken("swap-tie-split", "at a tie swap gives half the gradient to each distance", "TM-6", ours=True, swapped=lambda loss, near, far, between: torch.minimum(far, between), seen="torch"),
-    broken("swap-tie-taken", "at a tie swap takes d(p, n)", "TM-6", ours=True, swapped=lambda loss, near, far, between: torch.where(between <= far, between, far)),
+    broken("negative-distance-detached", "no gradient flows through d(a, n)", "TM-7",
+        gap=lambda loss, margin, near, far: margin + near - far.detach(),
+    ),
+    broken("anchor-detached", "the anchor has no gradient", "TM-7",
+        rows=lambda loss, a, p, n: (a.detach(), p, n),
+    ),
+    broken("negative-gradient-sign", "the gradient of the negative has the wrong sign", "TM-7",
+        rows=lambda loss, a, p, n: (a, p, scaled(n, -1.0)),
+    ),
+    broken("positive-gradient-doubled", "the gradient of the positive is twice too large", "TM-7",
+        rows=lambda loss, a, p, n: (a, scaled(p, 2.0), n),
+    ),
+    broken("gradient-a-thousandth-large", "gradients are 1.001 times too large", "TM-7", "CV-16",
+        hinge=lambda loss, x: scaled(torch.relu(x), 1.001),
+    ),
+    broken("gradient-of-the-mean", "gradients are those of the mean though the sum was asked", "CV-2",
+        reduce=_sum_as_mean,
+    ),
+    broken("cotangent-ignored", "the backward pass takes every cotangent for 1", "CV-1", "TM-7",
+        hinge=lambda loss, x: _applied(_Ones, torch.relu(x)),
+    ),
+    broken("count-with-gradient", "the denominator of mean_nonzero has a gradient", "CV-4",
+        count=_mean_nonzero_quotient,
+    ),
+    broken("printed-slip", "with squared distance the gradient of the negative is 2(a - p)", "TM-7", "DI-12",
+        excess=_printed_slip, seen="a printed source of the FaceNet gradient",
+    ),
+    broken("swap-forgets-positive", "where swap took d(p, n) the positive has no gradient from it", "TM-7",
+        excess=_swap_forgets_positive,
+    ),
+    broken("root-not-differentiated",
+        "for p other than 2 the gradient lacks the factor 1/p of the root", "DI-11",
+        p_norm=_root_forgotten,
+    ),
+    broken("squared-gradient-halved", "squared_euclidean has gradient t", "DI-12",
+        squared=lambda loss, x, y: scaled(TripletMargin.squared(loss, x, y), 0.5),
+    ),
+    broken("cosine-lengths-detached", "the gradient of cosine takes the lengths for constants", "DI-13",
+        cosine=_detached_lengths, seen="normalisation under no_grad",
+    ),
+    broken("coarse-gradient", "gradients are rounded to about half their bits", "CV-16",
+        rows=lambda loss, *rows: tuple(_applied(_Coarse, row) for row in rows),
+    ),
+    broken("nan-at-coincident-rows", "the derivative of a bare root at 0 is infinite", "DI-15",
+        p_norm=_bare_root, seen="siamese-triplet; optax and MLX with eps 0; tf.norm",
+    ),
+    broken("cosine-clamped-lengths", "a zero row is divided by 1e-12, which is its gradient's scale", "DI-18",
+        cosine=_clamped_lengths, seen="normalize and cosine_similarity of torch",
+    ),
+    broken("constant-root", "the backward pass of the root is a constant to autograd", "CV-14",
+        root=_unmasked_root, seen="autograd functions that save what they computed",
+    ),
+    broken("second-of-power-at-zero",
+        "|t|^1.5 has an infinite second derivative at 0, and 0 times it is NaN", "CV-14",
+        powers=_bare_power, ours=True,
+    ),
+    broken("hinge-at-zero", "the hinge has derivative 1 at 0", "CV-13",
+        hinge=lambda loss, x: torch.where(x >= 0, x, 0 * x),
+        seen="clamp of torch before 2.14, Paddle, TensorFlow Addons", ours=True,
+    ),
+    broken("hinge-split-at-zero", "the hinge has derivative 1/2 at 0", "CV-13",
+        hinge=lambda loss, x: torch.maximum(x, torch.zeros_like(x)), seen="optax", ours=True,
+    ),
+    broken("swap-tie-split", "at a tie swap gives half the gradient to each distance", "TM-6",
+        swapped=lambda loss, near, far, between: torch.minimum(far, between), seen="torch", ours=True,
+    ),
+    broken("swap-tie-taken", "at a tie swap takes d(p, n)", "TM-6",
+        swapped=lambda loss, near, far, between: torch.where(between <= far, between, far), ours=True,
+    ),
     broken("absolute-value-at-zero", "|t| has derivative 1 at 0", "DI-14", ours=True, powers=_step_at_zero),
-    broken("infinity-tie-split", "with p = inf coordinates that tie share the gradient", "DI-16", ours=True, largest=lambda loss, t: t.abs().amax(-1), seen="reductions of TensorFlow, JAX and MLX; amax of torch"),
-    broken("infinity-tie-last", "with p = inf the last coordinate of those that tie has the gradient", "DI-16", ours=True, largest=lambda loss, t: TripletMargin.largest(loss, t.flip(-1))),
-    broken("floor-at-equality", "exactly at the floor the gradient is that above it", "DI-17", ours=True, low=lambda loss, total, floor: (total < floor) | (total <= 0)),
-    broken("floor-clamped", "the floor is a clamp, whose derivative at equality is the framework's", "DI-17", ours=True, p_norm=_clamped_floor, seen="open-reid, torchreid, fast-reid with torch before 2.14"),
-    broken("floor-leaks", "below the floor the gradient is that above it", "DI-11", "DI-17", p_norm=lambda loss, t, p, root, floor: _straight(TripletMargin.p_norm(loss, t, p, root, floor), TripletMargin.p_norm(loss, t, p, root, 0.0))),
+    broken("infinity-tie-split", "with p = inf coordinates that tie share the gradient", "DI-16",
+        largest=lambda loss, t: t.abs().amax(-1),
+        seen="reductions of TensorFlow, JAX and MLX; amax of torch", ours=True,
+    ),
+    broken("infinity-tie-last",
+        "with p = inf the last coordinate of those that tie has the gradient", "DI-16",
+        largest=lambda loss, t: TripletMargin.largest(loss, t.flip(-1)), ours=True,
+    ),
+    broken("floor-at-equality", "exactly at the floor the gradient is that above it", "DI-17",
+        low=lambda loss, total, floor: (total < floor) | (total <= 0), ours=True,
+    ),
+    broken("floor-clamped", "the floor is a clamp, whose derivative at equality is the framework's", "DI-17",
+        p_norm=_clamped_floor, seen="open-reid, torchreid, fast-reid with torch before 2.14", ours=True,
+    ),
+    broken("floor-leaks", "below the floor the gradient is that above it", "DI-11", "DI-17",
+        p_norm=_leaking_floor,
+    ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant
-from lossproof.conformance.mutants.correct import CORRECT, Distance, TripletMargin, broken
+from lossproof.conformance.mutants.correct import CORRECT, DISTANCES, Distance, TripletMargin, broken
 
 
 def _accepted(*_: Any) -> None:
@@ -47,6 +47,11 @@ def _unknown_is_none(loss: TripletMargin, terms: Tensor, mask: Tensor | None, re
 
 def _applies_at_infinity(loss: TripletMargin, options: Distance) -> None:
     if options.p < inf:
+        TripletMargin.check_applies(loss, options)
+
+
+def _applies_if_known(loss: TripletMargin, options: Distance) -> None:
+    if options.name in DISTANCES:
         TripletMargin.check_applies(loss, options)
 
 
@@ -104,28 +109,67 @@ def _branch_on_values(loss: TripletMargin, x: Tensor) -> Tensor:
 
 
 INTERFACE = (
-    broken("rows-broadcast", "rows of different shapes are broadcast", "CV-24", check_shapes=_accepted, seen="torch, optax, MLX"),
-    broken("no-features", "rows without a feature are accepted", "CV-25", check_features=_accepted, unit=_unit_of_any, seen="torch, which returns the margin"),
-    broken("integers-promoted", "integer rows are promoted to float32", "CV-26", check_dtypes=_accepted, seen="MLX"),
-    broken("unknown-reduction", "an unknown reduction is taken for none", "CV-27", check_choice=_choice_unless("reduction"), reduce=_unknown_is_none),
-    broken("unknown-distance", "an unknown distance is taken for p_norm", "CV-27", check_choice=_choice_unless("distance"), check_applies=_accepted),
-    broken("unknown-eps-at", "an unknown eps_at is taken for eps 0", "CV-27", check_choice=_choice_unless("eps_at")),
-    broken("margin-negative", "a negative margin is accepted", "CV-28", check_number=_number_unless("margin", lambda v: v < 0), seen="torch before the check of margin; optax, MLX"),
-    broken("margin-nan", "a margin of NaN is accepted", "CV-28", check_number=_number_unless("margin", isnan), seen="checks of the form margin <= 0"),
-    broken("margin-infinite", "an infinite margin is accepted", "CV-28", check_number=_number_unless("margin", lambda v: v == inf)),
-    broken("eps-negative", "a negative eps is accepted", "CV-28", check_number=_number_unless("eps", lambda v: v < 0), seen="torch"),
-    broken("p-below-one", "p below 1 is accepted", "CV-28", check_number=_number_unless("p", lambda v: v < 1), seen="torch, where its gradient is NaN"),
+    broken("rows-broadcast", "rows of different shapes are broadcast", "CV-24",
+        check_shapes=_accepted, seen="torch, optax, MLX",
+    ),
+    broken("no-features", "rows without a feature are accepted", "CV-25",
+        check_features=_accepted, unit=_unit_of_any, seen="torch, which returns the margin",
+    ),
+    broken("integers-promoted", "integer rows are promoted to float32", "CV-26",
+        check_dtypes=_accepted, seen="MLX",
+    ),
+    broken("unknown-reduction", "an unknown reduction is taken for none", "CV-27",
+        check_choice=_choice_unless("reduction"), reduce=_unknown_is_none,
+    ),
+    broken("unknown-distance", "an unknown distance is taken for p_norm", "CV-27",
+        check_choice=_choice_unless("distance"), check_applies=_applies_if_known,
+    ),
+    broken("unknown-eps-at", "an unknown eps_at is taken for eps 0", "CV-27",
+        check_choice=_choice_unless("eps_at"),
+    ),
+    broken("margin-negative", "a negative margin is accepted", "CV-28",
+        check_number=_number_unless("margin", lambda v: v < 0),
+        seen="torch before the check of margin; optax, MLX",
+    ),
+    broken("margin-nan", "a margin of NaN is accepted", "CV-28",
+        check_number=_number_unless("margin", isnan), seen="checks of the form margin <= 0",
+    ),
+    broken("margin-infinite", "an infinite margin is accepted", "CV-28",
+        check_number=_number_unless("margin", lambda v: v == inf),
+    ),
+    broken("eps-negative", "a negative eps is accepted", "CV-28",
+        check_number=_number_unless("eps", lambda v: v < 0), seen="torch",
+    ),
+    broken("p-below-one", "p below 1 is accepted", "CV-28",
+        check_number=_number_unless("p", lambda v: v < 1), seen="torch, where its gradient is NaN",
+    ),
     broken("mask-of-numbers", "a mask of zeros and ones is accepted", "CV-29", checked_mask=_mask_of_numbers),
     broken("mask-column", "a mask of shape (N, 1) is accepted", "CV-30", checked_mask=_mask_column),
     broken("mask-broadcast", "a mask of one row is broadcast", "CV-30", checked_mask=_mask_broadcast),
-    broken("root-at-infinity", "root with p = inf is accepted and eps dropped", "DI-20", check_applies=_applies_at_infinity),
-    broken("option-that-does-not-apply", "p with cosine is accepted and dropped", "DI-21", check_applies=_applies_nowhere),
-    broken("margin-zero-refused", "a margin of 0 is an error", "TM-3", check_number=_positive_margin, seen="chainer, OML"),
-    broken("two-axes-only", "rows of another rank than 2 are an error", "TM-2", check_shapes=_two_axes, seen="chainer, OML, siamese-triplet"),
-    broken("features-on-axis-one", "the features are on axis 1", "TM-2", total=lambda loss, powers: powers.sum(1 if powers.ndim > 1 else 0), seen="losses written for (N, D)"),
+    broken("root-at-infinity", "root with p = inf is accepted and eps dropped", "DI-20",
+        check_applies=_applies_at_infinity,
+    ),
+    broken("option-that-does-not-apply", "p with cosine is accepted and dropped", "DI-21",
+        check_applies=_applies_nowhere,
+    ),
+    broken("margin-zero-refused", "a margin of 0 is an error", "TM-3",
+        check_number=_positive_margin, seen="chainer, OML",
+    ),
+    broken("two-axes-only", "rows of another rank than 2 are an error", "TM-2",
+        check_shapes=_two_axes, seen="chainer, OML, siamese-triplet",
+    ),
+    broken("features-on-axis-one", "the features are on axis 1", "TM-2",
+        total=lambda loss, powers: powers.sum(1 if powers.ndim > 1 else 0), seen="losses written for (N, D)",
+    ),
     broken("empty-batch-refused", "a batch of no rows is an error", "TM-2", check_features=_some_rows),
-    broken("fractional-p-refused", "p must be an integer", "CV-23", check_number=_integer_p, seen="MindSpore"),
-    Mutant("half-result", "the loss of half rows is half", ("CV-18",), _result_in_input_dtype, "torch, ivy, TensorFlow Addons"),
+    broken("fractional-p-refused", "p must be an integer", "CV-23",
+        check_number=_integer_p, seen="MindSpore",
+    ),
+    Mutant("half-result", "the loss of half rows is half", ("CV-18",), _result_in_input_dtype,
+        "torch, ivy, TensorFlow Addons",
+    ),
     Mutant("float32-result", "the loss of float64 rows is float32", ("CV-18",), _result_in_float32),
-    broken("branch-on-values", "a branch on values cannot be vectorised", "CV-22", ours=True, hinge=_branch_on_values),
+    broken("branch-on-values", "a branch on values cannot be vectorised", "CV-22",
+        hinge=_branch_on_values, ours=True,
+    ),
 )  # fmt: skip

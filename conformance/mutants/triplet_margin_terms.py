@@ -14,6 +14,11 @@ from lossproof.conformance.mutants.correct import CORRECT, Distance, TripletMarg
 _ROWS = ("anchor", "positive", "negative")
 
 
+def _unit_of_the_batch(loss: TripletMargin, t: Tensor, p: float, least: float) -> Tensor:
+    unit = TripletMargin.unit(loss, t, p, least)
+    return unit if p in (1, 2) or not t.numel() else unit.amax().expand(unit.shape)
+
+
 def _reversed_pair(
     loss: TripletMargin, a: Tensor, p: Tensor, n: Tensor, margin: float, options: Distance, swap: bool
 ) -> Tensor:
@@ -36,16 +41,21 @@ def _batch_mean_removed(
     return TripletMargin.excess(loss, a, p, n, margin, options, swap)
 
 
-def _mean_of_all(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    return torch.tensor(max(terms.numel(), 1))
-
-
 def _mean_for_none(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     return TripletMargin.reduce(loss, terms, mask, "mean" if reduction == "none" else reduction)
 
 
 def _sum_for_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     return TripletMargin.reduce(loss, terms, mask, "sum" if reduction == "mean" else reduction)
+
+
+def _with_an_axis(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
+    found = TripletMargin.reduce(loss, terms, mask, reduction)
+    return found[..., None] if reduction == "none" else found
+
+
+def _count_all_in_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
+    return TripletMargin.count(loss, terms, None if reduction == "mean" else mask, reduction)
 
 
 def _mean_for_sum(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
@@ -67,9 +77,7 @@ def _nan_not_counted(loss: TripletMargin, terms: Tensor, mask: Tensor | None, re
 
 
 def _nan_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    return TripletMargin.reduce(
-        loss, terms if reduction == "none" else terms.nan_to_num(nan=0.0), mask, reduction
-    )
+    return TripletMargin.reduce(loss, terms if reduction == "none" else terms.nan_to_num(nan=0.0), mask, reduction)
 
 
 def _only_arithmetic(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
@@ -99,7 +107,7 @@ class _WarmUp:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, loss: TripletMargin, margin: float, near: Tensor, far: Tensor) -> Tensor:
+    def __call__(self, margin: float, near: Tensor, far: Tensor) -> Tensor:
         self.calls += 1
         return margin * (1 + 0.01 * min(self.calls, 1000)) + near - far
 
@@ -118,62 +126,121 @@ class _Cache:
 
 
 TERMS = (
-    broken(
-        "margin-sign", "the margin is subtracted", "TM-1",
+    broken("margin-sign", "the margin is subtracted", "TM-1",
         gap=lambda loss, margin, near, far: near - far - margin,
     ),
-    broken("margin-ignored", "the margin is 1 whatever was asked", "TM-1", gap=lambda loss, m, near, far: 1 + near - far),
-    broken("distances-exchanged", "positive and negative change places", "TM-1", gap=lambda loss, m, near, far: m + far - near),
+    broken("margin-ignored", "the margin is 1 whatever was asked", "TM-1",
+        gap=lambda loss, m, near, far: 1 + near - far,
+    ),
+    broken("distances-exchanged", "positive and negative change places", "TM-1",
+        gap=lambda loss, m, near, far: m + far - near,
+    ),
     broken("no-hinge", "terms may be negative", "TM-1", hinge=lambda loss, x: x),
-    broken(
-        "soft-hinge", "log(1 + exp x) in place of the hinge", "TM-1", hinge=lambda loss, x: torch.logaddexp(x, 0 * x),
+    broken("soft-hinge", "log(1 + exp x) in place of the hinge", "TM-1",
+        hinge=lambda loss, x: torch.logaddexp(x, 0 * x),
         seen="the soft margin of reid-strong-baseline and OML, where the margin is None",
     ),
-    broken(
-        "rows-normalised", "rows are divided by their lengths first", "TM-1",
+    broken("rows-normalised", "rows are divided by their lengths first", "TM-1",
         rows=lambda loss, *rows: tuple(torch.nn.functional.normalize(row, dim=-1) for row in rows),
         seen="pytorch-metric-learning, by default",
     ),
     broken("absolute-gap", "the absolute value in place of the hinge", "TM-1", hinge=lambda loss, x: x.abs()),
-    broken(
-        "at-the-margin-counted", "a triplet exactly at the margin counts as positive", "TM-10",
+    broken("at-the-margin-counted", "a triplet exactly at the margin counts as positive", "TM-10",
         hinge=lambda loss, x: torch.where(x == 0, 1e-30, torch.relu(x)),
     ),
     broken("swap-ignored", "swap does nothing", "TM-5", swapped=lambda loss, near, far, between: far),
-    broken("swap-by-maximum", "swap takes the larger distance", "TM-5", swapped=lambda loss, near, far, between: torch.maximum(far, between)),
-    broken("swap-always", "swap takes d(p, n) though it is larger", "TM-5", swapped=lambda loss, near, far, between: between),
-    broken("swap-on-the-positive", "swap takes the smaller of d(a, p) and d(a, n)", "TM-5", swapped=lambda loss, near, far, between: torch.minimum(near, far)),
-    broken("swap-pair-reversed", "swap takes d(n, p), where eps has the other sign", "TM-4", excess=_reversed_pair),
-    broken("positive-pair-reversed", "d(p, a) in place of d(a, p), where eps has the other sign", "TM-4", "DI-4", excess=_positive_first),
-    broken("terms-reversed", "terms come back in reversed order", "TM-8", hinge=lambda loss, x: torch.relu(x).flip(-1) if x.ndim else torch.relu(x)),
-    broken("batch-mean-removed", "the mean of the batch is taken from the rows before the cosine", "TM-8", "DI-8", excess=_batch_mean_removed),
-    broken(
-        "hardest-negative-of-the-batch", "every row is given the nearest negative distance of the batch", "TM-8", "TM-1",
+    broken("swap-by-maximum", "swap takes the larger distance", "TM-5",
+        swapped=lambda loss, near, far, between: torch.maximum(far, between),
+    ),
+    broken("swap-always", "swap takes d(p, n) though it is larger", "TM-5",
+        swapped=lambda loss, near, far, between: between,
+    ),
+    broken("swap-on-the-positive", "swap takes the smaller of d(a, p) and d(a, n)", "TM-5",
+        swapped=lambda loss, near, far, between: torch.minimum(near, far),
+    ),
+    broken("swap-pair-reversed", "swap takes d(n, p), where eps has the other sign", "TM-4",
+        excess=_reversed_pair,
+    ),
+    broken("positive-pair-reversed",
+        "d(p, a) in place of d(a, p), where eps has the other sign", "TM-4", "DI-4",
+        excess=_positive_first,
+    ),
+    broken("terms-reversed", "terms come back in reversed order", "TM-8",
+        hinge=lambda loss, x: torch.relu(x.flip(-1) if x.ndim else x),
+    ),
+    broken("batch-mean-removed",
+        "the mean of the batch is taken from the rows before the cosine", "TM-8", "DI-8",
+        excess=_batch_mean_removed,
+    ),
+    broken("hardest-negative-of-the-batch",
+        "every row is given the nearest negative distance of the batch", "TM-8", "TM-1",
         gap=lambda loss, margin, near, far: margin + near - (far.amin() if far.numel() else far),
         seen="what mined losses do, on purpose",
     ),
     Mutant("eps-default", "eps is 0.001 where none is given", ("TM-9",), partial(CORRECT, eps=1e-3)),
-    Mutant("margin-default", "the margin is 0.2 where none is given", ("TM-9",), partial(CORRECT, margin=0.2), "FaceNet code; pytorch-metric-learning has 0.05, sentence-transformers 5"),
-    Mutant("reduction-default", "the sum is returned where no reduction is given", ("TM-9",), partial(CORRECT, reduction="sum")),
+    Mutant("margin-default", "the margin is 0.2 where none is given", ("TM-9",), partial(CORRECT, margin=0.2),
+        "FaceNet code; pytorch-metric-learning has 0.05, sentence-transformers 5",
+    ),
+    Mutant("reduction-default", "the sum is returned where no reduction is given", ("TM-9",),
+        partial(CORRECT, reduction="sum"),
+    ),
     broken("mean-for-none", "none returns the mean", "CV-1", reduce=_mean_for_none),
-    broken("none-drops-masked-rows", "none returns only the terms that take part", "CV-1", reduce=_masked_rows_dropped),
-    broken("none-with-an-axis", "none keeps an axis of length 1", "CV-1", reduce=lambda loss, terms, mask, reduction: TripletMargin.reduce(loss, terms, mask, reduction)[..., None] if reduction == "none" else TripletMargin.reduce(loss, terms, mask, reduction), seen="TensorFlow Similarity returns (N, 1)"),
+    broken("none-drops-masked-rows", "none returns only the terms that take part", "CV-1",
+        reduce=_masked_rows_dropped,
+    ),
+    broken("none-with-an-axis", "none keeps an axis of length 1", "CV-1",
+        reduce=_with_an_axis, seen="TensorFlow Similarity returns (N, 1)",
+    ),
     broken("mean-for-sum", "sum returns the mean", "CV-2", reduce=_mean_for_sum),
     broken("sum-for-mean", "mean returns the sum", "CV-3", reduce=_sum_for_mean),
-    broken("mean-of-all-nonzero", "mean_nonzero divides by all rows that take part", "CV-4", count=lambda loss, terms, mask, reduction: TripletMargin.count(loss, terms, mask, "mean")),
-    broken("mean-counts-masked-rows", "the denominator of the mean counts masked rows", "CV-3", "CV-7", count=lambda loss, terms, mask, reduction: TripletMargin.count(loss, terms, None, reduction) if reduction == "mean" else TripletMargin.count(loss, terms, mask, reduction)),
-    broken("mean-over-nothing", "a mean over nothing is 0/0", "CV-5", "CV-6", count=_count_unguarded, seen="torch and Paddle on an empty batch; TensorFlow Addons semi-hard with no positive pair"),
-    broken("mask-ignored", "masked rows take part in the sum", "CV-7", prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms, count=_mean_of_all),
-    broken("mask-by-multiplication", "terms are multiplied by the mask, so NaN survives", "CV-8", prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms * mask, seen="TensorFlow Addons, omoindrot, sentence-transformers, fast-reid"),
-    broken("mask-at-the-end", "terms alone are masked, so 0 times NaN returns in the gradient", "CV-9", prepare=_only_arithmetic),
-    broken("nan-swallowed-by-hinge", "the hinge asks x > 0, which NaN is not", "CV-10", hinge=lambda loss, x: torch.where(x > 0, x, 0.0), seen="loss[loss < 0] = 0 and its kin"),
-    broken("nan-swallowed-by-maximum", "with p = inf the largest size ignores NaN", "CV-10", largest=lambda loss, t: TripletMargin.largest(loss, t.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf))),
-    broken("nan-terms-skipped", "sum and means skip terms that are NaN", "CV-10", reduce=_nan_mean, seen="pytorch-metric-learning averages losses > 0"),
-    broken("nan-not-counted", "mean_nonzero does not count terms that are NaN, so other gradients grow", "CV-11", count=_nan_not_counted, seen="pytorch-metric-learning selects losses > 0"),
-    broken("scale-of-the-batch", "powers are scaled by the largest difference of the batch", "CV-12", unit=lambda loss, t, p, least: torch.ones_like(t[..., 0]) * t.detach().abs().amax().clamp(min=1e-30) if t.numel() else torch.ones_like(t[..., 0])),
+    broken("mean-of-all-nonzero", "mean_nonzero divides by all rows that take part", "CV-4",
+        count=lambda loss, terms, mask, reduction: TripletMargin.count(loss, terms, mask, "mean"),
+    ),
+    broken("mean-counts-masked-rows", "the denominator of the mean counts masked rows", "CV-3", "CV-7",
+        count=_count_all_in_mean,
+    ),
+    broken("mean-over-nothing", "a mean over nothing is 0/0", "CV-5", "CV-6",
+        count=_count_unguarded,
+        seen="torch and Paddle on an empty batch; TensorFlow Addons semi-hard with no positive pair",
+    ),
+    broken("mask-ignored", "masked rows take part in sums and in denominators", "CV-7",
+        prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms,
+        count=lambda loss, terms, mask, reduction: TripletMargin.count(loss, terms, None, reduction),
+    ),
+    broken("mask-by-multiplication", "terms are multiplied by the mask, so NaN survives", "CV-8",
+        prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms * mask,
+        seen="TensorFlow Addons, omoindrot, sentence-transformers, fast-reid",
+    ),
+    broken("mask-at-the-end", "terms alone are masked, so 0 times NaN returns in the gradient", "CV-9",
+        prepare=_only_arithmetic,
+    ),
+    broken("nan-swallowed-by-hinge", "the hinge asks x > 0, which NaN is not", "CV-10",
+        hinge=lambda loss, x: torch.where(x > 0, x, 0.0), seen="loss[loss < 0] = 0 and its kin",
+    ),
+    broken("nan-swallowed-by-maximum", "with p = inf the largest size ignores NaN", "CV-10",
+        largest=lambda loss, t: TripletMargin.largest(loss, t.masked_fill(t.isnan(), 0.0)),
+    ),
+    broken("nan-terms-skipped", "sum and means skip terms that are NaN", "CV-10",
+        reduce=_nan_mean, seen="pytorch-metric-learning averages losses > 0",
+    ),
+    broken("nan-not-counted",
+        "mean_nonzero does not count terms that are NaN, so other gradients grow", "CV-11",
+        count=_nan_not_counted, seen="pytorch-metric-learning selects losses > 0",
+    ),
+    broken("scale-of-the-batch", "powers are scaled by the largest difference of the batch", "CV-12",
+        unit=_unit_of_the_batch,
+    ),
     broken("random-numbers-drawn", "noise is drawn, and has no effect on the result", "CV-21", rows=_noise),
-    broken("clamped-in-place", "the rows of the caller are clamped after they were read", "CV-21", prepare=_cleaned_in_place),
-    broken("masked-in-place", "masked rows of the caller are overwritten with zeros", "CV-21", prepare=_zeroed_in_place),
-    broken("margin-warm-up", "the margin grows with the number of calls", "CV-21", gap=lambda loss, margin, near, far, state=_WarmUp(): state(loss, margin, near, far)),
-    Mutant("cache-by-shape", "a second call with the same shapes and options returns the first one's loss", ("CV-21", "TM-1"), _Cache()),
+    broken("clamped-in-place", "the rows of the caller are clamped after they were read", "CV-21",
+        prepare=_cleaned_in_place,
+    ),
+    broken("masked-in-place", "masked rows of the caller are overwritten with zeros", "CV-21",
+        prepare=_zeroed_in_place,
+    ),
+    broken("margin-warm-up", "the margin grows with the number of calls", "CV-21",
+        gap=_WarmUp(),
+    ),
+    Mutant("cache-by-shape", "a second call with the same shapes and options returns the first one's loss",
+        ("CV-21", "TM-1"), _Cache(),
+    ),
 )  # fmt: skip

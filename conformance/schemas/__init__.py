@@ -1,0 +1,1 @@
+"""JSON schemas of the certificate and of the protocol."""

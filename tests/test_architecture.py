@@ -1,0 +1,248 @@
+"""The walls: who imports whom, the same names in every wing, and what each package folder holds."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lossproof.spec import losses, page_names
+
+ROOT = Path(__file__).parents[1]
+WINGS = ("spec", "reference", "backends", "conformance")
+FRAMEWORKS = {"torch": {"torch"}, "tensorflow": {"tensorflow", "keras", "numpy"}, "jax": {"jax", "numpy"}}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def modules(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def named(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree):
+    """Yield the full name of everything that is imported anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def within(name, packages):
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def foreign(tree, allowed):
+    """Return what a module imports beyond the standard library and the packages it may import."""
+    return {name for name in imports(tree) if not within(name, allowed | set(sys.stdlib_module_names))}
+
+
+def distribution_names(requirements):
+    return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
+
+
+# who imports whom
+
+BASE = distribution_names(PROJECT["project"]["dependencies"])
+JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"])
+WALLS = [
+    *((path, {"lossproof.spec"}) for path in modules("spec")),
+    *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
+    (ROOT / "backends" / "__init__.py", set()),
+    *(
+        (path, {"lossproof.spec.arguments", f"lossproof.backends.{framework}", *own})
+        for framework, own in FRAMEWORKS.items()
+        for path in modules(f"backends/{framework}")
+    ),
+    *(
+        (path, {"lossproof.spec", "lossproof.reference", "lossproof.conformance", *JUDGE})
+        for path in modules("conformance")
+        if path.parent.name not in ("frameworks", "mutants", "peers")
+    ),
+    *(
+        (ROOT / "conformance" / "frameworks" / f"{framework}.py", {"lossproof.conformance", *BASE, *own})
+        for framework, own in FRAMEWORKS.items()
+    ),
+    *((path, {"lossproof.conformance", *BASE, "torch"}) for path in modules("conformance/mutants")),
+    *((path, {"lossproof.conformance", *BASE, path.stem}) for path in modules("conformance/peers")),
+]
+
+
+@pytest.mark.parametrize(("path", "allowed"), [pytest.param(*wall, id=named(wall[0])) for wall in WALLS])
+def test_module_imports_nothing_beyond_its_wall(path, allowed):
+    assert foreign(parsed(path), allowed) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import lossproof.backends.torch", "lossproof.backends.torch"),
+        ("from lossproof import backends", "lossproof.backends"),
+        ("from lossproof.backends.torch import distances as d", "lossproof.backends.torch.distances"),
+        ("from ..backends import torch", "..backends.torch"),
+        ("from .. import backends", ".backends"),
+        ("def f():\n    import torch.nn", "torch.nn"),
+        ("import lossproof.specification", "lossproof.specification"),
+    ],
+)
+def test_wall_sees_every_form_of_import(source, name):
+    assert any(found.endswith(name) for found in foreign(ast.parse(source), {"lossproof.spec", "numpy"}))
+
+
+@pytest.mark.parametrize("path", [p for wing in WINGS[:3] for p in modules(wing)], ids=named)
+def test_spec_reference_and_backends_import_nothing_by_string(path):
+    names = {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+    attributes = {node.attr for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
+    assert (names | attributes).isdisjoint({"__import__", "import_module", "exec", "eval"})
+
+
+def test_judge_names_a_backend_in_one_module_only():
+    def strings(path):
+        return [n.value for n in ast.walk(parsed(path)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+    holders = [named(p) for p in modules("conformance") if any("lossproof.backends" in s for s in strings(p))]
+    assert holders == ["conformance/implementation.py"]
+
+
+def loaded_by(statement):
+    """Return the top-level modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_spec_loads_no_numpy():
+    assert "numpy" not in loaded_by("import lossproof.spec, lossproof.spec.arguments")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["lossproof.spec", "lossproof.reference", "lossproof.backends", "lossproof.conformance"],
+)
+def test_import_loads_no_framework(module):
+    assert loaded_by(f"import {module}").isdisjoint({"torch", "tensorflow", "keras", "jax"})
+
+
+def test_loaded_modules_are_seen():
+    assert "numpy" in loaded_by("import numpy.linalg")
+
+
+# the same names in every wing
+
+HOMES = ["reference", *(f"backends/{framework}" for framework in FRAMEWORKS)]
+every_home = pytest.mark.parametrize("home", HOMES)
+
+
+def exported(home):
+    """Return `__all__` of a package as it stands in its text."""
+    for node in parsed(ROOT / home / "__init__.py").body:
+        if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in node.targets):
+            return ast.literal_eval(node.value)
+    return []
+
+
+@every_home
+@pytest.mark.parametrize("name", [n for n in page_names() if n != "conventions"])
+def test_page_has_its_module(home, name):
+    assert (ROOT / home / f"{name}.py").is_file()
+
+
+@every_home
+@pytest.mark.parametrize("loss", losses())
+def test_loss_is_defined_in_the_module_of_its_page(home, loss):
+    tree = parsed(ROOT / home / f"{losses()[loss].name}.py")
+    assert loss in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@every_home
+@pytest.mark.parametrize("loss", losses())
+def test_loss_is_exported(home, loss):
+    assert loss in exported(home)
+
+
+@pytest.mark.parametrize("home", HOMES[1:])
+@pytest.mark.parametrize("loss", losses())
+def test_class_of_a_loss_is_exported(home, loss):
+    assert "".join(word.capitalize() for word in loss.split("_")) in exported(home)
+
+
+def test_every_backend_has_the_same_modules():
+    names = [{path.name for path in modules(home)} for home in HOMES[1:]]
+    assert names == [names[0]] * len(names)
+
+
+@pytest.mark.parametrize("name", page_names())
+def test_page_is_named_as_its_file(name):
+    front = (ROOT / "spec" / f"{name}.md").read_text(encoding="utf-8").split("+++\n")[1]
+    assert tomllib.loads(front)["name"] == name
+
+
+# package folders
+
+FOLDERS = sorted({path.parent for wing in WINGS for path in modules(wing)})
+
+
+def test_every_package_folder_is_listed():
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    assert listed == {f"lossproof.{named(folder).replace('/', '.')}" for folder in FOLDERS}
+
+
+def test_every_wing_is_mapped_to_its_folder():
+    assert PROJECT["tool"]["setuptools"]["package-dir"] == {f"lossproof.{wing}": wing for wing in WINGS}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=named)
+def test_package_folder_has_an_init(folder):
+    assert (folder / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("folder", [*WINGS, *HOMES[1:]])
+def test_package_is_typed(folder):
+    assert (ROOT / folder / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "lossproof"], ids=["root", "lossproof"])
+def test_namespace_has_no_init(folder):
+    assert not (folder / "__init__.py").exists()
+
+
+def test_every_suffix_of_the_tree_is_packaged():
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
+    files = [p for wing in WINGS for p in (ROOT / wing).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    assert [named(p) for p in files if p.suffix != ".py" and not any(p.match(pattern) for pattern in patterns)] == []
+
+
+# nothing of one person's machine
+
+TEXT = {".py", ".md", ".toml", ".json", ".html", ".ini", ".cff", ".mjs", ".js", ".yml", ".in", ""}
+PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
+
+
+def text_files():
+    folders = (*WINGS, "tests", "examples", "benchmarks")
+    files = [*ROOT.glob("*"), *(ROOT / ".ci").glob("*"), *(p for folder in folders for p in (ROOT / folder).rglob("*"))]
+    caches = {"__pycache__", ".hypothesis", ".git"}
+    return [p for p in files if p.is_file() and p.suffix in TEXT and caches.isdisjoint(p.parts)]
+
+
+def test_text_files_are_found():
+    assert {"pyproject.toml", "README.md", "spec/triplet_margin.md", named(Path(__file__))} <= set(
+        map(named, text_files())
+    )
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_file_names_a_folder_of_one_machine(place):
+    at_a_start = re.compile(r"(?<![\w.])" + re.escape(place))
+    assert [named(p) for p in text_files() if at_a_start.search(p.read_text(encoding="utf-8"))] == []
