@@ -31,6 +31,7 @@ FORMATS = {
     "float32": Format(2.0**-24, 2.0**-126, 3.4028234663852886e38),
     "float64": Format(2.0**-53, 2.0**-1022, 1.7976931348623157e308),
 }
+_WIRE = (*FORMATS, "bool", "int32", "int64")
 
 
 def arithmetic(dtype: str) -> Format:
@@ -44,7 +45,10 @@ def rounded(values: Array, dtype: str) -> Array:
     with np.errstate(over="ignore"):
         if dtype != "bfloat16":
             return values.astype(dtype).astype(np.float64)
-        return _bits_to_float64(_bfloat16_bits(values)).reshape(values.shape)
+        exponent = np.frexp(values)[1]  # eight significant bits, and a fixed spacing below the normal numbers
+        spacing = np.ldexp(1.0, np.maximum(exponent - 8, -133))
+        near = np.where(np.isfinite(values), np.rint(values / spacing) * spacing, values)
+        return np.where(np.abs(near) > FORMATS["bfloat16"].largest, np.copysign(np.inf, near), near)
 
 
 def _bfloat16_bits(values: Array) -> Array:
@@ -77,6 +81,8 @@ def decode(wire: Any) -> tuple[Array, str]:
     """Return an array from its wire form, floats as float64, and its dtype; ValueError for anything else."""
     try:
         dtype, shape, raw = wire["dtype"], tuple(wire["shape"]), base64.b64decode(wire["data"], validate=True)
+        if dtype not in _WIRE or any(not isinstance(n, int) or n < 0 for n in shape):
+            raise ValueError(f"dtype {dtype!r}, shape {shape}")
         stored = np.dtype("<u2") if dtype == "bfloat16" else np.dtype(dtype).newbyteorder("<")
         flat = np.frombuffer(raw, stored)
         if dtype == "bfloat16":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf, isinf, isnan
 from typing import Any
 
-from lossproof.conformance.arrays import Array, decode, encode
+from lossproof.conformance.arrays import FORMATS, Array, decode, encode
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
     if "unsupported" in message:
         return Answer(unsupported=str(message["unsupported"]))
     value, value_dtype = decode(message.get("value"))
+    if value_dtype not in FORMATS:
+        raise ValueError(f"a loss of dtype {value_dtype}")
+    for part, kind in (("gradients", dict), ("second", dict), ("changed", list)):
+        if not isinstance(message.get(part) or kind(), kind):
+            raise ValueError(f"{part} is no {kind.__name__}")
     gradients = {name: decode(wire) for name, wire in (message.get("gradients") or {}).items()}
     second = {name: decode(wire)[0] for name, wire in (message.get("second") or {}).items()}
     return Answer(
@@ -107,5 +112,5 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         gradients={name: array for name, (array, _) in gradients.items()},
         gradient_dtypes={name: dtype for name, (_, dtype) in gradients.items()},
         second=second,
-        changed=tuple(message.get("changed", ())),
+        changed=tuple(map(str, message.get("changed") or ())),
     )

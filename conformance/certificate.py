@@ -16,6 +16,7 @@ import numpy as np
 
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
+from lossproof.conformance.schemas import schema
 from lossproof.conformance.verdict import KNOWN, VERDICTS, Finding, Result
 from lossproof.spec import clauses, losses
 
@@ -54,11 +55,6 @@ def make(
     }
     jsonschema.validate(certificate, schema("certificate"))
     return certificate
-
-
-def schema(name: str) -> Any:
-    """Return a published schema: "certificate" or "protocol"."""
-    return json.loads((files("lossproof.conformance.schemas") / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def kill_rate() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lossproof.conformance import report
@@ -112,14 +113,14 @@ def certify_command(
         certificates.append(certificate)
     console.print()
     console.print(report.table(certificates))
-    console.print(f"Certificates, pages and JUnit files are in {folder}/", highlight=False)
+    console.print(f"Certificates, pages and JUnit files are in {folder}/", highlight=False, markup=False)
     verdicts = {certificate["verdict"] for certificate in certificates}
     raise SystemExit(2 if "not run" in verdicts else 1 if verdicts - {"conformant"} else 0)
 
 
 def _nothing(reason: str) -> None:
     """End with exit status 2 and one line."""
-    Console(stderr=True).print(f"lossproof: {reason}", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"lossproof: {' '.join(reason.split())}", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(2)
 
 
@@ -132,7 +133,7 @@ def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
         TextColumn("{task.fields[last]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(settings.target, total=None, last="starting")
+        task = progress.add_task(escape(settings.target), total=None, last="starting")
 
         def advance(result: Result) -> None:
             progress.update(task, advance=1, last=f"{result.probe.check}/{result.probe.clause}")

@@ -100,7 +100,9 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
         raise TargetError(f"{target}: nothing in it is a loss of the spec ({', '.join(known_losses)})")
     version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
     traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
-    return Implementation(functions, name=target.removesuffix(":"), version=version, traced=traced, origin=origin)
+    limits = {"dtype": ["float64"]} if module_name == "lossproof.reference" else {}
+    name = target.removesuffix(":")
+    return Implementation(functions, name=name, version=version, traced=traced, limits=limits, origin=origin)
 
 
 def _load(target: str, module_name: str, attribute: str) -> Any:

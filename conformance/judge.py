@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer, Structure
-from lossproof.conformance.compare import PARTS, against, is_coarse
+from lossproof.conformance.compare import PARTS, against, is_coarse, trouble
 from lossproof.conformance.oracle import GRADES, Oracle
 from lossproof.conformance.session import Session
 from lossproof.conformance.verdict import (
@@ -34,6 +34,14 @@ REDRAWS = 40
 MAX_CRASHES = 3
 
 
+class _Crashed(Exception):
+    """The implementation crashed, hung or answered garbage too often for this probe."""
+
+    def __init__(self, answer: Answer, case: Case):
+        super().__init__(answer.failure)
+        self.answer, self.case = answer, case
+
+
 class Unsupported(Exception):
     """The implementation does not offer what a probe asks about."""
 
@@ -51,34 +59,45 @@ class Judge:
     grade: str = "direct"
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of
+    _failures: int = 0  # crashes, hangs and garbage of the current probe
     _controls: dict[str, bool] = field(default_factory=dict)
     stop: Callable[[], bool] = field(default=lambda: False)
 
     def ask(self, case: Case) -> Answer:
-        """Put one case to the implementation."""
+        """Put one case to the implementation; after the third crash of a probe, end the probe."""
         self.asked += 1
-        return self.session.ask(case)
+        answer = self.session.ask(case)
+        if answer.failure:
+            self._failures += 1
+            if self._failures >= MAX_CRASHES:
+                raise _Crashed(answer, case)
+        return answer
 
     def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
         """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
-        result, start, before, crashes = Result(probe), time.perf_counter(), self.asked, self.session.crashes
-        self.obscured = 0
+        result, start, before = Result(probe), time.perf_counter(), self.asked
+        self.obscured = self._failures = 0
         try:
-            check(self, probe, result)
-            if not self.oracle.ours:  # SHOULD is advice to others
+            try:
+                check(self, probe, result)
+            except _Crashed as last:
+                result.reason = f"ended after {MAX_CRASHES} crashes"
+                if not result.findings:
+                    mismatch = trouble(last.answer)
+                    assert mismatch is not None
+                    result.findings.append(self.finding(probe, mismatch, last.case))
+            if not self.oracle.ours or self.oracle.exact_only:  # SHOULD binds our backends, and is advice to others
                 result.advice = [f for f in result.findings if clauses()[f.clause].level == "SHOULD"]
                 result.findings = [f for f in result.findings if clauses()[f.clause].level != "SHOULD"]
             verdicts = {finding.verdict for finding in result.findings}
             result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
-            if result.verdict == CONFORMANT and self.asked == before:
-                raise Unsupported("no case of this probe is within what the implementation offers")
             if result.verdict == CONFORMANT and self.obscured and self.obscured >= result.planned:
                 raise Unsupported("obscured: every case is wrong already in what another probe asks about")
+            if result.verdict == CONFORMANT and self.asked == before:
+                raise Unsupported("no case of this probe is within what the implementation offers")
         except Unsupported as reason:
             result.verdict, result.reason = UNSUPPORTED, str(reason)
         result.run, result.seconds = self.asked - before, time.perf_counter() - start
-        if self.session.crashes - crashes >= MAX_CRASHES:
-            result.reason = f"ended after {MAX_CRASHES} crashes"
         return result
 
     # Structures and cases
@@ -166,7 +185,11 @@ class Judge:
                 result.planned += 1
                 failure = self._failure(probe, structure, fill, parts, result)
                 if failure:
-                    return self._smallest(probe, structure, fill, parts, failure)
+                    try:
+                        return self._smallest(probe, structure, fill, parts, failure)
+                    except _Crashed:
+                        result.reason = f"ended after {MAX_CRASHES} crashes"
+                        return self.finding(probe, failure[1], failure[0])
             return None
 
         self.structures(probe, result, examine)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.verdict import KNOWN, Finding, Result
-from lossproof.spec import clauses
+from lossproof.spec import clauses, losses
 
 _FIELDS = {"loss", "finding", "reason", "reproduce", "link"}
 
@@ -20,14 +20,22 @@ class KnownFailuresError(Exception):
 def load(path: Path) -> list[Mapping[str, Any]]:
     """Return the entries of a known-failures file: tables `[[failure]]` with loss, finding, reason and more."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("failure", [])
-    except (OSError, tomllib.TOMLDecodeError) as problem:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         raise KnownFailuresError(f"cannot read {path}: {problem}") from problem
+    entries = content.pop("failure", [])
+    if content or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise KnownFailuresError(f"{path}: only tables [[failure]] are expected, got {', '.join(content) or 'failure'}")
     for entry in entries:
         unknown, missing = set(entry) - _FIELDS, {"loss", "finding", "reason"} - set(entry)
         if unknown or missing:
             what = f"unknown {sorted(unknown)}" if unknown else f"no {sorted(missing)}"
             raise KnownFailuresError(f"{path}: entry {entry.get('finding', '?')!r} has {what}")
+        wrong = [name for name, value in entry.items() if not isinstance(value, str)]
+        if wrong:
+            raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
+        if entry["loss"] not in losses():
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec")
         if entry["finding"].split("/")[0] not in clauses():
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec")
     return list(entries)
@@ -49,9 +57,15 @@ def apply(entries: Iterable[Mapping[str, Any]], results: Iterable[Result]) -> No
 def stale(entries: Iterable[Mapping[str, Any]], results: list[Result]) -> list[Mapping[str, Any]]:
     """Return the entries that no finding matches although probes of their clause were run."""
     findings = [finding for result in results for finding in result.findings]
-    run = {(r.probe.loss, r.probe.clause) for r in results if r.run}
-    return [
-        entry
-        for entry in entries
-        if (entry["loss"], entry["finding"].split("/")[0]) in run and not any(matches(entry, f) for f in findings)
-    ]
+    run = {(r.probe.loss, name) for r in results if r.run for name in _names(r)}
+    return [e for e in entries if (e["loss"], e["finding"]) in run and not any(matches(e, f) for f in findings)]
+
+
+def _names(result: Result) -> tuple[str, ...]:
+    """Return the findings that a probe speaks of: its clause and label, or the clause where blame goes to clauses."""
+    probe = result.probe
+    return (
+        (f"{probe.clause}/{probe.label}",)
+        if probe.label and probe.check in ("errors", "interface")
+        else (probe.clause,)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -56,7 +57,8 @@ class Settings:
     @property
     def slug(self) -> str:
         """Return the target as the name of a folder."""
-        return re.sub(r"[^A-Za-z0-9]+", "-", self.target).strip("-")
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self.target).strip("-")
+        return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(self.target.encode()).hexdigest()[:12]}"
 
 
 class Plugin:
@@ -134,11 +136,7 @@ def certify(
     """Judge one target and return its certificate; log and JUnit file are written to its report folder."""
     start = time.perf_counter()
     probes = planned(settings)
-    command = (
-        shlex.split(settings.command)
-        if settings.command
-        else worker_command(settings.target, settings.framework, settings.device)
-    )
+    command = _command(settings)
     folder = settings.report or Path("certificates")
     folder = folder / settings.slug
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +179,18 @@ def certify(
         "seconds": round(time.perf_counter() - start, 1),
     }
     return make(session.hello, run, plugin.results, known_failures.stale(settings.known, plugin.results))
+
+
+def _command(settings: Settings) -> list[str]:
+    if not settings.command:
+        return worker_command(settings.target, settings.framework, settings.device)
+    try:
+        command = shlex.split(settings.command)
+    except ValueError as problem:
+        raise NothingToJudge(f"--command {settings.command!r}: {problem}") from problem
+    if not command:
+        raise NothingToJudge("--command is empty")
+    return command
 
 
 def _pytest(plugin: Plugin, folder: Path) -> int:

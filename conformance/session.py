@@ -14,7 +14,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jsonschema
+
 from lossproof.conformance.case import Answer, Case, read_answer
+from lossproof.conformance.schemas import schema
 
 _LONGEST_LINE = 256 * 2**20
 _TAIL = 40
@@ -55,7 +58,11 @@ class Session:
     def ask(self, case: Case) -> Answer:
         """Return the answer to one case; never raises for what the implementation does."""
         if self._process is None:
-            self._start()
+            try:
+                self._start()
+            except SessionError as problem:
+                self.crashes += 1
+                return Answer(failure=str(problem))
         self._number += 1
         line = self._exchange(case.message(self._number))
         if isinstance(line, Answer):
@@ -68,7 +75,8 @@ class Session:
             if message.get("id") != self._number:
                 raise ValueError(f"the answer to case {message.get('id')}, not to case {self._number}")
             return read_answer(message)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
+            self.crashes += 1
             self._stop()
             return Answer(failure=f"answered garbage: {problem}: {line[:200]!r}")
 
@@ -95,28 +103,31 @@ class Session:
         except OSError as problem:
             raise SessionError(f"cannot start {' '.join(self.command)}: {problem}") from problem
         self._buffer = b""
+        self._tail = deque(maxlen=_TAIL)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
-        threading.Thread(target=self._drain, args=(self._process.stderr,), daemon=True).start()
+        self._reader = threading.Thread(target=_drain, args=(self._process.stderr, self._tail), daemon=True)
+        self._reader.start()
         line = self._exchange({"type": "hello", "protocol": 1}, time_limit=max(self.time_limit, 180.0))
         if isinstance(line, Answer):
             raise SessionError(f"{' '.join(self.command)} {line.failure}")
         try:
             hello = json.loads(line)
             kind = hello["type"]
-        except (ValueError, KeyError, TypeError) as problem:
+        except (ValueError, KeyError, TypeError, RecursionError) as problem:
             self._stop()
             raise SessionError(f"{' '.join(self.command)} answered hello with {line[:200]!r}") from problem
         if kind != "hello":
             self._stop()
             raise SessionError(str(hello.get("reason", f"answered hello with {line[:200]!r}")))
+        try:
+            jsonschema.validate(hello, {"$ref": "#/$defs/hello_answer", "$defs": schema("protocol")["$defs"]})
+        except jsonschema.ValidationError as problem:
+            self._stop()
+            raise SessionError(
+                f"{' '.join(self.command)} answered hello with {line[:200]!r}: {problem.message}"
+            ) from problem
         return dict(hello)
-
-    def _drain(self, stream: Any) -> None:
-        """Read standard error to its end and keep its last lines, so that a flood neither blocks nor fills anything."""
-        with stream:
-            for line in iter(lambda: stream.readline(4096), b""):
-                self._tail.append(line.decode("utf-8", "replace").rstrip())
 
     def _exchange(self, message: dict[str, Any], time_limit: float | None = None) -> str | Answer:
         """Send one line and return the line that comes back, or what went wrong."""
@@ -148,9 +159,12 @@ class Session:
         return line.decode("utf-8", "replace")
 
     def _dead(self, how: str) -> Answer:
-        code = self._process.poll() if self._process else None
+        code = None
+        if self._process is not None and how == "crashed":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(timeout=1)
         self._stop()
-        time.sleep(0.05)  # the reader of standard error has the last words of the process by then
+        self._reader.join(timeout=1)  # it has the last words of the process then
         words = " | ".join(line for line in list(self._tail)[-6:] if line)
         return Answer(
             failure=how + (f" (exit status {code})" if code is not None else "") + (f": {words}" if words else "")
@@ -165,6 +179,13 @@ class Session:
                     with contextlib.suppress(OSError):
                         stream.close()
         self._process = None
+
+
+def _drain(stream: Any, tail: deque[str]) -> None:
+    """Read standard error to its end and keep its last lines, so that a flood neither blocks nor fills anything."""
+    with stream:
+        for line in iter(lambda: stream.readline(4096), b""):
+            tail.append(line.decode("utf-8", "replace").rstrip())
 
 
 def worker_command(target: str, framework: str, device: str) -> list[str]:

@@ -91,7 +91,7 @@ def _norm(size: Array, p: float, added: float = 0.0) -> Array:
     unit = np.maximum(largest, size.dtype.type(added) ** (1 / p))
     unit = np.where(unit > 0, unit, 1)
     if p <= 2:
-        unit = np.ldexp(size.dtype.type(1), np.frexp(unit)[1])  # a power of two: exact on dyadic rows
+        unit = np.ldexp(size.dtype.type(1), np.frexp(unit)[1] - 1)  # a power of two: exact on dyadic rows
     total = np.sum((size / unit[..., None]) ** p, axis=-1)
     if added:
         total = total + added / unit**p

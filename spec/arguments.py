@@ -70,7 +70,10 @@ def check_real(name: str, value: Any, low: float, *, high: float = inf, finite: 
     """Check a number on the host: CV-28. NaN is in no range, infinity only where `finite` is False."""
     if not isinstance(value, Real) or isinstance(value, bool):
         _refuse(TypeError, name, "be a real number", repr(value))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = inf if value > 0 else -inf
     if not low <= number <= high or (finite and number == inf):
         _refuse(ValueError, name, f"be in [{low:g}, {high:g}{')' if finite else ']'}", repr(value))
 

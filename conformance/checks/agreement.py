@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
@@ -59,6 +60,9 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
                 extreme = replace(case, inputs=inputs)
                 result.planned += 1
                 answer = judge.ask(extreme)
+                found = trouble(answer)
+                if found:
+                    return judge.finding(probe, found, extreme)
                 arrays = {
                     "loss": answer.value,
                     **{f"gradient of {n}": g for n, g in answer.gradients.items()},

@@ -55,7 +55,9 @@ def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
 def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | None:
     """Compare entries that the dtype holds exactly bit for bit, the others within budget."""
     for name, want in expected.gradients.items():
-        got = answer.gradients[name]
+        got = answer.gradients.get(name, np.zeros(()))
+        if got.shape != want.shape:
+            return Mismatch("failure", f"gradient of {name}", got.shape, want.shape, 0.0, np.inf, errored=True)
         held = np.asarray(want, np.float32).astype(want.dtype) == want
         budget = np.where(held, 0.0, expected.gradient_budget["direct"][name])
         wrong = np.where(held, got != want, shares(got, want, budget, case.dtype) > 1)
@@ -86,7 +88,10 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
         other = judge.oracle.expected(case, judge.oracle.evaluate(case, dict(chosen)))
         for name, gradient in other.gradients.items():
             low[name], high[name] = np.minimum(low[name], gradient), np.maximum(high[name], gradient)
-    for name, got in answer.gradients.items():
+    for name in low:
+        got = answer.gradients.get(name, np.zeros(()))
+        if got.shape != low[name].shape:
+            return Mismatch("failure", f"gradient of {name}", got.shape, low[name].shape, 0.0, np.inf, errored=True)
         slack = 1e-6 * (1 + np.maximum(np.abs(low[name]), np.abs(high[name])))
         inside = (got >= low[name] - slack) & (got <= high[name] + slack)
         if not inside.all():

@@ -37,8 +37,6 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _compare(before: Answer, after: Answer) -> Mismatch | None:
     if trouble(before) or trouble(after):
-        if bool(trouble(before)) == bool(trouble(after)):
-            return None  # it always raises here: another check speaks of that
         return trouble(before) or trouble(after)
     if after.changed:
         return Mismatch("changed", ", ".join(after.changed), "changed by the call", "unchanged", 0.0, np.inf)

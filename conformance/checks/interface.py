@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import FORMATS
+from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
@@ -28,7 +29,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
         result.planned += 1
         answer = judge.ask(case)
-        if answer.trouble or answer.unsupported:
+        found = trouble(answer)
+        if found:
+            return judge.finding(probe, found, case)
+        if answer.unsupported:
             return None
         least = "float64" if case.dtype == "float64" else "float32"
         if _WIDTH.get(answer.value_dtype, 0) < _WIDTH[least]:

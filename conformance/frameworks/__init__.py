@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class NotALoss(Exception):
+    """What came back is no float array of the framework."""
+
+
 @dataclass(frozen=True)
 class Request:
     """A case as an adapter sees it; arrays come and go as (float64 array, dtype name)."""

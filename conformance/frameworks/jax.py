@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lossproof.conformance.frameworks import Request
+from lossproof.conformance.frameworks import NotALoss, Request
 
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
@@ -71,7 +71,7 @@ class Jax:
             def loss(rows: Any) -> Any:
                 value = function(**rows, **rest, **numbers)
                 if not isinstance(value, jax.Array):
-                    raise TypeError(f"the loss returned {type(value).__name__}, not a jax.Array")
+                    raise NotALoss(f"the loss returned {type(value).__name__}, not a jax.Array")
                 return value
 
             if not order:
@@ -97,5 +97,5 @@ class Jax:
 
 def _named(array: Any) -> tuple[Any, str]:
     if array.dtype.name not in _NAMES:
-        raise TypeError(f"the loss returned {array.dtype.name}, not a float array")
+        raise NotALoss(f"the loss returned {array.dtype.name}, not a float array")
     return np.asarray(array).astype(np.float64), array.dtype.name

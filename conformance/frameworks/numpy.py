@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.frameworks import Request
+from lossproof.conformance.frameworks import NotALoss, Request
 
 
 class Numpy:
@@ -39,5 +39,5 @@ class Numpy:
 def _named(value: Any) -> tuple[Any, str]:
     array = np.asarray(value)
     if array.dtype.kind != "f":
-        raise TypeError(f"the loss returned {type(value).__name__}, not a float array")
+        raise NotALoss(f"the loss returned {type(value).__name__}, not a float array")
     return array.astype(np.float64), array.dtype.name

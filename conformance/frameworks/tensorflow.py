@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.conformance.frameworks import Request
+from lossproof.conformance.frameworks import NotALoss, Request
 
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
@@ -77,7 +77,7 @@ class TensorFlow:
                     inner.watch(rows)
                     value = function(**rows, **rest)
                     if not tf.is_tensor(value):
-                        raise TypeError(f"the loss returned {type(value).__name__}, not a tensor")
+                        raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
                     product = _weighted(value, seed) if order else None
                 if not order:
                     return value, {}, {}
@@ -103,5 +103,5 @@ def _tensor(array: Any, dtype: str) -> Any:
 
 def _named(tensor: Any) -> tuple[Any, str]:
     if tensor.dtype.name not in _NAMES:
-        raise TypeError(f"the loss returned {tensor.dtype.name}, not a float tensor")
+        raise NotALoss(f"the loss returned {tensor.dtype.name}, not a float tensor")
     return tf.cast(tensor, tf.float64).numpy(), tensor.dtype.name

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossproof.conformance.frameworks import Request
+from lossproof.conformance.frameworks import NotALoss, Request
 
 _DTYPES = {
     "float64": torch.float64,
@@ -91,7 +91,7 @@ def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, a
     rows = [row.detach().requires_grad_(order > 0) for row in rows]
     value = loss(*rows)
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"the loss returned {type(value).__name__}, not a tensor")
+        raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
     zeros = [torch.zeros_like(row) for row in rows]
     if not order:
         return value, zeros, zeros
@@ -139,7 +139,7 @@ def _functional(loss: Any, order: int, cotangent: Any) -> Any:
 def _named(tensor: Any) -> tuple[Any, str]:
     if not isinstance(tensor, torch.Tensor) or tensor.dtype not in _NAMES:
         kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise TypeError(f"the loss returned {kind}, not a float tensor")
+        raise NotALoss(f"the loss returned {kind}, not a float tensor")
     return tensor.detach().double().cpu().numpy(force=True), _NAMES[tensor.dtype]
 
 
