@@ -46,6 +46,10 @@ class Unsupported(Exception):
     """The implementation does not offer what a probe asks about."""
 
 
+def _is_advice(finding: Finding) -> bool:
+    return clauses()[finding.clause].level == "SHOULD" and not finding.mismatch.errored
+
+
 @dataclass
 class Judge:
     """One implementation under judgement."""
@@ -87,8 +91,8 @@ class Judge:
                     assert mismatch is not None
                     result.findings.append(self.finding(probe, mismatch, last.case))
             if not self.oracle.ours or self.oracle.exact_only:  # SHOULD binds our backends, and is advice to others
-                result.advice = [f for f in result.findings if clauses()[f.clause].level == "SHOULD"]
-                result.findings = [f for f in result.findings if clauses()[f.clause].level != "SHOULD"]
+                result.advice = [f for f in result.findings if _is_advice(f)]
+                result.findings = [f for f in result.findings if not _is_advice(f)]
             verdicts = {finding.verdict for finding in result.findings}
             result.verdict = NONCONFORMANT if NONCONFORMANT in verdicts else ERRORED if verdicts else CONFORMANT
             if result.verdict == CONFORMANT and self.obscured and self.obscured >= result.planned:
@@ -247,7 +251,7 @@ class Judge:
         kind = failure[1].kind
 
         def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
-            for number in (fill, *range(FILLS)):
+            for number in (fill, *range(3 * FILLS)):
                 found = self._failure(probe, candidate, number, parts)
                 if found and found[1].kind == kind:
                     return number, found
@@ -280,6 +284,8 @@ class Judge:
             return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[str(structure["reduction"])]
         if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
             return probe.clause
+        if mismatch.kind == "raised" and "mode" not in needed:
+            return "TM-3" if case.parameters.get("margin") == 0 else "CV-23"
         clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
         if clause:
             return str(clause)

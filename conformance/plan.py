@@ -99,6 +99,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             **sharp,
             "shape": ((2, 3), (5, 4)),
             "offset": (100.0, 1000.0),
+            "eps": (0.0, 1e-6),
             "distance": ("p_norm", "squared_euclidean"),
         },
     )
@@ -140,7 +141,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             vary={"dtype": (dtype,), "reduction": tuple(reductions)},
             effort=0.5,
         )
-    yield Probe(loss, "determinism", "CV-21", vary={**mixed, "reduction": tuple(reductions)})
+    yield Probe(loss, "determinism", "CV-21", vary={**mixed, "mask": (None, "some"), "reduction": tuple(reductions)})
     modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4}
     for mode, effort in modes.items():
         reduction = ("none",) if mode == "vectorised" else tuple(reductions)

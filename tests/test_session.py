@@ -113,8 +113,8 @@ def case(**parameters):
     [
         pytest.param("raise ValueError('I never work')", "raised ValueError: I never work", id="raises"),
         pytest.param("os.write(2, b'last words'); os._exit(7)", "crashed", id="kills its process"),
-        pytest.param("return 'five'", "raised TypeError: the loss returned str", id="returns a string"),
-        pytest.param("return None", "raised TypeError: the loss returned NoneType", id="returns None"),
+        pytest.param("return 'five'", "raised NotALoss: the loss returned str", id="returns a string"),
+        pytest.param("return None", "raised NotALoss: the loss returned NoneType", id="returns None"),
         pytest.param("return np.zeros((3, 3, 3)), {}", "(3, 3, 3)", id="returns another shape"),
         pytest.param("sys.exit(0)", "crashed", id="exits"),
     ],
@@ -199,7 +199,7 @@ def test_a_case_after_a_crash_is_answered(opened, tmp_path):
     assert session.ask(case(margin=1.0)).value == 5.0
 
 
-@pytest.mark.parametrize("name", ["value/TM-1", "precision/CV-15", "precision/CV-19", "determinism/CV-21"])
+@pytest.mark.parametrize("name", ["value/TM-1", "precision/CV-15"])
 def test_three_crashes_end_a_probe_and_the_reason_says_so(judge_of, tmp_path, name):
     result = judged(judge_of(tool(tmp_path, "os._exit(7)")), name)
     assert (result.run, result.reason) == (MAX_CRASHES, "ended after 3 crashes")

@@ -113,6 +113,8 @@ def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
         return "CV-20" if needed["mode"] == "ambient" else "CV-22"
     if "mask" in needed:
         return "CV-9" if gradient else "CV-7"
+    if "offset" in needed:
+        return "CV-16" if gradient else "DI-4" if "eps" in needed else "CV-15"
     if "reduction" in needed:
         return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[needed["reduction"]]
     if "dtype" in needed and half:
@@ -133,7 +135,7 @@ def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
         return "DI-19"
     if "p" in needed:
         return "DI-11" if gradient else {1.0: "DI-2", inf: "DI-3"}.get(needed["p"], "DI-1")
-    if "offset" in needed or "dtype" in needed:
+    if "dtype" in needed:
         return "CV-16" if gradient else "CV-15"
     return None
 

@@ -47,6 +47,8 @@ def probes() -> Iterator[Probe]:
         vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]),
         effort=2.0,
     )
+    floor = _vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0))
+    yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor)
     yield Probe(LOSS, "gradient", "DI-12", vary=_vary(distance=("squared_euclidean",)))
     yield Probe(LOSS, "gradient", "DI-13", vary=_vary(distance=("cosine",)))
     yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=EVERYTHING, effort=2.0)
