@@ -248,12 +248,13 @@ class Judge:
         A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
         """
         offer, module = self.offers[probe.loss], self.modules[probe.loss]
-        kind = failure[1].kind
+        kind, least = failure[1].kind, failure[1].excess / 1024
 
         def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
             for number in (fill, *range(3 * FILLS)):
                 found = self._failure(probe, candidate, number, parts)
-                if found and found[1].kind == kind:
+                # a failure that all but vanishes has lost its cause, and what is left is another's rounding
+                if found and found[1].kind == kind and not found[1].excess < least:
                     return number, found
             return None
 
@@ -265,7 +266,9 @@ class Judge:
                 continue
             for value in smaller:
                 candidate = module.normal(structure | {name: value}, offer)
-                found = fails(candidate) if candidate != structure else None
+                if candidate == structure:
+                    break  # it does not apply here
+                found = fails(candidate)
                 if found:
                     structure, (fill, failure) = candidate, found
                     break
@@ -292,6 +295,10 @@ class Judge:
         if mismatch.errored:
             return "CV-23"
         if is_coarse(mismatch, case):
+            larger = module.normal(structure | {"scale": 20}, self.offers[probe.loss])
+            parts: tuple[str, ...] = (mismatch.kind,)
+            if case.dtype == "float64" and not any(self._failure(probe, larger, fill, parts) for fill in range(FILLS)):
+                return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
             return "CV-15" if mismatch.kind == "value" else "CV-16"
         return str(module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind])
 

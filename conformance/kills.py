@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +20,7 @@ from lossproof.conformance.plan import modules, plan
 from lossproof.conformance.verdict import Finding
 from lossproof.conformance.worker import adapter_for
 
+SEEDS = (0, 1, 2)
 COMPILED = {"CV-20", "CV-22"}  # the clauses for which the slow check of modes is run
 
 
@@ -69,3 +72,41 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[s
     if right is None:
         return Kill(mutant.id, None, None, seconds, wrong)
     return Kill(mutant.id, right.clause, right.check, seconds, wrong)
+
+
+def main() -> int:
+    """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives."""
+    from datetime import UTC, datetime
+    from importlib.resources import files
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from lossproof.conformance.mutants.triplet_margin import MUTANTS
+
+    console, rows = Console(), []
+    for mutant in track(list(MUTANTS.values()), description="mutants", console=console, transient=True):
+        kills = [kill(mutant, seed) for seed in SEEDS]
+        survived = [seed for seed, found in zip(SEEDS, kills, strict=True) if found.clause is None]
+        if survived:
+            console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
+        entry = {"mutant": mutant.id, "bug": mutant.bug, "clauses": list(mutant.clauses), "killed": not survived}
+        rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills]})
+    killed = sum(bool(row["killed"]) for row in rows)
+    summary = {
+        "mutants": len(rows),
+        "killed": killed,
+        "seeds": len(SEEDS),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(str(files("lossproof.conformance.mutants") / "kills.json"))
+    out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
+    console.print(
+        f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
+    )
+    return 0 if killed == len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -84,9 +84,8 @@ def table(certificates: Sequence[Mapping[str, Any]]) -> Table:
         shares = [f"{part} {max(row.values()):.2f}" for part, row in c["worst"].items() if part != "second"]
         framework = f"{c['implementation']['framework']} {c['implementation']['framework_version']}"
         name, verdict = f"{escape(c['target'])}\n[dim]{escape(framework)}[/]", f"[{style}]{c['verdict']}[/]"
-        found.add_row(
-            name, verdict, *judged, str(totals["known-failing"]), str(totals["unsupported"]), c["grade"], "\n".join(shares), str(c["cases"]), f"{c['seconds']:.0f}",
-        )  # fmt: skip
+        others = [str(totals["known-failing"]), str(totals["unsupported"]), c["grade"], "\n".join(shares)]
+        found.add_row(name, verdict, *judged, *others, str(c["cases"]), f"{c['seconds']:.0f}")
     return found
 
 

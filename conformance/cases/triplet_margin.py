@@ -159,5 +159,6 @@ def legal(offer: Offer) -> Case:
 
 
 FORMULA = {"value": "TM-1", "gradient": "TM-7", "second": "CV-14"}
+ABSOLUTE = {"value": "DI-4", "gradient": "DI-11", "second": "CV-14"}  # a small error that does not scale: eps
 ROW_CLAUSE = "TM-8"  # where a failure needs more than one row
 SHAPE_CLAUSE = "TM-2"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.compare import trouble
+from lossproof.conformance.compare import against, trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
@@ -37,6 +37,22 @@ def second(judge: Judge, probe: Probe, result: Result) -> None:
     if 2 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients of gradients")
     judge.agree(replace(probe, vary={**probe.vary, "order": (2,)}), result, ("second",))
+    if judge.oracle.ours and not judge.oracle.exact_only and not result.findings:
+        _at_kinks(judge, probe, result)
+
+
+def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask the boundary cases for second derivatives: at a kink, ours are those of the branch the spec chooses."""
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    for clause in module.GRADIENT_BOUNDARIES:
+        for plain in module.boundaries(clause, offer, judge.seed):
+            tangents = {name: np.ones(a.shape) + np.arange(a.size).reshape(a.shape) for name, a in plain.inputs.items()}
+            case = replace(plain, order=2, tangents=tangents)
+            result.planned += 1
+            mismatch, _ = against(case, judge.ask(case), judge.oracle.expected(case), ("second",))
+            if mismatch:
+                result.findings.append(judge.finding(probe, mismatch, case))
+                return
 
 
 def precision(judge: Judge, probe: Probe, result: Result) -> None:

@@ -1,0 +1,32 @@
+"""The suite's own strength: every broken implementation is caught, and the correct one is not accused."""
+
+import pytest
+
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.kills import kill
+from lossproof.conformance.mutants.triplet_margin import MUTANTS
+from lossproof.conformance.plan import modules, plan
+from lossproof.spec import clauses
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_broken_implementation_is_caught_by_a_clause_it_breaks(mutant):
+    assert kill(mutant).clause in mutant.clauses
+
+
+def test_every_clause_that_a_mutant_names_exists():
+    assert {clause for mutant in MUTANTS.values() for clause in mutant.clauses} <= set(clauses())
+
+
+def test_every_clause_has_a_probe():
+    probed = {probe.clause for loss, module in modules().items() for probe in plan(loss, module)}
+    assert set(clauses()) == probed
+
+
+def test_every_probe_has_a_check():
+    assert {probe.check for loss, module in modules().items() for probe in plan(loss, module)} == set(CHECKS)
+
+
+def test_every_must_clause_is_broken_by_a_mutant():
+    named = {clause for mutant in MUTANTS.values() for clause in mutant.clauses}
+    assert {key for key, clause in clauses().items() if clause.level == "MUST"} <= named
