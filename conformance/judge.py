@@ -295,7 +295,7 @@ class Judge:
         if mismatch.errored:
             return "CV-23"
         if is_coarse(mismatch, case):
-            larger = module.normal(structure | {"scale": 20}, self.offers[probe.loss])
+            larger = module.normal(structure | {"scale": 40}, self.offers[probe.loss])
             parts: tuple[str, ...] = (mismatch.kind,)
             if case.dtype == "float64" and not any(self._failure(probe, larger, fill, parts) for fill in range(FILLS)):
                 return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
