@@ -172,7 +172,7 @@ class _Cosine(RowDistance):
         c = _dot(u, w)
         du, dw = (v_own - u * _dot(u, v_own)) * inverse, (v_other - w * _dot(w, v_other)) * inverse_other
         dc = _dot(du, w) + _dot(u, dw)
-        return (dc * u + c * du - dw) * inverse - (c * u - w) * inverse**2 * _dot(u, v_own)
+        return np.asarray((dc * u + c * du - dw) * inverse - (c * u - w) * inverse**2 * _dot(u, v_own))
 
     def second_scales(self, vx: Array, vy: Array) -> tuple[Array, Array]:
         norms = [np.sqrt(_dot(v, v)) * inverse for v, inverse in zip((vx, vy), self.inverse_norms, strict=True)]

@@ -73,7 +73,7 @@ def check_real(name: str, value: Any, low: float, *, high: float = inf, finite: 
     try:
         number = float(value)
     except OverflowError:
-        number = inf if value > 0 else -inf
+        number = inf if str(value)[0] != "-" else -inf
     if not low <= number <= high or (finite and number == inf):
         _refuse(ValueError, name, f"be in [{low:g}, {high:g}{')' if finite else ']'}", repr(value))
 
