@@ -138,6 +138,7 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "inputs": {name: _plain(array.tolist()) for name, array in case.inputs.items()},
         "parameters": {name: _plain(value) for name, value in case.parameters.items()},
         "reproduce": line(run["target"], hello, case),
+        **({"traceback": mismatch.traceback} if mismatch.traceback else {}),
     }
 
 

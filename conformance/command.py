@@ -115,6 +115,9 @@ def certify_command(
     console.print(report.table(certificates))
     console.print(f"Certificates, pages and JUnit files are in {folder}/", highlight=False, markup=False)
     verdicts = {certificate["verdict"] for certificate in certificates}
+    for certificate in (c for c in certificates if c["verdict"] == "not run"):
+        why = "everything asked for is unsupported" if certificate["complete"] else "the plan was not completed"
+        Console(stderr=True).print(f"lossproof: {certificate['target']}: {why}", markup=False, highlight=False)
     raise SystemExit(2 if "not run" in verdicts else 1 if verdicts - {"conformant"} else 0)
 
 

@@ -20,7 +20,8 @@ def trouble(answer: Answer) -> Mismatch | None:
     if answer.trouble is None:
         return None
     kind = "raised" if answer.error else "failure"
-    return Mismatch(kind, "the call", answer.trouble, "a loss", 0.0, np.inf, errored=True)
+    traceback = str(answer.error.get("traceback", "")) if answer.error else ""
+    return Mismatch(kind, "the call", answer.trouble, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
 
 
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:

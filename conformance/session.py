@@ -51,7 +51,7 @@ class Session:
         self.crashes = 0
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._buffer = b""
+        self._buffer = bytearray()
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self.hello = self._start()
 
@@ -102,7 +102,7 @@ class Session:
             )
         except OSError as problem:
             raise SessionError(f"cannot start {' '.join(self.command)}: {problem}") from problem
-        self._buffer = b""
+        self._buffer = bytearray()
         self._tail = deque(maxlen=_TAIL)
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -143,7 +143,9 @@ class Session:
         deadline = time.monotonic() + (time_limit or self.time_limit)
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            while b"\n" not in self._buffer:
+            seen = 0
+            while self._buffer.find(b"\n", seen) < 0:
+                seen = len(self._buffer)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return self._dead(f"gave no answer within {time_limit or self.time_limit:g} s")
@@ -155,8 +157,10 @@ class Session:
                 self._buffer += piece
                 if len(self._buffer) > _LONGEST_LINE:
                     return self._dead("answered garbage: a line without an end")
-        line, self._buffer = self._buffer.split(b"\n", 1)
-        return line.decode("utf-8", "replace")
+        end = self._buffer.index(b"\n")
+        line = self._buffer[:end].decode("utf-8", "replace")
+        del self._buffer[: end + 1]
+        return line
 
     def _dead(self, how: str) -> Answer:
         code = None

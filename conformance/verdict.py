@@ -47,6 +47,7 @@ class Mismatch:
     excess: float  # error as a multiple of the budget
     errored: bool = False
     clause: str | None = None  # where the mismatch itself knows better than its probe
+    traceback: str = ""  # of an implementation that raised
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,6 @@ class Finding:
     check: str
     mismatch: Mismatch
     case: Case
-    detail: str = ""
 
     @property
     def id(self) -> str:

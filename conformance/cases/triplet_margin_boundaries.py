@@ -66,6 +66,7 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], li
             rows = [np.vstack([a, a]), np.vstack([p, n + 1.0]), np.vstack([n, a + 0.5])]
         return {"margin": gap, "p": 1.0}, rows
     if clause == "TM-6":  # d(p, n) = d(a, n)
+        n = a + rng.choice([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0], size=(1, width))  # no coordinate is a kink besides
         p = 2 * n - a
         return {"swap": True, "p": float(rng.choice([1.0, inf])) if width == 1 else 1.0, **big}, [a, p, n]
     if clause == "DI-14":  # a coordinate of a - p is 0

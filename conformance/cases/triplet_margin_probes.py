@@ -95,9 +95,26 @@ def probes() -> Iterator[Probe]:
     yield Probe(
         LOSS,
         "invariances",
+        "TM-8",
+        "other rows",
+        vary={"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "distance": SPACE["distance"]},
+        options={"relation": "other rows"},
+    )
+    yield Probe(
+        LOSS,
+        "invariances",
         "TM-5",
         vary=_vary(p=(2.0, 1.0), distance=SPACE["distance"]),
         options={"relation": "swap"},
+    )
+    yield Probe(LOSS, "nan", "CV-10", "largest coordinate", vary={"p": (inf,), "shape": ((1, 16), (5, 4))})
+    yield Probe(
+        LOSS,
+        "nan",
+        "CV-10",
+        "zero rows",
+        vary={"distance": ("cosine",), "shape": ((2, 3), (5, 4))},
+        options={"against_zero": True},
     )
     yield from _errors()
 

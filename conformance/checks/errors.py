@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.conformance.case import Case
+from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
@@ -30,7 +31,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     result.planned += 2
     sibling = judge.ask(_sibling(legal, inputs))
     if sibling.trouble:
-        mismatch = Mismatch("raised", "the call", sibling.trouble, "a loss", 0.0, np.inf, errored=True)
+        mismatch = trouble(sibling)
+        assert mismatch is not None
         result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, legal))
         return
     answer = judge.ask(wrong)

@@ -1,4 +1,4 @@
-"""What one call implies about another: permuted rows, and swap."""
+"""What one call implies about another: permuted rows, other rows, and swap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
     if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
         raise Unsupported("swap = True")
-    relate = {"permutation": _permuted, "swap": _swapped}[probe.options["relation"]]
+    relate = {"permutation": _permuted, "other rows": _replaced, "swap": _swapped}[probe.options["relation"]]
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)
@@ -76,6 +76,27 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
             float(np.max(room)),
             np.inf,
         )
+    return None
+
+
+def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+    """Move every row but one: the term of that one stays."""
+    rng = generator(judge.seed, "other rows", structure)
+    kept = int(rng.integers(next(iter(case.inputs.values())).shape[0]))
+    inputs = dict(case.inputs)
+    for name in (n for n, a in case.inputs.items() if a.dtype.kind == "f"):
+        inputs[name] = np.roll(case.inputs[name], 1, axis=0) * 0.5
+        inputs[name][kept] = case.inputs[name][kept]
+    answers = _both(judge, structure, case, replace(case, inputs=inputs))
+    if not isinstance(answers, tuple):
+        return answers
+    first, second, expected = answers
+    if first.value is None or second.value is None or not first.value.ndim:
+        return None  # a reduced loss has no term to look at
+    room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
+    got, want, limit = (float(a[kept]) for a in (second.value, first.value, room))
+    if not abs(got - want) <= limit:
+        return Mismatch("value", f"term {kept} with other rows around it", got, want, limit, np.inf)
     return None
 
 

@@ -29,7 +29,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.judge_case(clean, structure, ("value", "gradient") if clean.order else ("value",)):
             judge.obscured += 1
             return None
-        case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure))
+        zero = bool(probe.options.get("against_zero"))
+        case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
         open_rows = None if probe.clause == "CV-10" else _unspecified
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
         if failure:
@@ -39,15 +40,19 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     judge.structures(probe, result, examine)
 
 
-def _poisoned(case: Case, poison: float, rng: np.random.Generator) -> Case:
-    """Put NaN or infinity at one place of a row that takes part."""
+def _poisoned(case: Case, poison: float, rng: np.random.Generator, *, zero: bool) -> Case:
+    """Put NaN or infinity at one place of a row that takes part; with `zero`, its partners are rows of zeros."""
     names = [name for name, a in case.inputs.items() if a.dtype.kind == "f"]
     name = names[int(rng.integers(len(names)))]
     array = case.inputs[name].copy()
     taking_part = np.argwhere(case.inputs.get("mask", np.ones(array.shape[:-1], bool)))
     row = tuple(taking_part[int(rng.integers(len(taking_part)))])
     array[(*row, int(rng.integers(array.shape[-1])))] = poison
-    return replace(case, inputs={**case.inputs, name: array})
+    inputs = {**case.inputs, name: array}
+    for other in (n for n in names if zero and n != name):
+        inputs[other] = case.inputs[other].copy()
+        inputs[other][row] = 0.0
+    return replace(case, inputs=inputs)
 
 
 def _unspecified(case: Case) -> Array:
