@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossproof.reference.decisions import Decisions
 from lossproof.reference.typing import Array
+from lossproof.spec.arguments import check_batch, check_labels, check_mask
 
 Arrays = Mapping[str, Array]
 
@@ -38,3 +40,16 @@ def described(**rows: object) -> dict[str, tuple[tuple[int, ...], str]]:
     arrays = {name: np.asarray(row) for name, row in rows.items()}
     wide = np.dtype(np.longdouble)
     return {name: (a.shape, "float64" if a.dtype == wide else a.dtype.name) for name, a in arrays.items()}
+
+
+def as_batch(labels: ArrayLike, mask: ArrayLike | None, **embeddings: ArrayLike) -> tuple[Array, Array, Array]:
+    """Check one batch (B, D) with labels and mask; return integer labels, the mask and the rows, masked ones as 0."""
+    ((name, value),) = embeddings.items()
+    ((shape, dtype),) = described(**embeddings).values()
+    check_batch(name, shape, dtype)  # CV-34
+    own = np.asarray(labels)
+    check_labels("labels", own.shape, own.dtype.name, shape[0])  # CV-31
+    takes_part = np.ones(shape[0], bool) if mask is None else np.asarray(mask)
+    check_mask(takes_part.shape, takes_part.dtype.name, shape[:1])  # CV-29, CV-30
+    (rows,) = as_rows(**{name: value})
+    return np.where(takes_part, own, 0), takes_part, np.where(takes_part[:, None], rows, 0)  # CV-8, CV-33

@@ -46,6 +46,40 @@ def check_rows(rows: Mapping[str, tuple[Shape, str]]) -> None:
         _refuse(ValueError, first, "have at least one feature", f"shape {shape}")
 
 
+INTEGER_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def check_batch(name: str, shape: Shape, dtype: str) -> None:
+    """Check one batch of rows (B, D): CV-25, CV-26, CV-34."""
+    check_rows({name: (shape, dtype)})
+    if len(shape) != 2:
+        _refuse(ValueError, name, "have shape (B, D)", shape)
+
+
+def check_labels(name: str, shape: Shape, dtype: str, rows: int | None) -> None:
+    """Check labels, one integer a row: CV-31."""
+    if dtype not in INTEGER_DTYPES:
+        _refuse(TypeError, name, "have an integer dtype", dtype)
+    if _differ(shape, (rows,)):
+        _refuse(ValueError, name, f"have shape ({rows},)", shape)
+
+
+def check_label_range(name: str, lowest: int, highest: int, low: int, high: int) -> None:
+    """Check labels that are on the host, given their least and greatest, against [low, high]: CV-33."""
+    if lowest < low or highest > high:
+        _refuse(ValueError, name, f"be in [{low}, {high}]", lowest if lowest < low else highest)
+
+
+def check_table(name: str, shape: Shape, dtype: str, like: str, width: int | None, like_dtype: str) -> None:
+    """Check a table of rows, one for each class (C, D), against the rows it is compared with: CV-26, CV-34."""
+    if dtype not in FLOAT_DTYPES or dtype != like_dtype:
+        _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}", dtype)
+    if len(shape) != 2 or _differ(shape[1:], (width,)):
+        _refuse(ValueError, name, f"have shape (C, {width}), as wide as {like}", shape)
+    if shape[0] == 0:
+        _refuse(ValueError, name, "have at least one row", f"shape {shape}")
+
+
 def check_mask(shape: Shape, dtype: str, units: Shape) -> None:
     """Check a mask against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":

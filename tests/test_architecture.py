@@ -178,7 +178,7 @@ def test_class_of_a_loss_is_exported(home, loss):
 
 
 def test_every_backend_has_the_same_modules():
-    names = [{path.name for path in modules(home)} for home in HOMES[1:]]
+    names = [{path.name for path in modules(home)} - {"labelled.py"} for home in HOMES[1:]]  # Keras alone needs that
     assert names == [names[0]] * len(names)
 
 

@@ -10,7 +10,16 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+from lossproof.spec.arguments import (
+    check_batch,
+    check_label_range,
+    check_labels,
+    check_mask,
+    check_real,
+    check_rows,
+    check_scalar,
+    refuse_type,
+)
 
 Input: TypeAlias = Array | NDArray[Any]
 
@@ -53,3 +62,30 @@ def in_dtype(value: float | Array, dtype: Any) -> float | Array:
     if isinstance(value, Array):
         return value.astype(dtype)
     return min(value, float(np.finfo(dtype).max))
+
+
+def batch(mask: Input | None, labels: Input, **embeddings: Input) -> tuple[Input, Array]:
+    """Check one batch (B, D) with its labels and mask; return integer labels and rows in the arithmetic's dtype.
+
+    Rows that are masked out are zeros with label 0. Labels in a numpy array stay on the host.
+    """
+    ((name, value),) = embeddings.items()
+    shape, dtype = describe(name, value)
+    check_batch(name, shape, dtype)  # CV-34
+    check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
+    (values,) = rows(mask, **embeddings)
+    if isinstance(labels, np.ndarray) and labels.size and not jax.config.jax_enable_x64:
+        int32 = np.iinfo(np.int32)  # labels are compared as integers, never truncated (CV-32)
+        check_label_range("labels", int(labels.min()), int(labels.max()), int(int32.min), int(int32.max))
+    if mask is None:
+        return labels, values
+    both_on_host = isinstance(labels, np.ndarray) and isinstance(mask, np.ndarray)
+    return (np if both_on_host else jnp).where(mask, labels, 0), values  # CV-33
+
+
+def in_range(labels: Input, low: int, high: int) -> tuple[Array, Array]:
+    """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
+    if isinstance(labels, np.ndarray) and labels.size:
+        check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
+    labels = jnp.asarray(labels)
+    return jnp.clip(labels, low, high), (labels >= low) & (labels <= high)

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+from lossproof.spec.arguments import (
+    check_batch,
+    check_label_range,
+    check_labels,
+    check_mask,
+    check_real,
+    check_rows,
+    check_scalar,
+    refuse_type,
+)
 
 
 def describe(name: str, value: Any) -> tuple[tuple[int | None, ...], str]:
@@ -71,3 +80,32 @@ def number(value: float | tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 def filled(x: tf.Tensor, where: tf.Tensor, value: float) -> tf.Tensor:
     """Return x with a number in its place, and gradient 0, where the condition holds."""
     return tf.where(where, tf.constant(value, x.dtype), x)
+
+
+def batch(
+    mask: tf.Tensor | None, labels: tf.Tensor, **embeddings: tf.Tensor
+) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+    """Check one batch (B, D) with its labels and mask; return mask, labels and rows in the arithmetic's dtype.
+
+    Rows that are masked out are zeros with label 0. Labels in a numpy array stay on the host.
+    """
+    ((name, value),) = embeddings.items()
+    shape, dtype = describe(name, value)
+    check_batch(name, shape, dtype)  # CV-34
+    check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
+    given = mask
+    mask, (values,) = rows(mask, **embeddings)
+    if mask is None:
+        return None, labels, values
+    if isinstance(labels, np.ndarray) and isinstance(given, np.ndarray):
+        return mask, np.where(given, labels, 0), values  # CV-33
+    labels = tf.convert_to_tensor(labels)
+    return mask, tf.where(mask, labels, tf.zeros_like(labels)), values
+
+
+def in_range(labels: tf.Tensor, low: int, high: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
+    if isinstance(labels, np.ndarray) and labels.size:
+        check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
+    labels = tf.cast(labels, tf.int64)
+    return tf.clip_by_value(labels, low, high), (labels >= low) & (labels <= high)

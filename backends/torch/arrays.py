@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossproof.spec.arguments import check_mask, check_real, check_rows, check_scalar, refuse_type
+from lossproof.spec.arguments import (
+    check_batch,
+    check_label_range,
+    check_labels,
+    check_mask,
+    check_real,
+    check_rows,
+    check_scalar,
+    refuse_type,
+)
 
 _NAMES = {
     torch.float16: "float16",
@@ -47,3 +56,25 @@ def real(name: str, value: float | Tensor, low: float) -> float | Tensor:
         return value
     check_real(name, value, low)  # CV-28
     return value if isinstance(value, float) or not isinstance(value, Real) else float(value)
+
+
+def batch(mask: Tensor | None, labels: Tensor, **embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Check one batch (B, D) with its labels and mask; return labels as int64 and rows in the arithmetic's dtype.
+
+    Rows that are masked out are zeros with label 0.
+    """
+    ((name, value),) = embeddings.items()
+    shape, dtype = describe(name, value)
+    check_batch(name, shape, dtype)  # CV-34
+    check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
+    (rows_,) = rows(mask, **embeddings)
+    labels = labels.long()
+    return (labels if mask is None else labels.masked_fill(~mask, 0)), rows_  # CV-33
+
+
+def in_range(labels: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
+    """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
+    legal = (labels >= low) & (labels <= high)
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
+        check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
+    return labels.clamp(low, high), legal
