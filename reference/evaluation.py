@@ -23,10 +23,11 @@ class Evaluation:
     scale: Array  # S, reduced as the value is
     vjp: Callable[[Array], dict[str, Array]]  # cotangent -> gradient of <cotangent, value>
     vjp_scale: Callable[[Array], dict[str, Array]]  # cotangent -> w G, entry by entry
-    hvp: Callable[[Array, Arrays], dict[str, Array]]  # (cotangent, tangents) -> derivative of vjp along them
-    hvp_scale: Callable[[Array, Arrays], dict[str, Array]]
     decisions: Decisions
-    distances: tuple[Array, ...] = ()  # of each term, the pairs it is made of
+    distances: tuple[Array, ...] = ()  # of each term, the pairs it is made of: what a grade other than direct adds to
+    # (cotangent, tangents) -> derivative of vjp along them; None where the page gives no second derivatives
+    hvp: Callable[[Array, Arrays], dict[str, Array]] | None = None
+    hvp_scale: Callable[[Array, Arrays], dict[str, Array]] | None = None
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:

@@ -164,4 +164,4 @@ def evaluate(
         return combine(np.abs(cotangent), pairs, 1)
 
     distances = tuple(pair.value for pair in taken_pairs)
-    return Evaluation(value, scale, vjp, vjp_scale, hvp, hvp_scale, decisions, distances)
+    return Evaluation(value, scale, vjp, vjp_scale, decisions, distances, hvp, hvp_scale)
