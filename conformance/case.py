@@ -31,7 +31,8 @@ class Case:
 
     def dtype_of(self, name: str) -> str:
         """Return the dtype that an input travels with."""
-        return self.dtypes.get(name, "bool" if name == "mask" else self.dtype)
+        own = {"b": "bool", "i": "int64"}.get(self.inputs[name].dtype.kind, self.dtype)
+        return self.dtypes.get(name, own)
 
     def message(self, number: int) -> dict[str, Any]:
         """Return the case as a message of the protocol."""

@@ -40,11 +40,11 @@ def against(
     expected: Expected,
     parts: tuple[str, ...],
     grade: str = "direct",
-    unspecified: Array | None = None,
+    unspecified: Mapping[str, Array] | None = None,
 ) -> tuple[Mismatch | None, dict[str, float]]:
     """Compare the parts of an answer; return the first mismatch, and the worst share of the budget of each part.
 
-    `unspecified` marks units whose value (with "none") and whose rows' gradients the spec leaves open.
+    `unspecified` marks what the spec leaves open: entries of the "loss" (with "none"), and rows of an input's gradient.
     """
     found = trouble(answer)
     if found:
@@ -69,8 +69,9 @@ def against(
                     "failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True
                 ), worst
             share = shares(got, want, budget, dtype)
-            if unspecified is not None and (part != "value" or want.shape == unspecified.shape):
-                share = np.where(unspecified if part == "value" else unspecified[..., None], 0.0, share)
+            left_open = (unspecified or {}).get(name.split()[-1])
+            if left_open is not None and (part != "value" or want.shape == left_open.shape):
+                share = np.where(left_open if part == "value" else left_open[..., None], 0.0, share)
             worst[part] = max(worst.get(part, 0.0), float(np.max(share, initial=0.0)))
             if share.size and np.max(share) > 1:
                 place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))

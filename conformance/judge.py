@@ -288,7 +288,7 @@ class Judge:
         if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
             return probe.clause
         if mismatch.kind == "raised" and "mode" not in needed:
-            return "TM-3" if case.parameters.get("margin") == 0 else "CV-23"
+            return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
         clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
         if clause:
             return str(clause)
@@ -297,10 +297,15 @@ class Judge:
         if is_coarse(mismatch, case):
             larger = module.normal(structure | {"scale": 40}, self.offers[probe.loss])
             parts: tuple[str, ...] = (mismatch.kind,)
-            if case.dtype == "float64" and not any(self._failure(probe, larger, fill, parts) for fill in range(FILLS)):
+            if (
+                hasattr(module, "ABSOLUTE")
+                and case.dtype == "float64"
+                and not any(self._failure(probe, larger, fill, parts) for fill in range(FILLS))
+            ):
                 return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
             return "CV-15" if mismatch.kind == "value" else "CV-16"
-        return str(module.ROW_CLAUSE if np.prod(structure["shape"][:-1]) > 1 else module.FORMULA[mismatch.kind])
+        coupled = np.prod(structure["shape"][:-1]) > 1 and hasattr(module, "ROW_CLAUSE")
+        return str(module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind])
 
     def _round_numbers(
         self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import sys
 import time
@@ -19,6 +21,7 @@ from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
 from lossproof.conformance.verdict import Finding
 from lossproof.conformance.worker import adapter_for
+from lossproof.spec import losses
 
 SEEDS = (0, 1, 2)
 COMPILED = {"CV-20", "CV-22"}  # the clauses for which the slow check of modes is run
@@ -38,6 +41,13 @@ class Kill:
 @cache
 def _adapter() -> Any:
     return adapter_for("torch", "cpu")
+
+
+def mutants_of(loss: str) -> dict[str, Mutant]:
+    """Return the broken implementations of a loss, by id."""
+    module = importlib.import_module(f"lossproof.conformance.mutants.{losses()[loss].name}")
+    found: dict[str, Mutant] = module.MUTANTS
+    return found
 
 
 def judged(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()) -> list[Finding]:
@@ -83,10 +93,12 @@ def main() -> int:
     from rich.console import Console
     from rich.progress import track
 
-    from lossproof.conformance.mutants.triplet_margin import MUTANTS
-
+    options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
+    options.add_argument("--loss", action="append", choices=list(losses()), help="only this loss; nothing is written")
+    asked = options.parse_args().loss
     console, rows = Console(), []
-    for mutant in track(list(MUTANTS.values()), description="mutants", console=console, transient=True):
+    mutants = [m for loss in asked or losses() for m in mutants_of(loss).values()]
+    for mutant in track(mutants, description="mutants", console=console, transient=True):
         kills = [kill(mutant, seed) for seed in SEEDS]
         survived = [seed for seed, found in zip(SEEDS, kills, strict=True) if found.clause is None]
         if survived:
@@ -100,8 +112,9 @@ def main() -> int:
         "seeds": len(SEEDS),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(str(files("lossproof.conformance.mutants") / "kills.json"))
-    out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
+    if not asked:
+        out = Path(str(files("lossproof.conformance.mutants") / "kills.json"))
+        out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
     console.print(
         f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
     )

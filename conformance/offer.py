@@ -59,9 +59,11 @@ def _asked(session: Session, module: Any, offer: Offer) -> Offer:
     dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]
     value = session.ask(plain).value
     ones = np.ones(() if value is None else value.shape)
-    tangents = {name: np.ones(a.shape) for name, a in plain.inputs.items()}
+    tangents = {name: np.ones(a.shape) for name, a in plain.inputs.items() if a.dtype.kind == "f"}
     orders = [0]
     for order in (1, 2):
+        if order == 2 and "kappa_second" not in offer.page.front["accuracy"]:
+            continue
         if order in offer.orders and _works(session, replace(plain, order=order, cotangent=ones, tangents=tangents)):
             orders.append(order)
     refused: dict[str, tuple[Any, ...]] = {}

@@ -44,8 +44,7 @@ class Oracle:
 
     def allowance(self, case: Case) -> float:
         """Return g, the allowance for the order of summation (CV-15)."""
-        shape = case.inputs[next(iter(losses()[case.loss].inputs))].shape
-        width, terms = shape[-1], int(np.prod(shape[:-1], dtype=int))
+        width, terms = _longest_sum(case)
         return float(np.sqrt(width)) if self.ours else float(width + terms)
 
     def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
@@ -74,7 +73,9 @@ class Oracle:
         if case.order == 2:
             second = found.hvp(cotangent, case.tangents)
         if needs_exact:
+            known = gradients
             value, gradients, second = exact.evaluate(case, cotangent)
+            gradients = {n: np.where(np.isnan(g), known[n], g) for n, g in gradients.items()}  # entries not drawn
 
         accuracy = losses()[case.loss].front["accuracy"]
         unit, g = arithmetic(case.dtype).roundoff, self.allowance(case)
@@ -100,6 +101,19 @@ class Oracle:
         )
 
 
+def _longest_sum(case: Case) -> tuple[int, int]:
+    """Return the length of the longest sum inside a term, and the number of terms, as the page's symbols give them."""
+    page = losses()[case.loss]
+    first = case.inputs[next(iter(page.inputs))].shape
+    symbols = {"D": first[-1], "...": int(np.prod(first[:-1], dtype=int))}
+    for name, entry in page.inputs.items():
+        if "..." not in entry["shape"] and name in case.inputs:
+            symbols |= zip(entry["shape"].split(), case.inputs[name].shape, strict=True)
+    accuracy = page.front["accuracy"]
+    width, terms = (accuracy.get(part, default) for part, default in (("width", ["D"]), ("terms", ["..."])))
+    return tuple(int(np.prod([symbols[s] for s in product], dtype=int)) for product in (width, terms))  # type: ignore[return-value]
+
+
 def output_slack(value: Array, dtype: str) -> Array:
     """Return what the rounding to the output's own format may add: u_out |v| + eta."""
     form = FORMATS.get(dtype, FORMATS["float64"])
@@ -121,8 +135,9 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     value: dict[str, Any] = {"direct": np.zeros(())}
     gradient = {"direct": 0.0}
-    rows = np.concatenate([np.reshape(a, (-1, a.shape[-1])) for a in case.inputs.values() if a.dtype.kind == "f"])
-    rows = rows[np.all(np.isfinite(rows), axis=-1)]
+    if not found.distances:
+        return dict.fromkeys(GRADES, value["direct"]), dict.fromkeys(GRADES, 0.0)
+    rows = _rows(case)
     squared = case.parameters.get("distance") == "squared_euclidean"
     for grade in GRADES[1:]:
         origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
@@ -139,6 +154,16 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
         value[grade] = np.nan_to_num(sum(parts, np.zeros(())))
         gradient[grade] = float(np.max(sum(np.nan_to_num(t) for t in turns), initial=0.0)) if turns else 0.0
     return value, gradient
+
+
+def _rows(case: Case) -> Array:
+    """Return the finite rows of a case that take part."""
+    mask = case.inputs.get("mask")
+    aligned = losses()[case.loss].aligned if mask is not None else ()
+    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f"}
+    parts = [a[mask] if n in aligned else np.reshape(a, (-1, a.shape[-1])) for n, a in given.items()]
+    rows = np.concatenate(parts)
+    return np.asarray(rows[np.all(np.isfinite(rows), axis=-1)])
 
 
 def _reduced(extra: Array, case: Case) -> Array:

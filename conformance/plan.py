@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,135 +37,85 @@ def _examples(loss: str) -> Iterator[Probe]:
 
 
 def _conventions(loss: str, module: Any) -> Iterator[Probe]:
+    """Yield the probes of the conventions, as far as the loss has the fields they vary."""
     basic, space = module.BASIC, module.SPACE
-    reductions = losses()[loss].front["reductions"]
+    page = losses()[loss]
+    reductions = tuple(page.front.get("reductions", ()))
+    every = {"reduction": reductions} if reductions else {}
+    choices = {name: space[name] for name in ("distance", "p", "swap", *module.VARIED) if name in space}
     own = {"own_clause": True}
+
+    def probe(check: str, clause: str, label: str = "", effort: float = 1.0, options: Any = None, **vary: Any) -> Probe:
+        known = {n: _possible(n, values, space) for n, values in vary.items() if n in space}
+        return Probe(loss, check, clause, label, known, options or {}, effort)
+
     clause_of = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
     for reduction in reductions:
-        vary = {**basic, "shape": space["shape"], "reduction": (reduction,), "mask": (None, "some")}
-        yield Probe(loss, "reductions", clause_of[reduction], vary=vary)
+        fields = {**basic, "shape": space["shape"], "reduction": (reduction,), "mask": (None, "some")}
+        yield probe("reductions", clause_of[reduction], **fields)
     means = tuple(r for r in reductions if r.startswith("mean"))
-    for clause in ("CV-5", "CV-6"):
-        yield Probe(
-            loss,
-            "value" if clause == "CV-5" else "gradient",
-            clause,
-            "no rows",
-            vary={"reduction": means, "shape": ((0, 3),)},
-            options=own,
-        )
-        yield Probe(
-            loss,
-            "value" if clause == "CV-5" else "gradient",
-            clause,
-            "all masked",
-            vary={"reduction": means, "mask": ("nothing",)},
-            options=own,
-        )
-    masked = {**basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), "reduction": tuple(reductions)}
-    yield Probe(loss, "masking", "CV-7", vary=masked, options=own)
-    yield Probe(loss, "masking", "CV-8", vary={**masked, "distance": space["distance"], "p": space["p"]})
-    yield Probe(loss, "masking", "CV-9", vary={**masked, "distance": space["distance"], "p": space["p"]})
-    mixed = {
-        "shape": ((5, 4), (2, 3)),
-        "dtype": space["dtype"],
-        "distance": space["distance"],
-        "p": space["p"],
-        "swap": space["swap"],
-    }
-    yield Probe(loss, "nan", "CV-10", vary={**mixed, "reduction": tuple(reductions)}, effort=2.0)
-    yield Probe(loss, "nan", "CV-11", vary={**mixed, "reduction": tuple(reductions)})
-    yield Probe(loss, "nan", "CV-12", vary={**mixed, "reduction": ("none",)})
-    yield Probe(
-        loss,
-        "second_order",
-        "CV-14",
-        vary={**mixed, "dtype": space["dtype"], "swap": (False,), "eps": space["eps"][:2]},
-    )
+    for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
+        yield probe(check, clause, "no rows", options=own, reduction=means, shape=((0, 3),))
+        yield probe(check, clause, "all masked", options=own, reduction=means, mask=("nothing",))
+    masked = {**basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **every}
+    yield probe("masking", "CV-7", options=own, **masked)
+    yield probe("masking", "CV-8", **masked | choices)
+    yield probe("masking", "CV-9", **masked | choices)
+    mixed = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"], **choices}
+    yield probe("nan", "CV-10", effort=2.0, **mixed | every)
+    if hasattr(module, "unspecified"):  # otherwise one row reaches every term
+        yield probe("nan", "CV-11", **mixed | every)
+        yield probe("nan", "CV-12", **mixed | {"reduction": ("none",)})
+    if "kappa_second" in page.front["accuracy"]:
+        yield probe("second_order", "CV-14", **mixed | {"swap": (False,), "eps": space.get("eps", ())[:2]})
+    if "labels" in page.inputs:
+        relation = {"relation": "relabelling"}
+        if not page.inputs["labels"].get("range"):
+            yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
+    yield from _precision(space, probe)
+    for dtype in ("float64", "float32", *HALVES):
+        yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
+    yield probe("determinism", "CV-21", mask=(None, "some"), **mixed | every)
+    modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4}
+    for mode, effort in modes.items():
+        if mode == "vectorised" and not getattr(module, "VECTORISED", True):
+            continue  # a batch is no stack of calls
+        fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": ((2, 3),), **every, "mask": space["mask"]}
+        if mode == "vectorised":
+            fields |= {"reduction": ("none",), "shape": ((2, 3), (5, 4))}
+        if mode in ("vectorised", "compiled"):
+            fields["mask"] = (None,)
+        yield probe("compiled", "CV-22", mode, effort, **fields, mode=(mode,))
+    ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **choices, "p": (2.0, 1.0, 3.0)}
+    yield probe("compiled", "CV-20", "ambient", **ambient)
+
+
+def _precision(space: Mapping[str, Any], probe: Callable[..., Probe]) -> Iterator[Probe]:
+    """Yield the probes of the budgets, where they are sharp."""
     sharp = {
         "shape": ((1, 1), (1, 2), (2, 3)),
         "dtype": space["dtype"],
         "margin": (1e-3, 0.2),
-        "distance": space["distance"],
+        "distance": space.get("distance", ()),
         "p": (2.0, 1.0),
     }
-    yield Probe(loss, "precision", "CV-15", vary=sharp, effort=1.5)
-    yield Probe(
-        loss,
-        "precision",
-        "CV-15",
-        "far from the origin",
-        vary={
-            **sharp,
-            "shape": ((2, 3), (5, 4)),
-            "offset": (100.0, 1000.0),
-            "eps": (0.0, 1e-6),
-            "distance": ("p_norm", "squared_euclidean"),
-        },
-    )
-    yield Probe(
-        loss,
-        "precision",
-        "CV-16",
-        vary={**sharp, "offset": (0.0, 100.0), "distance": ("p_norm", "squared_euclidean")},
-        effort=1.5,
-    )
+    row = ("p_norm", "euclidean", "squared_euclidean")
+    yield probe("precision", "CV-15", effort=1.5, **sharp)
+    if "offset" in space:
+        far = {"shape": ((2, 3), (5, 4)), "offset": (100.0, 1000.0), "eps": (0.0, 1e-6), "distance": row}
+        yield probe("precision", "CV-15", "far from the origin", **sharp | far)
+        sharp |= {"offset": (0.0, 100.0), "distance": row}
+    yield probe("precision", "CV-16", effort=1.5, **sharp)
     for half in HALVES:
-        yield Probe(
-            loss,
-            "precision",
-            "CV-17",
-            half,
-            vary={"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)},
-        )
-        yield Probe(
-            loss,
-            "precision",
-            "CV-16",
-            half,
-            vary={"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)},
-        )
-    extremes = {
-        "dtype": space["dtype"],
-        "distance": space["distance"],
-        "p": space["p"],
-        "reduction": ("none", "mean"),
-    }
-    yield Probe(loss, "precision", "CV-19", vary=extremes)
-    for dtype in ("float64", "float32", *HALVES):
-        yield Probe(
-            loss,
-            "interface",
-            "CV-18",
-            dtype,
-            vary={"dtype": (dtype,), "reduction": tuple(reductions)},
-            effort=0.5,
-        )
-    yield Probe(loss, "determinism", "CV-21", vary={**mixed, "mask": (None, "some"), "reduction": tuple(reductions)})
-    modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4}
-    for mode, effort in modes.items():
-        reduction = ("none",) if mode == "vectorised" else tuple(reductions)
-        shapes = ((2, 3), (5, 4)) if mode == "vectorised" else ((2, 3),)
-        mask = (None,) if mode in ("vectorised", "compiled") else space["mask"]
-        vary = {
-            "mode": (mode,),
-            "shape": shapes,
-            "distance": space["distance"],
-            "p": (2.0, 1.0, 3.0),
-            "swap": space["swap"],
-            "reduction": reduction,
-            "mask": mask,
-        }
-        yield Probe(loss, "compiled", "CV-22", mode, vary=vary, effort=effort)
-    yield Probe(
-        loss,
-        "compiled",
-        "CV-20",
-        "ambient",
-        vary={
-            "mode": ("ambient",),
-            "dtype": ("float32", "float16"),
-            "distance": space["distance"],
-            "p": (2.0, 1.0, 3.0),
-        },
-    )
+        fields = {"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)}
+        yield probe("precision", "CV-17", half, **fields)
+        yield probe("precision", "CV-16", half, **fields)
+    extremes = {"distance": space.get("distance", ()), "p": space.get("p", ()), "reduction": ("none", "mean")}
+    yield probe("precision", "CV-19", dtype=space["dtype"], **extremes)
+
+
+def _possible(name: str, values: Any, space: Mapping[str, Any]) -> Any:
+    """Return those values that the loss has at all; other fields than these take any number."""
+    if name not in ("distance", "p", "reduction", "swap"):
+        return values
+    return tuple(value for value in values if value in space[name]) or space[name][:1]

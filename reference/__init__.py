@@ -4,6 +4,7 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
-__all__ = ["triplet_margin_loss"]
+__all__ = ["contrastive_loss", "triplet_margin_loss"]

@@ -80,12 +80,12 @@ def check_table(name: str, shape: Shape, dtype: str, like: str, width: int | Non
         _refuse(ValueError, name, "have at least one row", f"shape {shape}")
 
 
-def check_mask(shape: Shape, dtype: str, units: Shape) -> None:
-    """Check a mask against the shape of the units: CV-29, CV-30."""
+def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
+    """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":
-        _refuse(TypeError, "mask", "have dtype bool", dtype)
+        _refuse(TypeError, name, "have dtype bool", dtype)
     if _differ(shape, units):
-        _refuse(ValueError, "mask", f"have shape {units}", shape)
+        _refuse(ValueError, name, f"have shape {units}", shape)
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

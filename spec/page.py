@@ -70,6 +70,12 @@ class Page:
         return dict(self.front.get("inputs", {}))
 
     @property
+    def aligned(self) -> tuple[str, ...]:
+        """Array arguments that have one row, or one entry, for each entry of the mask."""
+        axes = self.inputs["mask"]["shape"].split() if "mask" in self.inputs else []
+        return tuple(n for n, entry in self.inputs.items() if axes and entry["shape"].split()[: len(axes)] == axes)
+
+    @property
     def parameters(self) -> Mapping[str, Any]:
         """Keyword options, with default, choices or range."""
         return dict(self.front.get("parameters", {}))

@@ -3,10 +3,11 @@
 import pytest
 
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.kills import kill
-from lossproof.conformance.mutants.triplet_margin import MUTANTS
+from lossproof.conformance.kills import kill, mutants_of
 from lossproof.conformance.plan import modules, plan
-from lossproof.spec import clauses
+from lossproof.spec import clauses, losses
+
+MUTANTS = {key: mutant for loss in losses() for key, mutant in mutants_of(loss).items()}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)

@@ -18,11 +18,12 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
     """
 
     function: ClassVar[Callable[..., tf.Tensor]]
+    example: ClassVar[tuple[Any, Any]] = (np.zeros((0, 1), np.float32), np.zeros((0,), np.int32))
 
     def __init__(self, *, reduction: str, name: str, **options: Any) -> None:
         super().__init__(name=name, reduction="none")
         self.reduction, self.options = reduction, options  # Keras knows three of the four reductions
-        type(self).function(tf.zeros((0, 1)), tf.zeros((0,), tf.int32), reduction=reduction, **options)
+        type(self).function(*self.example, reduction=reduction, **options)  # an illegal option is refused here
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
         """Return the loss of the rows in `y_pred` with the labels `y_true`; `sample_weight` is refused."""

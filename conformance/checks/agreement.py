@@ -46,7 +46,8 @@ def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
     module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
     for clause in module.GRADIENT_BOUNDARIES:
         for plain in module.boundaries(clause, offer, judge.seed):
-            tangents = {name: np.ones(a.shape) + np.arange(a.size).reshape(a.shape) for name, a in plain.inputs.items()}
+            rows = {name: a for name, a in plain.inputs.items() if a.dtype.kind == "f"}
+            tangents = {name: np.ones(a.shape) + np.arange(a.size).reshape(a.shape) for name, a in rows.items()}
             case = replace(plain, order=2, tangents=tangents)
             result.planned += 1
             mismatch, _ = against(case, judge.ask(case), judge.oracle.expected(case), ("second",))

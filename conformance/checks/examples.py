@@ -41,9 +41,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 def _offers(judge: Judge, example: Example) -> bool:
     offer = judge.offers[example.loss]
     for name, entry in losses()[example.loss].parameters.items():
-        applies = example.parameters.get("distance", "p_norm") == entry.get(
-            "applies_to", example.parameters.get("distance", "p_norm")
-        )
+        distance = example.parameters.get("distance", "p_norm")
+        applies = distance == entry.get("applies_to", distance)
         applies = applies and not (name == "eps_at" and example.parameters.get("eps") == 0)
         if applies and not offer.choices(name, [example.parameters.get(name, entry["default"])]):
             return False
@@ -52,7 +51,8 @@ def _offers(judge: Judge, example: Example) -> bool:
 
 def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
     offer = judge.offers[example.loss]
-    inputs = {n: np.array(v) if n == "mask" else rounded(np.array(v, float), dtype) for n, v in example.inputs.items()}
+    inputs = {n: _array(example.loss, n, v) for n, v in example.inputs.items()}
+    inputs = {n: rounded(a, dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0
@@ -78,9 +78,14 @@ def _first_convention(judge: Judge, example: Example) -> bool:
 
 
 def _at_a_kink(judge: Judge, example: Example) -> bool:
-    inputs = {n: np.array(v, bool if n == "mask" else float) for n, v in example.inputs.items()}
+    inputs = {n: _array(example.loss, n, v) for n, v in example.inputs.items()}
     case = Case(example.loss, inputs, "float32", example.parameters)
     return bool(judge.oracle.undecided(case))
+
+
+def _array(loss: str, name: str, value: Any) -> Any:
+    kind = losses()[loss].inputs[name]["kind"]
+    return np.array(value, {"bool": bool, "label": np.int64}.get(kind, float))
 
 
 def _matches(got: Any, want: Any, exact: bool) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import FORMATS
+from lossproof.conformance.cases.space import terms_shape
 from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
@@ -21,11 +22,13 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         return judge.agree(probe, result, ("value",), fills=1)
 
     offer = judge.offers[probe.loss]
-    plain, order = judge.modules[probe.loss].legal(offer), 1 if 1 in offer.orders else 0
+    module = judge.modules[probe.loss]
+    plain, order = module.legal(offer), 1 if 1 in offer.orders else 0
+    shape = getattr(module, "terms_shape", terms_shape)(plain)
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
-        units = next(iter(plain.inputs.values())).shape[:-1] if structure["reduction"] == "none" else ()
+        units = shape if structure["reduction"] == "none" else ()
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
         result.planned += 1
         answer = judge.ask(case)

@@ -13,13 +13,16 @@ from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.oracle import Expected, output_slack
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
     if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
         raise Unsupported("swap = True")
-    relate = {"permutation": _permuted, "other rows": _replaced, "swap": _swapped}[probe.options["relation"]]
+    relate = {"permutation": _permuted, "relabelling": _relabelled, "other rows": _replaced, "swap": _swapped}[
+        probe.options["relation"]
+    ]
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)
@@ -57,16 +60,19 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     """Permute the rows of every input: the terms are permuted with them, and a reduced loss stays."""
     rows = next(iter(case.inputs.values())).shape[0]
     order = generator(judge.seed, "permutation", structure).permutation(rows)
-    other = replace(case, inputs={name: array[order] for name, array in case.inputs.items()})
+    aligned = losses()[case.loss].aligned
+    other = replace(case, inputs={name: a[order] if name in aligned else a for name, a in case.inputs.items()})
     answers = _both(judge, structure, case, other)
     if not isinstance(answers, tuple):
         return answers
     first, second, expected = answers
     assert first.value is not None
     assert second.value is not None
-    want = first.value[order] if first.value.ndim else first.value
     room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
-    wrong = np.abs(second.value - want) > (room[order] if first.value.ndim else room)
+    pairs = structure["reduction"] == "none" and losses()[case.loss].front["unit"] == "pair"  # terms of shape (B, B)
+    moved = (lambda a: a[np.ix_(order, order)]) if pairs else (lambda a: a[order] if a.ndim else a)
+    want = moved(first.value)
+    wrong = ~(np.abs(second.value - want) <= moved(room))
     if np.any(wrong):
         return Mismatch(
             "value",
@@ -76,6 +82,23 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
             float(np.max(room)),
             np.inf,
         )
+    return None
+
+
+def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+    """Rename the labels one to one, to integers that float32 cannot tell apart: the loss stays."""
+    names = {label: 2**24 + i for i, label in enumerate(np.unique(case.inputs["labels"]))}
+    labels = np.array([names[label] for label in case.inputs["labels"]], np.int64).reshape(-1)
+    answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, "labels": labels}))
+    if not isinstance(answers, tuple):
+        return answers
+    first, second, expected = answers
+    assert first.value is not None
+    assert second.value is not None
+    room = _room(judge, expected, first)
+    if np.any(~(np.abs(second.value - first.value) <= room)):
+        got, want = second.value.tolist(), first.value.tolist()
+        return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
     return None
 
 

@@ -11,6 +11,7 @@ from lossproof.conformance.case import Case
 from lossproof.conformance.compare import bits, trouble
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -35,8 +36,15 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 
 def _filled(case: Case, content: float) -> Case:
-    masked = ~case.inputs["mask"][..., None]
-    inputs = {n: np.where(masked, content, a) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+    masked, inputs = ~case.inputs["mask"], dict(case.inputs)
+    for name in (n for n in losses()[case.loss].aligned if n in inputs and n != "mask"):
+        array = inputs[name]
+        if array.dtype.kind == "f":
+            inputs[name] = np.where(masked[..., None], content, array)
+        elif array.dtype.kind == "i":
+            inputs[name] = np.where(masked, 10**6, array)  # the label of no row of any table
+        else:
+            inputs[name] = np.where(masked, ~array, array)
     return replace(case, inputs=inputs)
 
 
@@ -52,7 +60,11 @@ def _compare(judge: Judge, probe: Probe, case: Case, content: float) -> Mismatch
         return None
     masked = ~case.inputs["mask"]
     for name, gradient in dirty.gradients.items():
-        if gradient.shape == case.inputs[name].shape and np.any(gradient[masked] != 0):
+        if (
+            name in losses()[case.loss].aligned
+            and gradient.shape == case.inputs[name].shape
+            and np.any(gradient[masked] != 0)
+        ):
             return Mismatch(
                 "gradient",
                 f"gradient of {name} in a masked row",

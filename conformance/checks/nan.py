@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.space import generator
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Probe, Result
+from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -31,7 +31,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         zero = bool(probe.options.get("against_zero"))
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
-        open_rows = None if probe.clause == "CV-10" else _unspecified
+        open_rows = None if probe.clause == "CV-10" else judge.modules[probe.loss].unspecified
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
         if failure:
             return judge.finding(probe, failure[1], failure[0])
@@ -42,7 +42,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _poisoned(case: Case, poison: float, rng: np.random.Generator, *, zero: bool) -> Case:
     """Put NaN or infinity at one place of a row that takes part; with `zero`, its partners are rows of zeros."""
-    names = [name for name, a in case.inputs.items() if a.dtype.kind == "f"]
+    names = [n for n in losses()[case.loss].aligned if n in case.inputs and case.inputs[n].dtype.kind == "f"]
     name = names[int(rng.integers(len(names)))]
     array = case.inputs[name].copy()
     taking_part = np.argwhere(case.inputs.get("mask", np.ones(array.shape[:-1], bool)))
@@ -53,9 +53,3 @@ def _poisoned(case: Case, poison: float, rng: np.random.Generator, *, zero: bool
         inputs[other] = case.inputs[other].copy()
         inputs[other][row] = 0.0
     return replace(case, inputs=inputs)
-
-
-def _unspecified(case: Case) -> Array:
-    """Return which units hold something that is not finite in a row that takes part."""
-    rows = [~np.isfinite(a).all(axis=-1) for a in case.inputs.values() if a.dtype.kind == "f"]
-    return np.asarray(np.logical_or.reduce(rows))

@@ -40,7 +40,7 @@ class Jax:
         along = {name: jnp.asarray(ask.tangents[name], rows[name].dtype) for name in rows} if ask.order == 2 else {}
 
         if ask.mode == "vectorised":
-            value = jax.vmap(lambda given: ask.function(**given, **rest))(rows)
+            value = jax.vmap(lambda given: ask.function(**given))({**rows, **rest})
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with jax.default_matmul_precision("bfloat16"):

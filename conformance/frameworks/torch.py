@@ -44,7 +44,9 @@ class Torch:
             return value
 
         if ask.mode == "vectorised":
-            value = torch.func.vmap(loss)(*rows.values())
+            value = torch.func.vmap(lambda *given: ask.function(**dict(zip(native, given, strict=True))))(
+                *native.values()
+            )
             return {"value": _named(value)}
         if ask.mode == "ambient":
             with torch.autocast(self.device, torch.bfloat16):

@@ -1,0 +1,111 @@
+"""Contrastive loss (spec/contrastive.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
+from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask, check_rows
+
+
+def contrastive_loss(
+    x1: tf.Tensor,
+    x2: tf.Tensor,
+    dissimilar: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    factor: float | tf.Tensor = 0.5,
+    distance: str = "p_norm",
+    p: float = 2.0,
+    eps: float | tf.Tensor = 0.0,
+    eps_at: str = "difference",
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the contrastive loss of pairs of rows.
+
+    ``factor * d(x1, x2)**2`` for a similar pair and ``factor * max(0, margin - d(x1, x2))**2`` for a dissimilar one.
+
+    Args:
+        x1: rows of shape (..., D); float16, bfloat16, float32 or float64.
+        x2: rows, same shape and dtype.
+        dissimilar: booleans of shape (...); True for a pair that belongs apart.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        factor: of both parts, [0, inf); the same; 0.5 in the paper.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); the same.
+        eps_at: where it is added: "difference", "root" or "floor".
+        mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
+
+    Returns:
+        The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+        tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
+
+    At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-30. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    """
+    margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
+    eps = real("eps", eps, 0)
+    check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    shape = describe("x1", x1)[0]
+    mask, (x, y) = rows(mask, x1=x1, x2=x2)
+    check_mask(*describe("dissimilar", dissimilar), shape[:-1], "dissimilar")  # CO-9
+    tf.debugging.assert_equal(tf.shape(dissimilar), tf.shape(x)[:-1], "dissimilar must have the shape of the units")
+
+    d = row_distance(x, y, distance, float(p), eps, eps_at)
+    gap = number(margin, x.dtype) - d
+    reach = tf.where(dissimilar, filled(gap, gap <= 0, 0.0), d)  # CV-13; NaN stays, CV-10
+    limit = 2.0**-2 * float(x.dtype.max) ** 0.5
+    reach = filled(reach, reach > limit, limit)  # CV-19
+    return reduce(number(factor, x.dtype) * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
+
+
+def _of_one_prediction(y_pred: tf.Tensor, labels: tf.Tensor, **options: Any) -> tf.Tensor:
+    """Return the loss of one prediction (N, 2 D) that holds both rows of each pair side by side."""
+    shape, dtype = describe("y_pred", y_pred)
+    check_rows({"y_pred": (shape, dtype)})
+    if len(shape) != 2 or (shape[-1] is not None and shape[-1] % 2):
+        raise ValueError(f"y_pred must have shape (N, 2 D), both rows of a pair side by side, got {shape}")
+    x1, x2 = tf.split(y_pred, 2, axis=-1)
+    return contrastive_loss(x1, x2, labels, **options)
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class ContrastiveLoss(LabelLoss):
+    """`contrastive_loss` of one prediction (N, 2 D) that holds x1 and x2 side by side; the labels are `dissimilar`.
+
+    Options as in the function, but numbers on the host only; an illegal one is refused at construction. There is no
+    mask: the function is the way to leave pairs out.
+    """
+
+    function = staticmethod(_of_one_prediction)
+    example = (np.zeros((0, 2), np.float32), np.zeros((0,), bool))
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        factor: float = 0.5,
+        distance: str = "p_norm",
+        p: float = 2.0,
+        eps: float = 0.0,
+        eps_at: str = "difference",
+        reduction: str = "mean",
+        name: str = "contrastive_loss",
+    ) -> None:
+        super().__init__(
+            margin=margin, factor=factor, distance=distance, p=p, eps=eps, eps_at=eps_at, reduction=reduction, name=name
+        )

@@ -1,0 +1,97 @@
+"""Contrastive loss (spec/contrastive.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import describe, real, rows
+from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
+
+
+def contrastive_loss(
+    x1: Tensor,
+    x2: Tensor,
+    dissimilar: Tensor,
+    *,
+    margin: float | Tensor = 1.0,
+    factor: float | Tensor = 0.5,
+    distance: str = "p_norm",
+    p: float = 2.0,
+    eps: float | Tensor = 0.0,
+    eps_at: str = "difference",
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the contrastive loss of pairs of rows.
+
+    ``factor * d(x1, x2)**2`` for a similar pair and ``factor * max(0, margin - d(x1, x2))**2`` for a dissimilar one.
+
+    Args:
+        x1: rows of shape (..., D); float16, bfloat16, float32 or float64.
+        x2: rows, same shape and dtype.
+        dissimilar: booleans of shape (...); True for a pair that belongs apart.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        factor: of both parts, [0, inf); the same; 0.5 in the paper.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); the same.
+        eps_at: where it is added: "difference", "root" or "floor".
+        mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
+
+    Returns:
+        The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-30. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    """
+    margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
+    eps = real("eps", eps, 0)
+    check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    x, y = rows(mask, x1=x1, x2=x2)
+    check_mask(*describe("dissimilar", dissimilar), tuple(x.shape[:-1]), "dissimilar")  # CO-9
+
+    d = row_distance(x, y, distance, float(p), eps, eps_at)
+    reach = torch.where(dissimilar, torch.relu(margin - d), d)  # CV-13
+    reach = reach.clamp(max=2.0**-2 * torch.finfo(x.dtype).max ** 0.5)  # CV-19
+    return reduce(factor * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
+
+
+class ContrastiveLoss(nn.Module):
+    """`contrastive_loss` as a module: the options at construction, the pairs and the mask in the call."""
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        factor: float = 0.5,
+        distance: str = "p_norm",
+        p: float = 2.0,
+        eps: float = 0.0,
+        eps_at: str = "difference",
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "margin": margin, "factor": factor, "distance": distance, "p": p, "eps": eps, "eps_at": eps_at,
+            "reduction": reduction,
+        }  # fmt: skip
+        row = torch.zeros(1)
+        contrastive_loss(row, row, torch.tensor(False), **self.options)  # an illegal option is refused here
+
+    def forward(self, x1: Tensor, x2: Tensor, dissimilar: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the pairs; see `contrastive_loss`."""
+        return contrastive_loss(x1, x2, dissimilar, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
