@@ -39,7 +39,7 @@ class Alarms:
 
 def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:
     """Judge the target with one seed after the other until both counts are reached for each loss."""
-    session = Session(worker_command(settings.target, settings.framework, settings.device))
+    session = Session(worker_command(settings.target, settings.framework, settings.device, settings.losses))
     found, start = Alarms(), time.perf_counter()
     try:
         spaces = modules()

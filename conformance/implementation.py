@@ -99,7 +99,8 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
     if not functions:
         raise TargetError(f"{target}: nothing in it is a loss of the spec ({', '.join(known_losses)})")
     version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
-    traced = ("margin", "eps") if module_name == "lossproof.backends.jax" else ()
+    traceable = {n for page in losses().values() for n, entry in page.parameters.items() if entry.get("traceable")}
+    traced = tuple(sorted(traceable)) if module_name == "lossproof.backends.jax" else ()
     limits = {"dtype": ["float64"]} if module_name == "lossproof.reference" else {}
     name = target.removesuffix(":")
     return Implementation(functions, name=name, version=version, traced=traced, limits=limits, origin=origin)
@@ -121,7 +122,7 @@ def _load(target: str, module_name: str, attribute: str) -> Any:
 
 
 def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
-    """Take a function under another name for the one loss whose required inputs it has."""
+    """Take a function under another name for the one loss whose required inputs it has, or that was asked for."""
     try:
         own = set(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -131,4 +132,6 @@ def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str
         for loss in known
         if {name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")} <= own
     ]
-    return {fitting[0]: function} if len(fitting) == 1 else {}
+    if len(fitting) > 1:
+        raise TargetError(f"the parameters fit {', '.join(fitting)}: say which by --loss")
+    return {fitting[0]: function} if fitting else {}

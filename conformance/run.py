@@ -183,7 +183,7 @@ def certify(
 
 def _command(settings: Settings) -> list[str]:
     if not settings.command:
-        return worker_command(settings.target, settings.framework, settings.device)
+        return worker_command(settings.target, settings.framework, settings.device, settings.losses)
     try:
         command = shlex.split(settings.command)
     except ValueError as problem:

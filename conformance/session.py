@@ -192,15 +192,7 @@ def _drain(stream: Any, tail: deque[str]) -> None:
             tail.append(line.decode("utf-8", "replace").rstrip())
 
 
-def worker_command(target: str, framework: str, device: str) -> list[str]:
-    """Return the command that runs a Python implementation in a worker."""
-    return [
-        sys.executable,
-        "-m",
-        "lossproof.conformance.worker",
-        target,
-        "--framework",
-        framework,
-        "--device",
-        device,
-    ]
+def worker_command(target: str, framework: str, device: str, losses: Sequence[str] = ()) -> list[str]:
+    """Return the command that runs a Python implementation, of these losses or of all it has, in a worker."""
+    command = [sys.executable, "-m", "lossproof.conformance.worker", target, "--framework", framework]
+    return [*command, "--device", device, *(part for loss in losses for part in ("--loss", loss))]

@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("target")
     parser.add_argument("--framework", required=True)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--loss", action="append", help="only these losses of the target")
     options = parser.parse_args(arguments)
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         adapter = adapter_for(options.framework, options.device)
-        implementation = resolve(options.target, tuple(losses()))
+        implementation = resolve(options.target, tuple(options.loss or losses()))
     except (TargetError, ImportError) as problem:
         say({"type": "refused", "reason": _missing(problem, options.framework)})
         return 1
@@ -115,7 +116,9 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         own = {name: given.pop(name) for name in parameters if name in given}
         return implementation.call(message["loss"], given, {**parameters, **own})
 
-    traced = {name: parameters[name] for name in implementation.traced if parameters.get(name)}
+    page = losses()[message["loss"]]
+    traceable = [n for n in implementation.traced if page.parameters.get(n, {}).get("traceable")]
+    traced = {name: parameters[name] for name in traceable if parameters.get(name)}
     key = json.dumps([message["loss"], {n: v for n, v in message["parameters"].items() if n not in traced}])
     ask = Request(
         function,

@@ -17,7 +17,7 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
-from lossproof.spec import clauses, page, page_names
+from lossproof.spec import clauses, losses, page, page_names
 
 LOSS = "triplet_margin_loss"
 
@@ -119,9 +119,9 @@ REFUSED = [
     (["lossproof.reference:no_such_loss", "--framework", "numpy"], "no_such_loss"),
     (["no_such_file.py:loss", "--framework", "numpy"], "no such file: no_such_file.py"),
     (["nonsense", "--framework", "numpy"], "'nonsense' is no target"),
-    (["math:", "--framework", "numpy"], "nothing in it is a loss of the spec (triplet_margin_loss)"),
-    (["math:sqrt", "--framework", "numpy"], "nothing in it is a loss of the spec (triplet_margin_loss)"),
-    (["numpy", "--loss", "quadruplet_loss"], "no loss 'quadruplet_loss'; the spec has triplet_margin_loss"),
+    (["math:", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
+    (["math:sqrt", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
+    (["numpy", "--loss", "quadruplet_loss"], f"no loss 'quadruplet_loss'; the spec has {', '.join(losses())}"),
     (["numpy", "--check", "vibes"], "no check 'vibes'; there are examples, value"),
     (["numpy", "--device", "cuda"], "numpy has no device but cpu"),
     (["numpy", "--known-failures", "no_such_file.toml"], "cannot read no_such_file.toml"),
@@ -242,7 +242,7 @@ def test_spec_of_an_unknown_name_is_status_2_and_one_line():
 
 
 def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path):
-    command = [sys.executable, "-m", "lossproof.conformance", "certify", "numpy", "--examples", "1000"]
+    command = [sys.executable, "-m", "lossproof.conformance", "certify", "numpy", "--examples", "1000", "--loss", LOSS]
     log = tmp_path / "out" / "numpy" / "probes.jsonl"
     run = subprocess.Popen([*command, "--report", str(tmp_path / "out")], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

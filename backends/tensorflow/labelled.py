@@ -39,8 +39,12 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         return self._reduced(y_true, y_pred, "none")
 
     def _reduced(self, y_true: Any, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
-        labels = y_true if isinstance(y_true, np.ndarray) else tf.convert_to_tensor(y_true)
-        if len(labels.shape) == 2 and labels.shape[-1] == 1:
+        on_host = isinstance(y_true, np.ndarray)
+        labels = y_true if on_host else tf.convert_to_tensor(y_true)
+        rank = labels.ndim if on_host else labels.shape.rank
+        if rank is None:  # Keras forgets the shape of some labels; the number of them is checked
+            labels = tf.reshape(labels, tf.shape(y_pred)[:1])
+        elif rank == 2 and labels.shape[-1] == 1:
             labels = labels[:, 0]
         with tf.name_scope(self.name):
             return type(self).function(y_pred, labels, reduction=reduction, **self.options)

@@ -104,6 +104,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-no-hinge", "a dissimilar pair beyond the margin is pulled back", "CO-2", push=lambda s, d, m: (m - d) ** 2),
     _mutant("co-margin-one", "the margin is 1 whatever is asked for", "CO-2", push=lambda s, d, m: torch.relu(1.0 - d) ** 2),
     _mutant("co-default-margin", "margin is 2 where it is not given", "CO-5", push=lambda s, d, m: torch.relu((2.0 if m == 1.0 else m) - d) ** 2),
+    _mutant("co-coincident", "a coincident dissimilar pair has no loss", "CO-6", push=lambda s, d, m: torch.where(d == 0, 0.0, Contrastive.push(s, d, m))),
+    _mutant("co-margin-zero", "a margin of 0 is refused", "CO-10", check_number=lambda s, n, v, low: TripletMargin.check_number(s, n, v, 1e-9 if n == "margin" else low)),
     _mutant("co-reversed", "x1 is subtracted from x2", "DI-4", pair=lambda s, x, y, o: s.distance(y, x, o)),
     _mutant("co-bare-root", "the square root is differentiated at 0", "CO-8", "DI-15", seen="bare square roots of S3", low=_bare_root),
     _mutant("co-nan-swallowed", "the hinge swallows NaN", "CV-10", push=lambda s, d, m: torch.where(m - d > 0, m - d, 0.0) ** 2),
