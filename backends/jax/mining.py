@@ -15,6 +15,7 @@ from jax.lax import stop_gradient
 from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, real
 from lossproof.backends.jax.distances import row_distance
 from lossproof.spec.arguments import (
+    KINDS,
     check_choice,
     check_count,
     check_kinds,
@@ -242,7 +243,8 @@ def sample_negatives(
     positive, negative = triplet_masks(labels, mask=mask)  # MI-19
     if not x.shape[0]:
         return (_empty(0, "", (size or 0,)),) * 3
-    picked, choice = _draw_negatives(x, positive, negative, margin, tuple(kinds), distance, rng)
+    chosen = np.array([kind in kinds for kind in KINDS])
+    picked, choice = _draw_negatives(x, positive, negative, margin, chosen, distance, rng)
     if size is not None:
         return _packed(picked, choice, size, rng)
     if isinstance(picked, jax.core.Tracer):
@@ -251,14 +253,14 @@ def sample_negatives(
     return a, p, choice[a, p]
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@partial(jax.jit, static_argnums=5)
 def _draw_negatives(
-    x: Array, positive: Array, negative: Array, margin: float | Array, kinds: Sequence[str], distance: str, rng: Array
+    x: Array, positive: Array, negative: Array, margin: float | Array, chosen: Array, distance: str, rng: Array
 ) -> tuple[Array, Array]:
     """Return which pairs (a, p) have a pick, and the negative picked."""
     d = _pairwise(x, distance)
     known = ~jnp.isnan(d)
-    picked, choice = _choose(d, negative & known, margin, kinds, jax.random.fold_in(rng, 0))
+    picked, choice = _choose(d, negative & known, margin, chosen, jax.random.fold_in(rng, 0))
     return picked & positive & known, choice  # MI-15, MI-19
 
 
@@ -275,7 +277,7 @@ def _packed(picked: Array, choice: Array, size: int, rng: Array) -> tuple[Array,
     return jnp.where(found, a, -1), jnp.where(found, p, -1), jnp.where(found, choice[a, p], -1)
 
 
-def _choose(d: Array, negative: Array, margin: float | Array, kinds: Sequence[str], key: Array) -> tuple[Array, Array]:
+def _choose(d: Array, negative: Array, margin: float | Array, chosen: Array, key: Array) -> tuple[Array, Array]:
     """Return, for each (anchor, positive), whether its chosen set holds a negative, and one drawn from it.
 
     Each anchor's negatives are sorted once; the kinds of a pair are then three ranges of ranks.
@@ -287,13 +289,10 @@ def _choose(d: Array, negative: Array, margin: float | Array, kinds: Sequence[st
     easy = jnp.minimum(jax.vmap(jnp.searchsorted)(ranked, margin + d), total)  # MI-4: the rank of the first easy one
     closer = jax.vmap(lambda row, values: jnp.searchsorted(row, values, side="right"))(ranked, d)
     semi = jnp.minimum(closer, easy)  # MI-5, MI-6
-    members = {"hard": semi, "semi_hard": easy - semi, "easy": total - easy}
-    count = sum((members[kind] for kind in kinds), jnp.zeros_like(easy))
-    rank = _below(count, key)  # MI-16
-    if "hard" not in kinds:
-        rank = rank + semi
-    if "semi_hard" not in kinds:
-        rank = jnp.where(rank >= semi, rank + easy - semi, rank)
+    takes_easy, takes_semi, takes_hard = chosen
+    count = takes_hard * semi + takes_semi * (easy - semi) + takes_easy * (total - easy)
+    rank = _below(count, key) + jnp.where(takes_hard, 0, semi)  # MI-16
+    rank = rank + jnp.where(takes_semi | (rank < semi), 0, easy - semi)
     return count > 0, jnp.take_along_axis(order, jnp.minimum(rank, len(d) - 1), 1)
 
 
@@ -358,7 +357,8 @@ def _float(size: Array) -> Array:
 
 def _below(count: Array, key: Array) -> Array:
     """Return integers drawn uniformly from 0 to count - 1; 0 where count is 0."""
-    return jax.random.randint(key, count.shape, 0, jnp.maximum(count, 1))
+    bits = jax.random.bits(key, count.shape, "uint32")  # jax.random.randint takes twice as long to compile
+    return (bits % jnp.maximum(count, 1).astype("uint32")).astype(count.dtype)
 
 
 def _draw_identity(weight: Array, first: Array, n: int, key: Array) -> tuple[Array, Array]:
