@@ -5,6 +5,23 @@ needs besides: error scales, second derivatives and the decisions taken.
 """
 
 from lossproof.reference.contrastive import contrastive_loss
+from lossproof.reference.mining import (
+    classify_triplets,
+    sample_active,
+    sample_negatives,
+    sample_pairs,
+    sample_triplets,
+    triplet_masks,
+)
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
-__all__ = ["contrastive_loss", "triplet_margin_loss"]
+__all__ = [
+    "classify_triplets",
+    "contrastive_loss",
+    "sample_active",
+    "sample_negatives",
+    "sample_pairs",
+    "sample_triplets",
+    "triplet_margin_loss",
+    "triplet_masks",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NoReturn
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -86,6 +86,41 @@ def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> No
         _refuse(TypeError, name, "have dtype bool", dtype)
     if _differ(shape, units):
         _refuse(ValueError, name, f"have shape {units}", shape)
+
+
+def check_same(values: Mapping[str, tuple[Shape, str]]) -> None:
+    """Check float arrays of one shape and one dtype, given as name -> (shape, dtype name): CV-24, CV-26."""
+    (first, (shape, dtype)), *others = values.items()
+    if dtype not in FLOAT_DTYPES:
+        _refuse(TypeError, first, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    for name, (own_shape, own) in others:
+        if own != dtype:
+            _refuse(TypeError, name, f"have the dtype of {first}, {dtype}", own)
+        if _differ(own_shape, shape):
+            _refuse(ValueError, name, f"have the shape of {first}, {shape}", own_shape)
+
+
+def check_count(name: str, value: object) -> None:
+    """Check a number of things, an integer on the host and not negative: CV-28."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        _refuse(TypeError, name, "be an integer", repr(value))
+    if value < 0:
+        _refuse(ValueError, name, "be in [0, inf)", repr(value))
+
+
+KINDS = ("easy", "semi_hard", "hard")  # the place of each is its code
+
+
+def check_kinds(kinds: object) -> None:
+    """Check a choice of one or more kinds of triplets: CV-27."""
+    legal = isinstance(kinds, Sequence) and not isinstance(kinds, str) and len(kinds) == len(set(map(str, kinds)))
+    if not legal or not kinds or any(kind not in KINDS for kind in kinds):  # type: ignore[attr-defined]
+        _refuse(ValueError, "kinds", f"be a sequence of one or more of {', '.join(map(repr, KINDS))}", repr(kinds))
+
+
+def refuse_labels(expectation: str, identities: int, rows: int) -> NoReturn:
+    """Raise ValueError for labels among which there is nothing to draw."""
+    _refuse(ValueError, "labels", f"have {expectation}", f"{rows} rows of {identities} identities")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

@@ -20,15 +20,16 @@ _CLAUSE = re.compile(
 )
 _HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)
 _TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_EXAMPLE_KEYS = {"loss", "parameters", "value", "gradient", "exact", "raises", "source"}
+_EXAMPLE_KEYS = {"loss", "function", "parameters", "value", "gradient", "result", "exact", "raises", "source"}
 
 
 @dataclass(frozen=True)
 class Example:
     """A worked example: a call, and what it returns.
 
-    `gradient` holds the derivative of the sum of the result. `exact` says that every number is a dyadic
-    rational that all four dtypes hold, so the comparison is bit for bit.
+    A call of a loss has `value` and `gradient`, the derivative of the sum of the value. A call of another function of a
+    page has `function` in place of `loss`, and `result`: its one array, or the list of its arrays. `exact` says that
+    every number is a dyadic rational that all four dtypes hold, so the comparison is bit for bit.
     """
 
     clause: str
@@ -41,6 +42,8 @@ class Example:
     exact: bool
     raises: bool
     source: str | None
+    function: str | None = None
+    result: Any = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,18 @@ class Page:
         """Keyword options, with default, choices or range."""
         return dict(self.front.get("parameters", {}))
 
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """Functions that are no losses, by name: the `inputs`, `parameters` and `returns` of each."""
+        return dict(self.front.get("functions", {}))
+
 
 def _example(clause: str, index: int, block: str, default_loss: str) -> Example:
     entry = tomllib.loads(block)
     return Example(
         clause=clause,
         index=index,
-        loss=entry.get("loss", default_loss),
+        loss="" if "function" in entry else entry.get("loss", default_loss),
         inputs={name: value for name, value in entry.items() if name not in _EXAMPLE_KEYS},
         parameters=entry.get("parameters", {}),
         value=entry.get("value"),
@@ -94,6 +102,8 @@ def _example(clause: str, index: int, block: str, default_loss: str) -> Example:
         exact=entry.get("exact", False),
         raises=entry.get("raises", False),
         source=entry.get("source"),
+        function=entry.get("function"),
+        result=entry.get("result"),
     )
 
 

@@ -5,9 +5,16 @@ import pytest
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.kills import kill, mutants_of
 from lossproof.conformance.plan import modules, plan
-from lossproof.spec import clauses, losses
+from lossproof.spec import clauses, losses, page, page_names
 
 MUTANTS = {key: mutant for loss in losses() for key, mutant in mutants_of(loss).items()}
+# A page of functions that are no losses has tests of its own, which name its clauses: nothing there is certified.
+JUDGED = {
+    key: clause
+    for name in page_names()
+    if "loss" in page(name).front or not page(name).functions
+    for key, clause in page(name).clauses.items()
+}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
@@ -21,7 +28,7 @@ def test_every_clause_that_a_mutant_names_exists():
 
 def test_every_clause_has_a_probe():
     probed = {probe.clause for loss, module in modules().items() for probe in plan(loss, module)}
-    assert set(clauses()) == probed
+    assert set(JUDGED) == probed
 
 
 def test_every_probe_has_a_check():
@@ -30,4 +37,4 @@ def test_every_probe_has_a_check():
 
 def test_every_must_clause_is_broken_by_a_mutant():
     named = {clause for mutant in MUTANTS.values() for clause in mutant.clauses}
-    assert {key for key, clause in clauses().items() if clause.level == "MUST"} <= named
+    assert {key for key, clause in JUDGED.items() if clause.level == "MUST"} <= named

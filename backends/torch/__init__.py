@@ -1,6 +1,25 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.torch.mining import (
+    classify_triplets,
+    sample_active,
+    sample_negatives,
+    sample_pairs,
+    sample_triplets,
+    triplet_masks,
+)
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
-__all__ = ["ContrastiveLoss", "TripletMarginLoss", "contrastive_loss", "triplet_margin_loss"]
+__all__ = [
+    "ContrastiveLoss",
+    "TripletMarginLoss",
+    "classify_triplets",
+    "contrastive_loss",
+    "sample_active",
+    "sample_negatives",
+    "sample_pairs",
+    "sample_triplets",
+    "triplet_margin_loss",
+    "triplet_masks",
+]
