@@ -28,6 +28,7 @@ class Case:
     tangents: Mapping[str, Array] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)  # of single inputs, where not `dtype`
     audit: bool = False  # look for changed inputs and a changed random state
+    results: bool = False  # a function that is no loss: any arrays may come back
 
     def dtype_of(self, name: str) -> str:
         """Return the dtype that an input travels with."""
@@ -47,6 +48,7 @@ class Case:
             "cotangent": None if self.cotangent is None else encode(self.cotangent, "float64"),
             "tangents": {name: encode(array, self.dtype) for name, array in self.tangents.items()},
             "audit": self.audit,
+            **({"results": True} if self.results else {}),
         }
 
 
@@ -74,6 +76,7 @@ class Answer:
     error: Mapping[str, str] | None = None  # type, message, traceback: it raised
     unsupported: str | None = None
     failure: str | None = None  # crashed, hung or answered garbage
+    results: tuple[Array, ...] = ()  # of a function that is no loss
     changed: tuple[str, ...] = ()  # what the audit found changed
 
     @property
@@ -99,6 +102,8 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         )
     if "unsupported" in message:
         return Answer(unsupported=str(message["unsupported"]))
+    if "results" in message:
+        return Answer(results=tuple(decode(wire)[0] for wire in message["results"]))
     value, value_dtype = decode(message.get("value"))
     if value_dtype not in FORMATS:
         raise ValueError(f"a loss of dtype {value_dtype}")

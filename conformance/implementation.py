@@ -130,7 +130,8 @@ def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str
     fitting = [
         loss
         for loss in known
-        if {name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")} <= own
+        if loss in losses()
+        and {name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")} <= own
     ]
     if len(fitting) > 1:
         raise TargetError(f"the parameters fit {', '.join(fitting)}: say which by --loss")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lossproof.conformance.verdict import Probe
-from lossproof.spec import clauses, losses
+from lossproof.spec import clauses, functions, losses
 
 HALVES = ("float16", "bfloat16")
 
@@ -28,6 +28,24 @@ def modules() -> Mapping[str, Any]:
 def plan(loss: str, module: Any) -> list[Probe]:
     """Return the probes of a loss, in the order in which they are run."""
     return [*_examples(loss), *module.probes(), *_conventions(loss, module)]
+
+
+def plan_of_function(name: str) -> list[Probe]:
+    """Return the probes of a function that is no loss: the examples of each clause, then drawn calls."""
+    own = [c.id for c in clauses().values() if any(example.function == name for example in c.examples)]
+    return [
+        *(Probe(name, "functions", clause) for clause in own),
+        *(Probe(name, "functions", clause, "drawn", options={"drawn": True}) for clause in own[:1]),
+    ]
+
+
+def everything() -> list[Probe]:
+    """Return every probe there is, of the losses and of the functions."""
+    found = modules()
+    return [
+        *(p for loss in losses() for p in plan(loss, found[loss])),
+        *(p for name in functions() for p in plan_of_function(name)),
+    ]
 
 
 def _examples(loss: str) -> Iterator[Probe]:

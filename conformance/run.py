@@ -23,10 +23,10 @@ from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
-from lossproof.conformance.plan import modules, plan
+from lossproof.conformance.plan import everything, modules
 from lossproof.conformance.session import Session, worker_command
 from lossproof.conformance.verdict import ERRORED, KNOWN, NONCONFORMANT, UNSUPPORTED, Probe, Result
-from lossproof.spec import losses
+from lossproof.spec import functions, losses
 
 
 class NothingToJudge(Exception):
@@ -116,16 +116,15 @@ def outcome(result: Result) -> None:
 
 def planned(settings: Settings) -> list[Probe]:
     """Return the probes that the settings ask for; NothingToJudge names a loss or check that does not exist."""
-    known = tuple(losses())
+    known = (*losses(), *functions())
     for loss in settings.losses:
         if loss not in known:
             raise NothingToJudge(f"no loss {loss!r}; the spec has {', '.join(known)}")
     for check in settings.checks:
         if check not in CHECKS:
             raise NothingToJudge(f"no check {check!r}; there are {', '.join(CHECKS)}")
-    found = modules()
-    probes = [p for loss in (settings.losses or known) for p in plan(loss, found[loss])]
-    return [p for p in probes if not settings.checks or p.check in settings.checks]
+    asked = settings.losses or known
+    return [p for p in everything() if p.loss in asked and (not settings.checks or p.check in settings.checks)]
 
 
 def certify(
@@ -152,7 +151,7 @@ def certify(
             examples=settings.examples,
             grade=str(session.hello.get("grade", "direct")),
         )
-        probes = [p for p in probes if p.loss in judge.offers]
+        probes = [p for p in probes if p.loss in judge.offers or p.loss in session.hello.get("functions", {})]
         if not probes:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         begin(len(probes))

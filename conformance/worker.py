@@ -16,7 +16,7 @@ from lossproof.conformance.arrays import decode, encode
 from lossproof.conformance.case import from_json, to_json
 from lossproof.conformance.frameworks import Request
 from lossproof.conformance.implementation import Implementation, TargetError, resolve
-from lossproof.spec import losses
+from lossproof.spec import functions, losses
 
 PROTOCOL = 1
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         adapter = adapter_for(options.framework, options.device)
-        implementation = resolve(options.target, tuple(options.loss or losses()))
+        implementation = resolve(options.target, tuple(options.loss or (*losses(), *functions())))
     except (TargetError, ImportError) as problem:
         say({"type": "refused", "reason": _missing(problem, options.framework)})
         return 1
@@ -74,6 +74,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         }
         for loss in implementation.losses
     }
+    others = {name: offered.pop(name) for name in functions() if name in offered}
     return {
         "type": "hello",
         "protocol": PROTOCOL,
@@ -86,6 +87,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "rename": dict(implementation.rename),
         "origin": {loss: list(where) for loss, where in implementation.origin.items()},
         "losses": offered,
+        "functions": others,
         "dtypes": adapter.dtypes,
         "modes": adapter.modes,
         "orders": adapter.orders,
@@ -116,8 +118,8 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         own = {name: given.pop(name) for name in parameters if name in given}
         return implementation.call(message["loss"], given, {**parameters, **own})
 
-    page = losses()[message["loss"]]
-    traceable = [n for n in implementation.traced if page.parameters.get(n, {}).get("traceable")]
+    page = losses().get(message["loss"])
+    traceable = [n for n in implementation.traced if page and page.parameters.get(n, {}).get("traceable")]
     traced = {name: parameters[name] for name in traceable if parameters.get(name)}
     key = json.dumps([message["loss"], {n: v for n, v in message["parameters"].items() if n not in traced}])
     ask = Request(
@@ -132,6 +134,9 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         message.get("audit", False),
     )
     try:
+        if message.get("results"):
+            found = adapter.results(ask)
+            return {"results": [encode(array, dtype) for array, dtype in found]}
         result = adapter.run(ask)
     except Exception as problem:
         text = traceback.format_exc(limit=-8)

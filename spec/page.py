@@ -143,6 +143,13 @@ def losses() -> Mapping[str, Page]:
 
 
 @cache
+def functions() -> Mapping[str, Mapping[str, Any]]:
+    """Functions that are no losses and draw nothing at random, by name: what the front matter says of each."""
+    every = {name: entry for key in page_names() for name, entry in page(key).functions.items()}
+    return {name: entry for name, entry in every.items() if not entry.get("random")}
+
+
+@cache
 def clauses() -> Mapping[str, Clause]:
     """Every clause of every page, by id."""
     return {key: clause for name in page_names() for key, clause in page(name).clauses.items()}

@@ -8,6 +8,7 @@ from lossproof.conformance.checks import (
     determinism,
     errors,
     examples,
+    functions,
     interface,
     invariances,
     masking,
@@ -31,6 +32,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "determinism": determinism.check,
     "compiled": agreement.both,
     "second_order": agreement.second,
+    "functions": functions.check,
 }
 
 __all__ = ["CHECKS"]

@@ -1,6 +1,7 @@
 """One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken.
 
-An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, and `run`.
+An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, `run`, and
+`results` for functions that are no losses.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,19 @@ from typing import Any
 
 class NotALoss(Exception):
     """What came back is no float array of the framework."""
+
+
+def flat(found: Any) -> list[Any]:
+    """Return what a function gave as a list: a tuple's parts, or the one thing."""
+    return list(found) if isinstance(found, tuple | list) else [found]
+
+
+def wired(array: Any) -> tuple[Any, str]:
+    """Return a numpy array with the dtype it travels in: floats as float64, integers as int64, booleans."""
+    kinds = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
+    if array.dtype.kind not in kinds:
+        raise NotALoss(f"the function returned {array.dtype}")
+    return array.astype(kinds[array.dtype.kind]), kinds[array.dtype.kind]
 
 
 @dataclass(frozen=True)

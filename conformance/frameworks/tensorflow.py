@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.conformance.frameworks import NotALoss, Request
+from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
@@ -23,6 +23,12 @@ class TensorFlow:
         self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
         self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
         self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def results(self, ask: Request) -> list[tuple[Any, str]]:
+        """Call a function that is no loss."""
+        found = ask.function(**{name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()})
+        tensors = [tf.convert_to_tensor(part) for part in flat(found)]
+        return [wired((tf.cast(t, tf.float64) if t.dtype.is_floating else t).numpy()) for t in tensors]
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
