@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ def _integers(
     given: dict[str, Any],
     shape: tuple[int, ...],
     sizes: dict[str, int],
-    options: Any,
-    entry: Any,
+    options: dict[str, Any],
+    entry: Mapping[str, Any],
     rng: np.random.Generator,
 ) -> Array:
     bound = re.fullmatch(r"\[0, (\w+)\)", given.get("range", ""))

@@ -24,6 +24,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the examples of the clause; or, with the option `drawn`, calls whose arguments are drawn."""
     if probe.loss not in judge.session.hello.get("functions", {}):
         raise Unsupported(f"no function {probe.loss}")
+    if probe.options.get("drawn") and judge.oracle.exact_only:
+        raise Unsupported("the reference is not judged by itself")
     dtype = "float64" if "float64" in judge.session.hello["dtypes"] else "float32"
     calls = _drawn(judge, probe, dtype) if probe.options.get("drawn") else _examples(probe, dtype)
     for case, wanted, exact in calls:
