@@ -90,6 +90,8 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         relation = {"relation": "relabelling"}
         if not page.inputs["labels"].get("range"):
             yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
+        else:
+            yield probe("labels", "CV-33", **{**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none",)})
     yield from _precision(space, probe)
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)

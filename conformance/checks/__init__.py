@@ -11,6 +11,7 @@ from lossproof.conformance.checks import (
     functions,
     interface,
     invariances,
+    labels,
     masking,
     nan,
 )
@@ -29,6 +30,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "interface": interface.check,
     "errors": errors.check,
     "invariances": invariances.check,
+    "labels": labels.check,
     "determinism": determinism.check,
     "compiled": agreement.both,
     "second_order": agreement.second,

@@ -1,0 +1,86 @@
+"""A label that is no row of the table: an error, or NaN in its own term and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from lossproof.conformance.arrays import Array
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.cases.space import Structure, generator
+from lossproof.conformance.compare import trouble
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.oracle import output_slack
+from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.spec import losses
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Give one row that takes part a label outside the range, below and above."""
+
+    def examine(structure: Structure) -> Finding | None:
+        clean = judge.case(probe, structure, 0)
+        if clean is None:
+            return None
+        rng = generator(judge.seed, probe.name, structure)
+        taking_part = np.flatnonzero(clean.inputs.get("mask", np.ones(clean.inputs["labels"].shape, bool)))
+        row = int(taking_part[int(rng.integers(len(taking_part)))])
+        for label in (_size(clean), -7, 10**6):
+            labels = clean.inputs["labels"].copy()
+            labels[row] = label
+            wrong = replace(clean, inputs={**clean.inputs, "labels": labels})
+            result.planned += 1
+            mismatch = _judge(judge, judge.judged(clean, structure), judge.ask(clean), judge.ask(wrong), row)
+            if mismatch:
+                return judge.finding(probe, mismatch, wrong)
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _size(case: Case) -> int:
+    """Return the first integer above the range of the labels."""
+    page = losses()[case.loss]
+    symbol = re.fullmatch(r"\[0, (\w+)\)", page.inputs["labels"]["range"])
+    assert symbol is not None
+    for name, entry in page.inputs.items():
+        if symbol[1] in entry["shape"].split():
+            return int(case.inputs[name].shape[entry["shape"].split().index(symbol[1])])
+    raise ValueError(f"{case.loss}: no input has an axis {symbol[1]}")
+
+
+def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -> Mismatch | None:
+    if before.trouble or before.unsupported or before.value is None:
+        return None  # its own probes speak of that
+    if after.error or after.unsupported:
+        return None
+    if after.failure:
+        return trouble(after)
+    assert after.value is not None
+    if not before.value.ndim:
+        return None if np.isnan(after.value) else _wrong("loss", float(after.value), float("nan"))
+    if not np.isnan(after.value[row]):
+        return _wrong(f"loss[{row}]", float(after.value[row]), float("nan"))
+    others = np.arange(len(before.value)) != row
+    expected = judge.oracle.expected(clean)
+    room = np.asarray(expected.value_budget[judge.grade], float) + output_slack(expected.value, before.value_dtype)
+    mismatch = _apart("loss", after.value, before.value, 2 * np.asarray(room, float), others)
+    name = next(iter(losses()[clean.loss].inputs))
+    if mismatch or name not in after.gradients or name not in expected.gradients:
+        return mismatch
+    slack = expected.gradient_budget[judge.grade][name] + output_slack(expected.gradients[name], clean.dtype)
+    return _apart(f"gradient of {name}", after.gradients[name], before.gradients[name], 2 * slack, others)
+
+
+def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> Mismatch | None:
+    wrong = ~(np.abs(got - want) <= room) & others.reshape(-1, *(1,) * (np.ndim(got) - 1))
+    if not wrong.any():
+        return None
+    place = tuple(map(int, np.argwhere(wrong)[0]))
+    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]))
+
+
+def _wrong(where: str, got: float, want: float) -> Mismatch:
+    return Mismatch("value", where, got, want, 0.0, np.inf)
