@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from setup import Array, val_at_far
+from shared import Array, val_at_far
 
 LINES = {"torch": ("-", 4.0, "#f4a582"), "tensorflow": ("-", 2.0, "#4393c3"), "jax": (":", 1.6, "#000000")}
 SPAN = 10  # steps of the running mean that is drawn

@@ -20,7 +20,7 @@ from pictures import draw_curves, draw_embeddings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from setup import OBJECTIVES, STEPS, Array, setup, val_at_far
+from shared import OBJECTIVES, STEPS, Array, setup, val_at_far
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
 DTYPES = ("float64", "float32")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from setup import LEARNING_RATE, MOMENTUM, Setup
+from shared import LEARNING_RATE, MOMENTUM, Setup
 
 from lossproof.backends import jax as losses
 

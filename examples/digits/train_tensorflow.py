@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from setup import CLASSES, HIDDEN, LEARNING_RATE, MOMENTUM, WIDTH, Array, Setup
+from shared import CLASSES, HIDDEN, LEARNING_RATE, MOMENTUM, WIDTH, Array, Setup
 
 from lossproof.backends import tensorflow as losses
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from setup import LEARNING_RATE, MOMENTUM, Array, Setup
+from shared import LEARNING_RATE, MOMENTUM, Array, Setup
 from torch import Tensor, nn
 
 from lossproof.backends import torch as losses
