@@ -77,7 +77,7 @@ def classify_triplets(d_ap: ArrayLike, d_an: ArrayLike, *, margin: float) -> Arr
     with np.errstate(invalid="ignore"):
         hard = np.where(an <= ap, 2, 1)  # MI-6, MI-5
         code = np.where(float(margin) + ap <= an, 0, hard)  # MI-4
-    return np.where(np.isnan(ap) | np.isnan(an), -1, code)  # MI-7
+    return np.asarray(np.where(np.isnan(ap) | np.isnan(an), -1, code))  # MI-7
 
 
 def sample_triplets(labels: ArrayLike, n: int, rng: Generator) -> Array:
@@ -252,4 +252,4 @@ def _decode(numbers: Array, count: Array) -> tuple[Array, Array]:
 
 def _nth(members: Array, place: Array) -> Array:
     """Return, for each row of booleans, the index of its True at `place`, counted from 0."""
-    return np.argmax(members & (np.cumsum(members, axis=1) == place[:, None] + 1), axis=1)
+    return np.asarray(np.argmax(members & (np.cumsum(members, axis=1) == place[:, None] + 1), axis=1))

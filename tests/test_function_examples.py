@@ -27,6 +27,15 @@ def arrays(example):
     return {name: np.array(value, DTYPES[kinds[name]]) for name, value in example.inputs.items()}
 
 
+def a_state(wing, framework):
+    """Return a random state of a framework; an example of a random function holds for every one."""
+    if wing == "torch":
+        return framework.Generator().manual_seed(0)
+    if wing == "tensorflow":
+        return framework.random.Generator.from_seed(0)
+    return framework.random.default_rng(0) if wing == "reference" else framework.random.key(0)
+
+
 def call(wing, example):
     """Return what the function of a wing returns, as a list of numpy arrays: float64 throughout."""
     framework = pytest.importorskip(WINGS[wing])
@@ -39,6 +48,8 @@ def call(wing, example):
 
     def run():
         inputs = {name: convert(value) for name, value in arrays(example).items()}
+        if FUNCTIONS[example.function].get("random"):
+            inputs["rng"] = a_state(wing, framework)
         result = function(**inputs, **example.parameters)
         return [np.asarray(array) for array in (result if isinstance(result, tuple) else [result])]
 

@@ -107,6 +107,7 @@ def sample_triplets(labels: Input, n: int, rng: Array) -> Array:
     triplet = "a triplet: two rows of one identity and one of another"
     if not y.size or not n:
         return _empty(n, triplet, (n, 3))
+    triplets: Array
     triplets, none = _draw_triplets(y, n, rng)
     _refuse_none(none, triplet, y)
     return triplets
@@ -246,7 +247,8 @@ def sample_negatives(
     chosen = np.array([kind in kinds for kind in KINDS])
     picked, choice = _draw_negatives(x, positive, negative, margin, chosen, distance, rng)
     if size is not None:
-        return _packed(picked, choice, size, rng)
+        a, p, n = _packed(picked, choice, size, rng)
+        return a, p, n
     if isinstance(picked, jax.core.Tracer):
         raise ValueError("size must be given under jit and vmap, where shapes are static, got None")  # MI-18
     a, p = jnp.nonzero(picked)
@@ -301,14 +303,14 @@ def _pairwise(x: Array, distance: str) -> Array:
     step = max(1, min(len(x), _BLOCK // x.size))
     blocks = jnp.pad(x, ((0, -len(x) % step), (0, 0))).reshape(-1, step, x.shape[1])
     d = jax.lax.map(lambda rows: row_distance(rows[:, None], x, distance, 2.0, 0.0, "difference"), blocks)
-    return d.reshape(-1, len(x))[: len(x)]
+    return jnp.asarray(d).reshape(-1, len(x))[: len(x)]
 
 
 def _labels(labels: Input) -> Array:
     """Check labels and return them as an array of JAX."""
     shape, dtype = describe("labels", labels)
     check_labels("labels", shape, dtype, int(np.prod(shape)))
-    if isinstance(labels, np.ndarray) and labels.size and not jax.config.jax_enable_x64:
+    if isinstance(labels, np.ndarray) and labels.size and jnp.result_type(int) == jnp.int32:
         int32 = np.iinfo(np.int32)  # labels are compared as integers, never truncated (CV-32)
         check_label_range("labels", int(labels.min()), int(labels.max()), int(int32.min), int(int32.max))
     return jnp.asarray(labels)

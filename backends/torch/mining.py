@@ -256,7 +256,9 @@ def _choose(
 def _pairwise(x: Tensor, distance: str) -> Tensor:
     """Return the distances of all rows (B, B), from differences, a block of rows at a time: MI-17."""
     step = max(1, _BLOCK // max(x.numel(), 1))
-    return torch.cat([row_distance(rows[:, None], x, distance, 2.0, 0.0, "difference") for rows in x.split(step)])
+    return torch.cat(
+        [row_distance(rows[:, None], x, distance, 2.0, 0.0, "difference") for rows in torch.split(x, step)]
+    )
 
 
 def _labels(labels: Tensor) -> Tensor:
@@ -278,7 +280,7 @@ def _check_draw(n: object, rng: object) -> None:
 
 def _refuse_none(none: Tensor, n: int, expectation: str, y: Tensor) -> None:
     if n > 0 and not torch.compiler.is_compiling() and bool(none):
-        refuse_labels(expectation, len(y.unique()), len(y))  # MI-14
+        refuse_labels(expectation, len(torch.unique(y)), len(y))  # MI-14
 
 
 def _identities(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,56 @@
+"""The two pictures of an objective: its loss curves, and the held-out digits before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from shared import Array, val_at_far
+
+LINES = {"torch": ("-", 4.0, "#f4a582"), "tensorflow": ("-", 2.0, "#4393c3"), "jax": (":", 1.6, "#000000")}
+SPAN = 10  # steps of the running mean that is drawn
+
+
+def draw_curves(
+    path: Path, objective: str, curves: Mapping[str, Mapping[str, Array]], apart: Mapping[str, Array]
+) -> None:
+    """Draw the float64 curves of all frameworks on one axis, and below how far they are apart in each dtype."""
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1), layout="constrained")
+    for framework, losses in curves["float64"].items():
+        style, width, color = LINES[framework]
+        smooth = np.convolve(losses, np.ones(SPAN) / SPAN, "valid")
+        above.plot(np.arange(SPAN - 1, losses.size), smooth, style, lw=width, color=color, label=framework)
+    above.set(ylabel=f"loss, mean of {SPAN} steps", title=f"{objective}: one loss in three frameworks (float64)")
+    above.set_ylim(bottom=0)
+    above.legend()
+    for dtype, size in apart.items():
+        below.semilogy(np.maximum(size, 1e-17), lw=1, label=dtype)
+    below.set(xlabel="step", ylabel="relative difference")
+    below.legend()
+    _save(figure, path)
+
+
+def draw_embeddings(path: Path, objective: str, embeddings: Mapping[str, Array], labels: Array) -> None:
+    """Draw the held-out digits before (above) and after training (below), a column for each framework."""
+    figure, axes = plt.subplots(2, len(embeddings), figsize=(9, 6), squeeze=False, layout="constrained")
+    for column, (framework, both) in zip(axes.T, embeddings.items(), strict=True):
+        for axis, rows, moment in zip(column, both, ("before", "after"), strict=True):
+            dots = axis.scatter(*rows.T, c=labels, cmap="tab10", s=5, vmin=-0.5, vmax=9.5)
+            axis.set(title=f"{framework}, {moment}: VAL {val_at_far(rows, labels):.3f}", xticks=[], yticks=[])
+    figure.suptitle(f"{objective}: held-out digits in 2-D, VAL at FAR 1e-2 (float64)")
+    figure.colorbar(dots, ax=axes, ticks=range(10), label="digit", aspect=40)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Save with few colours: a picture in a repository is small."""
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+    Image.open(path).convert("RGB").quantize(48).save(path, optimize=True)

@@ -1,0 +1,71 @@
+"""The digits example: its parts, on a few steps."""
+
+import os
+import sys
+import warnings
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lossproof.spec import losses
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+pytest.importorskip("sklearn")
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "digits"))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what scikit-learn says while it is imported is not ours to mend
+    shared = import_module("shared")
+
+every_objective = pytest.mark.parametrize("name", shared.OBJECTIVES)
+
+
+@every_objective
+def test_objective_names_a_loss_of_the_spec_and_its_arguments(name):
+    objective = shared.OBJECTIVES[name]
+    page = losses()[objective.loss]
+    assert [key for key, entry in page.inputs.items() if not entry.get("optional")] == list(objective.arguments)
+    assert set(objective.options) <= set(page.parameters)
+
+
+@every_objective
+def test_run_is_the_same_for_the_same_seed(name):
+    one, two = shared.setup(name), shared.setup(name)
+    np.testing.assert_array_equal(one.batches, two.batches)
+    np.testing.assert_array_equal(one.weights["w1"], two.weights["w1"])
+    assert one.batches.shape == (2 * shared.STEPS, len(one.objective.passes), shared.ROWS)
+
+
+def test_rows_are_batches_of_eight_digits_with_eight_rows_each():
+    labels = np.repeat(np.arange(10), 20)
+    drawn, _ = shared._draw("rows", labels, 128, np.random.default_rng(0))
+    for batch in drawn.reshape(2, 64):
+        digits, counts = np.unique(labels[batch], return_counts=True)
+        assert len(digits) == 8
+        assert set(counts) == {8}
+        assert len(set(batch)) == 64
+
+
+@every_objective
+def test_frameworks_agree_on_the_first_steps(name):
+    run = shared.setup(name)
+    run = replace(run, batches=run.batches[:3], dissimilar=run.dissimilar[:3])
+    found = []
+    for framework in ("torch", "tensorflow", "jax"):
+        pytest.importorskip(framework)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            before, *steps, after = import_module(f"train_{framework}").train(run, "float64")
+        assert (before != after).any()
+        found.append(steps)
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-12)
+
+
+def test_val_at_far_counts_the_pairs_below_the_threshold():
+    embeddings = np.array([0.0, 1.0, 3.0, 10.0])[:, None]
+    labels = np.array([0, 0, 0, 1])
+    # same: 1, 4, 9; different: 49, 81, 100. FAR 0 allows t < 49, FAR 0.5 allows t < 81.
+    assert shared.val_at_far(embeddings, labels, 0.0) == 1.0
+    assert shared.val_at_far(10 * np.array([[0.0], [1.0], [0.5]]), np.array([0, 0, 1]), 0.01) == 0.0
