@@ -82,6 +82,21 @@ def check_table(
         _refuse(ValueError, name, "have at least one row", f"shape {shape}")
 
 
+def check_unlabelled(value: Any, classes: int | None) -> None:
+    """Check the label of rows without an identity, which is no index of the table: OI-11."""
+    check_integer("unlabelled", value)
+    if classes is not None and 0 <= value < classes:
+        _refuse(ValueError, "unlabelled", f"be outside [0, {classes})", value)
+
+
+def check_head(shape: Shape, dtype: str) -> None:
+    """Check the place where a queue is written next: OI-21."""
+    if dtype not in INTEGER_DTYPES:
+        _refuse(TypeError, "head", "have an integer dtype", dtype)
+    if shape != ():
+        _refuse(ValueError, "head", "have shape ()", shape)
+
+
 def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
     """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":
