@@ -54,7 +54,7 @@ def oim_loss(
 
     Returns:
         The loss, of shape (B,) for "none", else (); with `cotangent`, the pair of the loss and a dictionary of the
-        gradient of ``sum(cotangent * loss)`` with respect to embeddings. The memory has none.
+        gradients of ``sum(cotangent * loss)`` by input; that of the memory is 0.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -65,7 +65,11 @@ def oim_loss(
         embeddings, labels, lookup_table, queue, temperature=temperature, unlabelled=unlabelled, mask=mask,
         reduction=reduction,
     )  # fmt: skip
-    return loss.value if cotangent is None else (loss.value, loss.vjp(np.asarray(cotangent)))
+    if cotangent is None:
+        return loss.value
+    memory = {"lookup_table": lookup_table, "queue": queue}
+    constant = {name: np.zeros(np.shape(rows)) for name, rows in memory.items()}  # OI-9
+    return loss.value, loss.vjp(np.asarray(cotangent)) | constant
 
 
 def _batch_of(

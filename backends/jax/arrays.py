@@ -98,8 +98,3 @@ def table(name: str, value: Input, like: str, rows_: Input, *, empty: bool = Fal
     shape, dtype = describe(name, value)
     check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
     return jnp.asarray(value, jnp.float64 if dtype == "float64" else jnp.float32)
-
-
-def product(x: Array, y: Array) -> Array:
-    """Return x y, with the precision of their dtype whatever the default of products is set to (CV-20)."""
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)

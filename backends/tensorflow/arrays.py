@@ -133,11 +133,3 @@ def common(embeddings: tf.Tensor, *tables: tf.Tensor) -> list[tf.Tensor]:
         return [embeddings, *tables]  # refused by the function
     dtype = keras.backend.result_type(*(dtype.name for dtype in dtypes))
     return [tf.cast(value, dtype) for value in (embeddings, *tables)]
-
-
-def product(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Return x y^T, with the precision of their dtype whatever TF32 is set to (CV-20)."""
-    coarse = tf.config.experimental.tensor_float_32_execution_enabled() and tf.config.list_logical_devices("GPU")
-    if coarse and x.dtype == tf.float32:
-        return tf.cast(tf.matmul(tf.cast(x, tf.float64), tf.cast(y, tf.float64), transpose_b=True), tf.float32)
-    return tf.matmul(x, y, transpose_b=True)

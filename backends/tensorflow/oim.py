@@ -15,11 +15,11 @@ from lossproof.backends.tensorflow.arrays import (
     filled,
     in_range,
     number,
-    product,
     real,
     table,
 )
 from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -86,7 +86,7 @@ def oim_loss(
     limit = 0.5 * (float(x.dtype.max) / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
     x = tf.clip_by_value(x / tau, -limit, limit)
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
-    logits = product(x, memory)  # OI-1, OI-2
+    logits = products(x, memory)  # OI-1, OI-2
     terms = -tf.gather(tf.nn.log_softmax(logits), y, axis=1, batch_dims=1)  # OI-5, OI-8
     return reduce(filled(terms, ~legal, float("nan")), known, reduction)  # OI-3, CV-33
 

@@ -101,22 +101,3 @@ def common(embeddings: Tensor, *tables: Tensor) -> list[Tensor]:
         return [embeddings, *tables]  # refused by the function
     dtype = reduce(torch.promote_types, (t.dtype for t in tables), embeddings.dtype)
     return [t.to(dtype) for t in (embeddings, *tables)]
-
-
-def product(x: Tensor, y: Tensor) -> Tensor:
-    """Return x y, with the precision of their dtype whatever autocast and TF32 are set to (CV-20)."""
-    if x.device.type == "meta":
-        return x @ y
-    with torch.autocast(x.device.type, enabled=False):
-        if x.dtype == torch.float32 and not _float32_products():
-            return (x.double() @ y.double()).float()
-        return x @ y
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _float32_products() -> bool:
-    """Whether a product of float32 matrices is one; False too where the settings cannot be read."""
-    try:
-        return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # set by the newer switches
-        return False

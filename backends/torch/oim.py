@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lossproof.backends.torch.arrays import batch, common, describe, in_range, on_host, product, real, table
+from lossproof.backends.torch.arrays import batch, common, describe, in_range, on_host, real, table
+from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -71,7 +72,7 @@ def oim_loss(
     tau = max(temperature, limits.tiny) if isinstance(temperature, float) else temperature
     limit = 0.5 * (limits.max / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
     x = (x / tau).clamp(-limit, limit)
-    logits = torch.cat([product(x, rows.clamp(-limit, limit).mT) for rows in memory], 1)  # OI-1, OI-2
+    logits = torch.cat([products(x, rows.clamp(-limit, limit)) for rows in memory], 1)  # OI-1, OI-2
     terms = cross_entropy(logits, y, reduction="none")  # OI-5, OI-8
     return reduce(terms.masked_fill(~legal, torch.nan), known, reduction)  # OI-3, CV-33
 
