@@ -111,7 +111,7 @@ def batch(
     return mask, tf.where(mask, labels, tf.zeros_like(labels)), values
 
 
-def in_range(labels: tf.Tensor, low: int, high: int) -> tuple[tf.Tensor, tf.Tensor]:
+def in_range(labels: tf.Tensor, low: int, high: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
     if isinstance(labels, np.ndarray) and labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
@@ -124,6 +124,13 @@ def table(name: str, value: tf.Tensor, like: str, rows_: tf.Tensor, *, empty: bo
     shape, dtype = describe(name, value)
     check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
     return tf.cast(value, tf.float64 if dtype == "float64" else tf.float32)
+
+
+def rows_of(value: tf.Tensor, labels: tf.Tensor) -> tuple[int | tf.Tensor, tf.Tensor]:
+    """Return the number of rows of a table, and the labels: a tensor too where that number is not known yet."""
+    if value.shape[0] is not None:
+        return int(value.shape[0]), labels
+    return tf.shape(value, out_type=tf.int64)[0], tf.convert_to_tensor(labels)
 
 
 def common(embeddings: tf.Tensor, *tables: tf.Tensor) -> list[tf.Tensor]:

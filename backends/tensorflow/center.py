@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, table
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
 from lossproof.backends.tensorflow.labelled import flat
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -54,7 +54,8 @@ def center_loss(
     _check_options(floor, ceiling, reduction)
     mask, own, x = batch(mask, labels, embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(own, 0, c.shape[0] - 1)
+    classes, own = rows_of(c, own)
+    y, legal = in_range(own, 0, classes - 1)
     factor = number(factor, x.dtype)
 
     t = _differences(x, c, y, legal if mask is None else legal & mask)
@@ -115,14 +116,14 @@ def update_centers(
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
     mask, own, x = batch(mask, labels, embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(own, 0, c.shape[0] - 1)
+    classes, own = rows_of(c, own)
+    y, legal = in_range(own, 0, classes - 1)
 
     met = legal if mask is None else legal & mask  # CN-13
-    size = tf.shape(c)[0]
-    rows = tf.math.unsorted_segment_sum(tf.cast(met, c.dtype), y, size)
+    rows = tf.math.unsorted_segment_sum(tf.cast(met, c.dtype), y, classes)
     largest = float(c.dtype.max)
     steps = tf.clip_by_value(_differences(x, c, y, met), -largest, largest) / tf.gather(1.0 + rows, y)[:, tf.newaxis]
-    move = tf.math.unsorted_segment_sum(steps, y, size)
+    move = tf.math.unsorted_segment_sum(steps, y, classes)
     moved = tf.where(rows[:, tf.newaxis] > 0, c + number(alpha, c.dtype) * move, c)  # CN-11, CN-12
     return tf.stop_gradient(tf.cast(moved, centers.dtype))  # CN-14
 

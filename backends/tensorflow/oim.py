@@ -16,6 +16,7 @@ from lossproof.backends.tensorflow.arrays import (
     in_range,
     number,
     real,
+    rows_of,
     table,
 )
 from lossproof.backends.tensorflow.labelled import flat
@@ -79,11 +80,11 @@ def oim_loss(
         ],
         axis=0,
     )
-    y, known, legal = _identities(own, mask, lookup_table.shape[0], unlabelled)
+    y, known, legal = _identities(own, mask, lookup_table, unlabelled)
 
     x = filled(x, ~known[:, tf.newaxis], 0.0)  # OI-3
     tau = tf.maximum(number(temperature, x.dtype), np.finfo(x.dtype.as_numpy_dtype).tiny)
-    limit = 0.5 * (float(x.dtype.max) / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
+    limit = 0.5 * (float(x.dtype.max) / tf.cast(tf.shape(x)[1], x.dtype)) ** 0.5  # no finite input gives NaN (CV-19)
     x = tf.clip_by_value(x / tau, -limit, limit)
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
     logits = products(x, memory)  # OI-1, OI-2
@@ -92,10 +93,11 @@ def oim_loss(
 
 
 def _identities(
-    own: tf.Tensor, mask: tf.Tensor | None, classes: int, unlabelled: int
+    own: tf.Tensor, mask: tf.Tensor | None, lookup_table: tf.Tensor, unlabelled: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return labels kept within the table, who has an identity (and takes part), and whose is in the table."""
-    check_unlabelled(unlabelled, classes)  # OI-11
+    check_unlabelled(unlabelled, lookup_table.shape[0])  # OI-11
+    classes, own = rows_of(lookup_table, own)
     holds = own.dtype if isinstance(own, np.ndarray) else own.dtype.as_numpy_dtype
     possible = np.iinfo(holds).min <= unlabelled <= np.iinfo(holds).max
     none = own == np.array(unlabelled if possible else 0, holds)  # OI-4
@@ -151,16 +153,14 @@ def update_oim_memory(
     v = table("lookup_table", lookup_table, "embeddings", embeddings)
     q = table("queue", queue, "embeddings", embeddings, empty=True)
     check_head(*describe("head", head))  # OI-21
-    if isinstance(head, np.ndarray):
+    if isinstance(head, np.ndarray) and q.shape[0] is not None:
         check_label_range("head", int(head), int(head), 0, max(q.shape[0] - 1, 0))
-    y, known, legal = _identities(own, mask, v.shape[0], unlabelled)
+    y, known, legal = _identities(own, mask, v, unlabelled)
     v, q, x, gamma = map(tf.stop_gradient, (v, q, x, number(gamma, v.dtype)))  # OI-20
     pushed = ~known if mask is None else ~known & mask
 
     v = _visited(v, x, y, known & legal, gamma, normalise)  # OI-19
-    head = tf.convert_to_tensor(head)
-    if q.shape[0]:
-        q, head = _pushed(q, head, x, pushed)
+    q, head = _pushed(q, tf.convert_to_tensor(head), x, pushed)
     return tf.cast(v, lookup_table.dtype), tf.cast(q, queue.dtype), head
 
 
@@ -199,13 +199,13 @@ def _unit(rows: tf.Tensor) -> tf.Tensor:
 
 def _pushed(q: tf.Tensor, head: tf.Tensor, x: tf.Tensor, pushed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return queue and head after the rows that are `pushed` were written one after the other (OI-17)."""
-    count, size = tf.math.count_nonzero(pushed, dtype=tf.int64), q.shape[0]
-    at = tf.cast(head, tf.int64)
-    turn = tf.math.floormod(tf.range(size, dtype=tf.int64) - at, size)  # which of the rows is written here first
-    newest = turn + size * tf.math.floordiv(count - 1 - turn, tf.constant(size, tf.int64))  # and which last: OI-18
+    count, rows = tf.math.count_nonzero(pushed, dtype=tf.int64), tf.shape(q, out_type=tf.int64)[0]
+    at, size = tf.cast(head, tf.int64), tf.maximum(rows, 1)  # without rows the head stays 0: OI-21
+    turn = tf.math.floormod(tf.range(rows) - at, size)  # which of the rows of the batch is written here first
+    newest = turn + size * tf.math.floordiv(count - 1 - turn, size)  # and which last: OI-18
     order = tf.argsort(tf.cast(~pushed, tf.int32), stable=True)  # their places in the batch come first
     order = tf.concat([order, [0]], axis=0)  # one more, so that a batch of no rows has one too
-    x = tf.concat([x, tf.zeros_like(q[:1])], axis=0)
+    x = tf.concat([x, tf.zeros([1, tf.shape(x)[1]], x.dtype)], axis=0)
     written = tf.gather(x, tf.gather(order, tf.clip_by_value(newest, 0, tf.maximum(count - 1, 0))))
     queue = tf.where(turn[:, tf.newaxis] < count, written, q)
     return queue, tf.cast(tf.math.floormod(at + count, size), head.dtype)
