@@ -75,8 +75,7 @@ class OIM(Center):
         limit = 0.5 * (torch.finfo(x.dtype).max / x.shape[1]) ** 0.5
         x = (x / temperature).clamp(-limit, limit)
         rows = torch.cat([table, queue]).clamp(-limit, limit)
-        with torch.autocast(x.device.type, enabled=False):
-            return x @ rows.T
+        return (x.unsqueeze(1) * rows).sum(-1)  # no product of matrices, which autocast would take: CV-20
 
     def terms(self, logits: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
         """OI-1, OI-5."""
