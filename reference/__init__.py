@@ -4,6 +4,7 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.mining import (
     classify_triplets,
@@ -13,15 +14,20 @@ from lossproof.reference.mining import (
     sample_triplets,
     triplet_masks,
 )
+from lossproof.reference.oim import oim_loss, update_oim_memory
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
+    "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "oim_loss",
     "sample_active",
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
     "triplet_margin_loss",
     "triplet_masks",
+    "update_centers",
+    "update_oim_memory",
 ]

@@ -70,14 +70,31 @@ def check_label_range(name: str, lowest: int, highest: int, low: int, high: int)
         _refuse(ValueError, name, f"be in [{low}, {high}]", lowest if lowest < low else highest)
 
 
-def check_table(name: str, shape: Shape, dtype: str, like: str, width: int | None, like_dtype: str) -> None:
-    """Check a table of rows, one for each class (C, D), against the rows it is compared with: CV-26, CV-34."""
+def check_table(
+    name: str, shape: Shape, dtype: str, like: str, width: int | None, like_dtype: str, *, empty: bool = False
+) -> None:
+    """Check a table of rows (C, D) against the rows it is compared with: CV-26, CV-34; `empty`: none is legal."""
     if dtype not in FLOAT_DTYPES or dtype != like_dtype:
         _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}", dtype)
     if len(shape) != 2 or _differ(shape[1:], (width,)):
         _refuse(ValueError, name, f"have shape (C, {width}), as wide as {like}", shape)
-    if shape[0] == 0:
+    if shape[0] == 0 and not empty:
         _refuse(ValueError, name, "have at least one row", f"shape {shape}")
+
+
+def check_unlabelled(value: Any, classes: int | None) -> None:
+    """Check the label of rows without an identity, which is no index of the table: OI-11."""
+    check_integer("unlabelled", value)
+    if classes is not None and 0 <= value < classes:
+        _refuse(ValueError, "unlabelled", f"be outside [0, {classes})", value)
+
+
+def check_head(shape: Shape, dtype: str) -> None:
+    """Check the place where a queue is written next: OI-21."""
+    if dtype not in INTEGER_DTYPES:
+        _refuse(TypeError, "head", "have an integer dtype", dtype)
+    if shape != ():
+        _refuse(ValueError, "head", "have shape ()", shape)
 
 
 def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
@@ -135,16 +152,28 @@ def check_bool(name: str, value: object) -> None:
         _refuse(TypeError, name, "be True or False", repr(value))
 
 
-def check_real(name: str, value: Any, low: float, *, high: float = inf, finite: bool = True) -> None:
-    """Check a number on the host: CV-28. NaN is in no range, infinity only where `finite` is False."""
+def check_real(
+    name: str, value: Any, low: float, *, high: float = inf, finite: bool = True, above: bool = False
+) -> None:
+    """Check a number on the host: CV-28. NaN is in no range, infinity only where `finite` is False.
+
+    With `above` the range does not hold `low` itself.
+    """
     if not isinstance(value, Real) or isinstance(value, bool):
         _refuse(TypeError, name, "be a real number", repr(value))
     try:
         number = float(value)
     except OverflowError:
         number = inf if str(value)[0] != "-" else -inf
-    if not low <= number <= high or (finite and number == inf):
-        _refuse(ValueError, name, f"be in [{low:g}, {high:g}{')' if finite else ']'}", repr(value))
+    if not low <= number <= high or (above and number == low) or (finite and number == inf):
+        left, right = "(" if above else "[", ")" if finite and high == inf else "]"
+        _refuse(ValueError, name, f"be in {left}{low:g}, {high:g}{right}", repr(value))
+
+
+def check_integer(name: str, value: object) -> None:
+    """Check an integer on the host: CV-28."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        _refuse(TypeError, name, "be an integer", repr(value))
 
 
 def check_scalar(name: str, shape: Shape) -> None:

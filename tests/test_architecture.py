@@ -174,7 +174,7 @@ def test_loss_is_exported(home, loss):
 @pytest.mark.parametrize("home", HOMES[1:])
 @pytest.mark.parametrize("loss", losses())
 def test_class_of_a_loss_is_exported(home, loss):
-    assert "".join(word.capitalize() for word in loss.split("_")) in exported(home)
+    assert loss.replace("_", "") in {name.lower() for name in exported(home) if name[0].isupper()}
 
 
 def test_every_backend_has_the_same_modules():

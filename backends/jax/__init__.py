@@ -1,5 +1,6 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
+from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
@@ -9,17 +10,24 @@ from lossproof.backends.jax.mining import (
     sample_triplets,
     triplet_masks,
 )
+from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "CenterLoss",
     "ContrastiveLoss",
+    "OIMLoss",
     "TripletMarginLoss",
+    "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "oim_loss",
     "sample_active",
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
     "triplet_margin_loss",
     "triplet_masks",
+    "update_centers",
+    "update_oim_memory",
 ]

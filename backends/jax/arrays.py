@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, TypeAlias
 
 import jax
@@ -18,6 +19,7 @@ from lossproof.spec.arguments import (
     check_real,
     check_rows,
     check_scalar,
+    check_table,
     refuse_type,
 )
 
@@ -48,12 +50,12 @@ def rows(mask: Input | None, **inputs: Input) -> list[Array]:
     return [jnp.asarray(value, arithmetic) for value in values]
 
 
-def real(name: str, value: float | Array, low: float) -> float | Array:
-    """Check a number on the host, [low, inf); an array of shape (), traced or not, is not read."""
+def real(name: str, value: float | Array, low: float, *, high: float = inf, above: bool = False) -> float | Array:
+    """Check a number on the host, [low, inf) or as `check_real` says; an array of shape () is not read."""
     if isinstance(value, Array):
         check_scalar(name, value.shape)
         return value
-    check_real(name, value, low)  # CV-28
+    check_real(name, value, low, high=high, above=above)  # CV-28
     return float(value)
 
 
@@ -89,3 +91,10 @@ def in_range(labels: Input, low: int, high: int) -> tuple[Array, Array]:
         check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
     labels = jnp.asarray(labels)
     return jnp.clip(labels, low, high), (labels >= low) & (labels <= high)
+
+
+def table(name: str, value: Input, like: str, rows_: Input, *, empty: bool = False) -> Array:
+    """Check a table (C, D) against a checked batch; return it in the dtype of the arithmetic."""
+    shape, dtype = describe(name, value)
+    check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
+    return jnp.asarray(value, jnp.float64 if dtype == "float64" else jnp.float32)

@@ -1,5 +1,6 @@
-"""The losses in TensorFlow: functions of tensors, and a `keras.losses.Loss` for each."""
+"""The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
+from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
@@ -9,17 +10,24 @@ from lossproof.backends.tensorflow.mining import (
     sample_triplets,
     triplet_masks,
 )
+from lossproof.backends.tensorflow.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "CenterLoss",
     "ContrastiveLoss",
+    "OIMLoss",
     "TripletMarginLoss",
+    "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "oim_loss",
     "sample_active",
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
     "triplet_margin_loss",
     "triplet_masks",
+    "update_centers",
+    "update_oim_memory",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,6 +17,7 @@ from lossproof.spec.arguments import (
     check_real,
     check_rows,
     check_scalar,
+    check_table,
     refuse_type,
 )
 
@@ -61,12 +64,14 @@ def _of_one_shape(*values: tf.Tensor) -> list[tf.Tensor]:
     return list(tf.unstack(tf.stack(values), num=len(values)))
 
 
-def real(name: str, value: float | tf.Tensor, low: float) -> float | tf.Tensor:
-    """Check a number on the host, [low, inf); a tensor of shape () is not read."""
+def real(
+    name: str, value: float | tf.Tensor, low: float, *, high: float = inf, above: bool = False
+) -> float | tf.Tensor:
+    """Check a number on the host, [low, inf) or as `check_real` says; a tensor of shape () is not read."""
     if isinstance(value, (tf.Tensor, tf.Variable)):
         check_scalar(name, describe(name, value)[0])
         return tf.convert_to_tensor(value)
-    check_real(name, value, low)  # CV-28
+    check_real(name, value, low, high=high, above=above)  # CV-28
     return float(value)
 
 
@@ -95,6 +100,9 @@ def batch(
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     given = mask
     mask, (values,) = rows(mask, **embeddings)
+    if shape[0] is None or labels.shape[0] is None:
+        labels = tf.convert_to_tensor(labels)
+        labels, _ = _of_one_shape(labels, tf.zeros_like(values[:, 0], labels.dtype))
     if mask is None:
         return None, labels, values
     if isinstance(labels, np.ndarray) and isinstance(given, np.ndarray):
@@ -103,9 +111,32 @@ def batch(
     return mask, tf.where(mask, labels, tf.zeros_like(labels)), values
 
 
-def in_range(labels: tf.Tensor, low: int, high: int) -> tuple[tf.Tensor, tf.Tensor]:
+def in_range(labels: tf.Tensor, low: int, high: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
     if isinstance(labels, np.ndarray) and labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
     labels = tf.cast(labels, tf.int64)
     return tf.clip_by_value(labels, low, high), (labels >= low) & (labels <= high)
+
+
+def table(name: str, value: tf.Tensor, like: str, rows_: tf.Tensor, *, empty: bool = False) -> tf.Tensor:
+    """Check a table (C, D) against a checked batch; return it in the dtype of the arithmetic."""
+    shape, dtype = describe(name, value)
+    check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
+    return tf.cast(value, tf.float64 if dtype == "float64" else tf.float32)
+
+
+def rows_of(value: tf.Tensor, labels: tf.Tensor) -> tuple[int | tf.Tensor, tf.Tensor]:
+    """Return the number of rows of a table, and the labels: a tensor too where that number is not known yet."""
+    if value.shape[0] is not None:
+        return int(value.shape[0]), labels
+    return tf.shape(value, out_type=tf.int64)[0], tf.convert_to_tensor(labels)
+
+
+def common(embeddings: tf.Tensor, *tables: tf.Tensor) -> list[tf.Tensor]:
+    """Return float embeddings and tables in the widest of their dtypes; the layers that hold tables take any."""
+    dtypes = [tf.as_dtype(getattr(value, "dtype", tf.string)) for value in (embeddings, *tables)]
+    if not dtypes[0].is_floating:
+        return [embeddings, *tables]  # refused by the function
+    dtype = keras.backend.result_type(*(dtype.name for dtype in dtypes))
+    return [tf.cast(value, dtype) for value in (embeddings, *tables)]

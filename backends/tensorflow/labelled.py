@@ -10,6 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 
+def flat(labels: Any, rows: tf.Tensor) -> Any:
+    """Return the labels of rows as an array or a tensor of shape (B,), also where they are (B, 1)."""
+    on_host = isinstance(labels, np.ndarray)
+    labels = labels if on_host else tf.convert_to_tensor(labels)
+    rank = labels.ndim if on_host else labels.shape.rank
+    if rank is None:  # Keras forgets the shape of some labels; the number of them is checked
+        return tf.reshape(labels, tf.shape(rows)[:1])
+    return labels[:, 0] if rank == 2 and labels.shape[-1] == 1 else labels
+
+
 class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
     """A loss of one prediction (B, D) and its labels, as `model.compile(loss=...)` and `fit` use it.
 
@@ -39,13 +49,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         return self._reduced(y_true, y_pred, "none")
 
     def _reduced(self, y_true: Any, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
-        on_host = isinstance(y_true, np.ndarray)
-        labels = y_true if on_host else tf.convert_to_tensor(y_true)
-        rank = labels.ndim if on_host else labels.shape.rank
-        if rank is None:  # Keras forgets the shape of some labels; the number of them is checked
-            labels = tf.reshape(labels, tf.shape(y_pred)[:1])
-        elif rank == 2 and labels.shape[-1] == 1:
-            labels = labels[:, 0]
+        labels = flat(y_true, y_pred)
         with tf.name_scope(self.name):
             return type(self).function(y_pred, labels, reduction=reduction, **self.options)
 

@@ -1,5 +1,6 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
+from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
@@ -9,17 +10,24 @@ from lossproof.backends.torch.mining import (
     sample_triplets,
     triplet_masks,
 )
+from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "CenterLoss",
     "ContrastiveLoss",
+    "OIMLoss",
     "TripletMarginLoss",
+    "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "oim_loss",
     "sample_active",
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
     "triplet_margin_loss",
     "triplet_masks",
+    "update_centers",
+    "update_oim_memory",
 ]

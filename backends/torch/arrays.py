@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from math import inf
 from numbers import Real
 from typing import Any
 
@@ -16,6 +18,7 @@ from lossproof.spec.arguments import (
     check_real,
     check_rows,
     check_scalar,
+    check_table,
     refuse_type,
 )
 
@@ -49,12 +52,12 @@ def rows(mask: Tensor | None, **inputs: Tensor) -> list[Tensor]:
     return [value.masked_fill(~mask.unsqueeze(-1), 0.0) for value in values]  # CV-8, CV-9
 
 
-def real(name: str, value: float | Tensor, low: float) -> float | Tensor:
-    """Check a number on the host, [low, inf); a tensor of shape () is not read."""
+def real(name: str, value: float | Tensor, low: float, *, high: float = inf, above: bool = False) -> float | Tensor:
+    """Check a number on the host, [low, inf) or as `check_real` says; a tensor of shape () is not read."""
     if isinstance(value, Tensor):
         check_scalar(name, tuple(value.shape))
         return value
-    check_real(name, value, low)  # CV-28
+    check_real(name, value, low, high=high, above=above)  # CV-28
     return value if isinstance(value, float) or not isinstance(value, Real) else float(value)
 
 
@@ -72,9 +75,29 @@ def batch(mask: Tensor | None, labels: Tensor, **embeddings: Tensor) -> tuple[Te
     return (labels if mask is None else labels.masked_fill(~mask, 0)), rows_  # CV-33
 
 
+def on_host(labels: Tensor) -> bool:
+    """Whether values may be read: they are in host memory, and nothing is being compiled."""
+    return labels.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def in_range(labels: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
     """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
     legal = (labels >= low) & (labels <= high)
-    if labels.device.type == "cpu" and not torch.compiler.is_compiling() and labels.numel():
+    if on_host(labels) and labels.numel():
         check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
     return labels.clamp(low, high), legal
+
+
+def table(name: str, value: Tensor, like: str, rows_: Tensor, *, empty: bool = False) -> Tensor:
+    """Check a table (C, D) against a checked batch; return it in the dtype of the arithmetic."""
+    shape, dtype = describe(name, value)
+    check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
+    return value.to(torch.float64 if dtype == "float64" else torch.float32)
+
+
+def common(embeddings: Tensor, *tables: Tensor) -> list[Tensor]:
+    """Return float embeddings and tables in the widest of their dtypes; the modules that hold tables take any."""
+    if not isinstance(embeddings, Tensor) or not embeddings.is_floating_point():
+        return [embeddings, *tables]  # refused by the function
+    dtype = reduce(torch.promote_types, (t.dtype for t in tables), embeddings.dtype)
+    return [t.to(dtype) for t in (embeddings, *tables)]

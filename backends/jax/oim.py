@@ -1,0 +1,231 @@
+"""OIM loss and the update of its memory (spec/oim.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import Precision, stop_gradient
+
+from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, in_range, real, table
+from lossproof.backends.jax.reductions import reduce
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_bool,
+    check_choice,
+    check_head,
+    check_label_range,
+    check_unlabelled,
+)
+
+
+def oim_loss(
+    embeddings: Input,
+    labels: Input,
+    lookup_table: Input,
+    queue: Input,
+    *,
+    temperature: float | Array = 0.1,
+    unlabelled: int = -1,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the OIM loss of a batch.
+
+    ``logsumexp_j(<x, w_j> / temperature) - <x, w_y> / temperature`` for each labelled row x, over the rows w of the
+    table and then of the queue.
+
+    `jax.jit` needs ``static_argnames=("unlabelled", "reduction")``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on; expected
+            to be of unit length, and not normalised here.
+        labels: integers of shape (B,), in [0, C) or `unlabelled`.
+        lookup_table: one row for each identity, (C, D), same dtype.
+        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        temperature: (0, inf); an array of shape () is used as it is and not checked.
+        unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32. Its gradient reaches the
+        embeddings alone.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
+            in a numpy array, and makes its own term NaN in a JAX array.
+
+    Clauses OI-1 to OI-12, CV-1 to CV-34. Source: Xiao et al. (2017), eq. 3 and 4.
+    """
+    temperature = real("temperature", temperature, 0, above=True)  # OI-10
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    own, x = batch(mask, labels, embeddings=embeddings)
+    memory = jnp.concatenate(
+        [
+            table("lookup_table", lookup_table, "embeddings", embeddings),
+            table("queue", queue, "embeddings", embeddings, empty=True),  # OI-6, OI-12
+        ]
+    )
+    y, known, legal = _identities(own, mask, lookup_table.shape[0], unlabelled)
+
+    x = jnp.where(known[:, None], x, 0)  # OI-3
+    limits = np.finfo(x.dtype)
+    tau = in_dtype(temperature, x.dtype)
+    if isinstance(tau, float):
+        tau = max(tau, float(limits.tiny))
+    limit = 0.5 * (float(limits.max) / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
+    x = jnp.clip(x / tau, -limit, limit)
+    memory = stop_gradient(jnp.clip(memory, -limit, limit))  # OI-9
+    logits = jnp.matmul(x, memory.T, precision=Precision.HIGHEST)  # OI-1, OI-2, CV-20
+    log_p = jax.nn.log_softmax(logits, axis=1)  # OI-5, OI-8
+    terms = -jnp.take_along_axis(log_p, y[:, None], axis=1)[:, 0]
+    return reduce(jnp.where(legal, terms, jnp.nan), known, reduction)  # OI-3, CV-33
+
+
+def _identities(own: Input, mask: Input | None, classes: int, unlabelled: int) -> tuple[Array, Array, Array]:
+    """Return labels kept within the table, who has an identity (and takes part), and whose is in the table."""
+    check_unlabelled(unlabelled, classes)  # OI-11
+    holds = np.iinfo(own.dtype)
+    none = own == own.dtype.type(unlabelled) if holds.min <= unlabelled <= holds.max else own != own  # OI-4
+    own = (np if isinstance(own, np.ndarray) else jnp).where(none, 0, own)
+    y, legal = in_range(own, 0, classes - 1)
+    known = jnp.logical_not(none)
+    return y, known if mask is None else known & mask, legal
+
+
+def update_oim_memory(
+    lookup_table: Input,
+    queue: Input,
+    head: Input,
+    embeddings: Input,
+    labels: Input,
+    *,
+    momentum: float | Array = 0.5,
+    normalise: bool = True,
+    unlabelled: int = -1,
+    mask: Input | None = None,
+) -> tuple[Array, Array, Array]:
+    """Return table, queue and head after one batch; nothing is differentiated.
+
+    In the order of the batch, a row x of identity y moves the table, ``v_y = momentum * v_y + (1 - momentum) * x``, and
+    v_y is divided by its norm; a row without an identity is written at the head of the queue, and the head goes on.
+
+    `jax.jit` needs ``static_argnames=("normalise", "unlabelled")``.
+
+    Args:
+        lookup_table: one row for each identity, (C, D); float16, bfloat16, float32, or float64 where `jax_enable_x64`
+            is on.
+        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        head: where the queue is written next, an integer array of shape (), in [0, Q).
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises in a numpy array; in a JAX array
+            its row changes nothing.
+        momentum: [0, 1]; an array of shape () is used as it is and not checked.
+        normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
+        unlabelled: the label of rows without an identity, outside [0, C).
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+
+    Returns:
+        The new table (C, D), the new queue (Q, D) and the new head (), in their dtypes.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Takes as many steps as the most frequent identity has rows, each for all identities at once.
+    Clauses OI-13 to OI-23. Source: Xiao et al. (2017), section 3.2.
+    """
+    gamma = real("momentum", momentum, 0, high=1)  # OI-22
+    check_bool("normalise", normalise)
+    own, x = batch(mask, labels, embeddings=embeddings)
+    v = table("lookup_table", lookup_table, "embeddings", embeddings)
+    q = table("queue", queue, "embeddings", embeddings, empty=True)
+    check_head(*describe("head", head))  # OI-21
+    if isinstance(head, np.ndarray):
+        check_label_range("head", int(head), int(head), 0, max(len(q) - 1, 0))
+    y, known, legal = _identities(own, mask, len(v), unlabelled)
+    v, q, x, gamma = stop_gradient((v, q, x, in_dtype(gamma, v.dtype)))  # OI-20
+    pushed = ~known if mask is None else ~known & mask
+
+    at = jnp.asarray(head)
+    if len(x):
+        v = _visited(v, x, y, known & legal, gamma, normalise)  # OI-19
+    if len(x) and len(q):
+        q, at = _pushed(q, at, x, pushed)
+    return v.astype(lookup_table.dtype), q.astype(queue.dtype), at
+
+
+def _visited(v: Array, x: Array, y: Array, known: Array, gamma: float | Array, normalise: bool) -> Array:
+    """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
+    number = jnp.arange(len(x))
+    earlier = (y[:, None] == y) & known & known[:, None] & (number[:, None] > number)
+    before = jnp.max(jnp.where(earlier, number, -1), axis=1)  # the row that visits the same identity before this one
+    start = v[y]
+
+    def visit(_: Array, after: Array) -> Array:
+        """Let every row visit after the row before it; a row is right as soon as those before it are."""
+        moved = gamma * jnp.where((before < 0)[:, None], start, after[before]) + (1 - gamma) * x  # OI-13
+        return _unit(moved) if normalise else moved  # OI-14
+
+    after = jax.lax.fori_loop(0, jnp.max(jnp.sum(earlier, axis=1)) + 1, visit, start)
+    last = jnp.full(len(v), -1).at[y].max(jnp.where(known, number, -1))
+    return jnp.where((last < 0)[:, None], v, after[last])  # identities without rows do not change
+
+
+def _unit(rows: Array) -> Array:
+    """Divide each row by its norm, in units of its largest size; a row that is zero stays zero (OI-16)."""
+    largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
+    rows = rows / jnp.where(largest < np.finfo(rows.dtype).tiny, 1, largest)
+    square = jnp.sum(rows * rows, axis=1, keepdims=True)
+    return rows / jnp.sqrt(jnp.where(square == 0, 1, square))
+
+
+def _pushed(q: Array, head: Array, x: Array, pushed: Array) -> tuple[Array, Array]:
+    """Return queue and head after the rows that are `pushed` were written one after the other (OI-17)."""
+    count, size = jnp.sum(pushed), len(q)
+    at = head.astype(count.dtype)
+    turn = (jnp.arange(size) - at) % size  # which of the rows is written here first
+    newest = turn + size * ((count - 1 - turn) // size)  # and which last: OI-18
+    order = jnp.argsort(~pushed, stable=True)  # their places in the batch come first
+    written = x[order[jnp.clip(newest, 0, len(x) - 1)]]
+    queue = jnp.where((turn < count)[:, None], written, q)
+    return queue, ((at + count) % size).astype(head.dtype)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class OIMLoss:
+    """`oim_loss` as a pytree: `temperature` is a leaf, the other options are static; the memory is an argument."""
+
+    temperature: float | Array = 0.1
+    unlabelled: int = -1
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        real("temperature", self.temperature, 0, above=True)  # OI-10
+        check_unlabelled(self.unlabelled, None)  # the table is not here yet: OI-11 is checked in the call
+        check_choice("reduction", self.reduction, REDUCTIONS[:3])  # CV-27
+
+    def __call__(
+        self, embeddings: Input, labels: Input, lookup_table: Input, queue: Input, mask: Input | None = None
+    ) -> Array:
+        """Return the loss of the rows; see `oim_loss`."""
+        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[Any, ...]]:
+        """Return the leaf and the static options."""
+        return (self.temperature,), (self.unlabelled, self.reduction)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any]) -> OIMLoss:
+        """Rebuild without checks: what JAX puts into the leaf need not be a number."""
+        loss = object.__new__(cls)
+        vars(loss).update(zip(("temperature", "unlabelled", "reduction"), (*leaves, *static), strict=True))
+        return loss

@@ -1,0 +1,177 @@
+"""Center loss and the update of the centers (spec/center.md)."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
+from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
+
+
+def center_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    centers: tf.Tensor,
+    *,
+    factor: float | tf.Tensor = 0.5,
+    floor: float = 0.0,
+    ceiling: float = inf,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the center loss of a batch.
+
+    ``factor * min(max(|x - c_y|^2, floor), ceiling)`` for each row x with label y.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
+            array.
+        labels: integers of shape (B,), in [0, C).
+        centers: one row for each class, (C, D), same dtype as the embeddings.
+        factor: [0, inf); 0.5 in the paper; a tensor of shape () is used as it is and not checked.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
+            [0, C) raises in a numpy array, and makes its own term NaN in a tensor.
+
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
+    Source: Wen et al. (2016), eq. 2.
+    """
+    factor = real("factor", factor, 0)
+    _check_options(floor, ceiling, reduction)
+    mask, own, x = batch(mask, labels, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings)
+    classes, own = rows_of(c, own)
+    y, legal = in_range(own, 0, classes - 1)
+    factor = number(factor, x.dtype)
+
+    t = _differences(x, c, y, legal if mask is None else legal & mask)
+    largest = float(t.dtype.max)
+    limit = 2.0**-2 * largest**0.5 / tf.sqrt(tf.maximum(factor, 1.0))
+    t = tf.clip_by_value(t, -limit, limit)  # no finite input gives NaN, whatever the factor (CV-19)
+    low, high = (min(float(bound), largest / 4) for bound in (floor, ceiling))
+    square = tf.reduce_sum(t * t, axis=-1)
+    if low:
+        square = filled(square, square <= low, low)  # CN-2, CN-9
+    square = filled(square, square >= high, high)
+    terms = filled(factor * square, ~legal, float("nan"))  # CN-1, CV-33
+    return reduce(terms, mask, reduction)
+
+
+def _check_options(floor: float, ceiling: float, reduction: str) -> None:
+    check_real("floor", floor, 0)  # CV-28
+    check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+
+
+def _differences(x: tf.Tensor, c: tf.Tensor, y: tf.Tensor, met: tf.Tensor) -> tf.Tensor:
+    """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
+    # not along axis 0: there the gradient is of one slice a row, which is cast to a half format before it is added
+    own = tf.gather(c[tf.newaxis], y, axis=1)[0]
+    return filled(x - own, ~met[:, tf.newaxis], 0.0)
+
+
+def update_centers(
+    centers: tf.Tensor,
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    alpha: float | tf.Tensor = 0.5,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return the centers after one batch; nothing is differentiated.
+
+    ``c_j + alpha * sum(x_i - c_j) / (1 + n_j)`` over the n_j rows with label j; a center without rows is unchanged.
+
+    Args:
+        centers: one row for each class, (C, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or
+            numpy array.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,), in [0, C). Another one raises in a numpy array; in a tensor its row moves
+            nothing.
+        alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+
+    Returns:
+        The new centers, (C, D), in their dtype.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
+    """
+    alpha = real("alpha", alpha, 0, high=1)  # CN-16
+    mask, own, x = batch(mask, labels, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings)
+    classes, own = rows_of(c, own)
+    y, legal = in_range(own, 0, classes - 1)
+
+    met = legal if mask is None else legal & mask  # CN-13
+    rows = tf.math.unsorted_segment_sum(tf.cast(met, c.dtype), y, classes)
+    largest = float(c.dtype.max)
+    steps = tf.clip_by_value(_differences(x, c, y, met), -largest, largest) / tf.gather(1.0 + rows, y)[:, tf.newaxis]
+    move = tf.math.unsorted_segment_sum(steps, y, classes)
+    moved = tf.where(rows[:, tf.newaxis] > 0, c + number(alpha, c.dtype) * move, c)  # CN-11, CN-12
+    return tf.stop_gradient(tf.cast(moved, centers.dtype))  # CN-14
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
+    """`center_loss` as a layer: the centers are its weight, standard normal at first, and a call returns the loss.
+
+    Train them with the model's optimizer (S15); or call `update` after the forward pass and set `trainable` to False
+    (S14). Labels may be (B,) or (B, 1). Embeddings of another float dtype are taken in the wider of the two, and a
+    mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_features: int,
+        *,
+        factor: float = 0.5,
+        floor: float = 0.0,
+        ceiling: float = inf,
+        reduction: str = "mean",
+        **layer: Any,
+    ) -> None:
+        check_real("factor", factor, 0)  # CV-28
+        _check_options(floor, ceiling, reduction)
+        super().__init__(autocast=False, **layer)
+        self.sizes = {"num_classes": num_classes, "num_features": num_features}
+        self.options: dict[str, Any] = {
+            "factor": float(factor), "floor": float(floor), "ceiling": float(ceiling), "reduction": reduction,
+        }  # fmt: skip
+        shape = (num_classes, num_features)
+        self.centers = self.add_weight(
+            shape=shape, initializer=keras.initializers.RandomNormal(0.0, 1.0), name="centers"
+        )
+
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the loss of the rows; see `center_loss`."""
+        embeddings, centers = common(embeddings, tf.convert_to_tensor(self.centers))
+        return center_loss(embeddings, flat(labels, embeddings), centers, mask=mask, **self.options)
+
+    def update(
+        self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, *, alpha: float | tf.Tensor = 0.5
+    ) -> None:
+        """Move the centers as `update_centers` does."""
+        embeddings, centers = common(embeddings, tf.convert_to_tensor(self.centers))
+        self.centers.assign(update_centers(centers, embeddings, flat(labels, embeddings), alpha=alpha, mask=mask))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return sizes and options, from which `from_config` builds an equal layer."""
+        return {**super().get_config(), **self.sizes, **self.options}

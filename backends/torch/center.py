@@ -1,0 +1,170 @@
+"""Center loss and the update of the centers (spec/center.md)."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import batch, common, in_range, real, table
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
+
+
+def center_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    centers: Tensor,
+    *,
+    factor: float | Tensor = 0.5,
+    floor: float = 0.0,
+    ceiling: float = inf,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the center loss of a batch.
+
+    ``factor * min(max(|x - c_y|^2, floor), ceiling)`` for each row x with label y.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,), in [0, C).
+        centers: one row for each class, (C, D), same dtype as the embeddings.
+        factor: [0, inf); 0.5 in the paper; a tensor of shape () is used as it is and not checked.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it. A label outside [0, C)
+            raises in host memory, and makes its own term NaN elsewhere and in compiled code.
+
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
+    Source: Wen et al. (2016), eq. 2.
+    """
+    factor = real("factor", factor, 0)
+    check_real("floor", floor, 0)  # CV-28
+    check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    y, x = batch(mask, labels, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings)
+    y, legal = in_range(y, 0, len(c) - 1)
+
+    t = _bounded(_differences(x, c, y, legal if mask is None else legal & mask), factor)
+    largest = torch.finfo(t.dtype).max
+    low, high = (min(float(bound), largest / 4) for bound in (floor, ceiling))
+    square = (t * t).sum(-1)
+    if low:
+        square = square.masked_fill(square <= low, low)  # CN-2, CN-9
+    square = square.masked_fill(square >= high, high)
+    factor = min(factor, largest) if isinstance(factor, float) else factor
+    terms = (factor * square).masked_fill(~legal, torch.nan)  # CN-1, CV-33
+    return reduce(terms, mask, reduction)
+
+
+def _differences(x: Tensor, c: Tensor, y: Tensor, met: Tensor) -> Tensor:
+    """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
+    return (x - c[y]).masked_fill(~met.unsqueeze(-1), 0.0)
+
+
+def _bounded(t: Tensor, factor: float | Tensor) -> Tensor:
+    """Keep a difference so small that it gives no NaN, whatever the factor (CV-19)."""
+    limit = 2.0**-2 * torch.finfo(t.dtype).max ** 0.5
+    if isinstance(factor, float):
+        limit /= max(factor, 1.0) ** 0.5
+    return t.clamp(-limit, limit)
+
+
+def update_centers(
+    centers: Tensor,
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float | Tensor = 0.5,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the centers after one batch; nothing is differentiated.
+
+    ``c_j + alpha * sum(x_i - c_j) / (1 + n_j)`` over the n_j rows with label j; a center without rows is unchanged.
+
+    Args:
+        centers: one row for each class, (C, D); float16, bfloat16, float32 or float64.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,), in [0, C). Another one raises in host memory; elsewhere its row moves nothing.
+        alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+
+    Returns:
+        The new centers, (C, D), in their dtype.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
+    """
+    alpha = real("alpha", alpha, 0, high=1)  # CN-16
+    y, x = batch(mask, labels, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings)
+    y, legal = in_range(y, 0, len(c) - 1)
+    x, c = x.detach(), c.detach()  # CN-14
+    alpha = alpha.detach() if isinstance(alpha, Tensor) else alpha
+
+    met = legal if mask is None else legal & mask  # CN-13
+    rows = c.new_zeros(len(c)).index_put((y,), met.to(c.dtype), accumulate=True)
+    largest = torch.finfo(c.dtype).max
+    steps = _differences(x, c, y, met).clamp(-largest, largest) / (1 + rows)[y].unsqueeze(-1)
+    move = torch.zeros_like(c).index_put((y,), steps, accumulate=True)  # sorted on a device: the same bits every time
+    moved = torch.where((rows > 0).unsqueeze(-1), c + alpha * move, c)  # CN-11, CN-12
+    return moved.to(centers.dtype)
+
+
+class CenterLoss(nn.Module):
+    """`center_loss` as a module: the centers are its parameter, standard normal at first.
+
+    Train them with the model's optimizer (S15); or call `update` after the forward pass and keep them out of the
+    optimizer (S14). Embeddings of another float dtype are taken in the wider of the two.
+    """
+
+    centers: nn.Parameter
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_features: int,
+        *,
+        factor: float = 0.5,
+        floor: float = 0.0,
+        ceiling: float = inf,
+        reduction: str = "mean",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {"factor": factor, "floor": floor, "ceiling": ceiling, "reduction": reduction}
+        self.centers = nn.Parameter(torch.randn(num_classes, num_features, device=device, dtype=dtype))
+        row = torch.zeros(1, 1)
+        center_loss(row, torch.zeros(1, dtype=torch.long), row, **self.options)  # an illegal option is refused here
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `center_loss`."""
+        embeddings, centers = common(embeddings, self.centers)
+        return center_loss(embeddings, labels, centers, mask=mask, **self.options)
+
+    @torch.no_grad()
+    def update(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, *, alpha: float | Tensor = 0.5
+    ) -> None:
+        """Move the centers as `update_centers` does."""
+        embeddings, centers = common(embeddings, self.centers)
+        self.centers.copy_(update_centers(centers, embeddings, labels, alpha=alpha, mask=mask))
+
+    def extra_repr(self) -> str:
+        """Return the size of the table and the options, for the printed module."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{', '.join(map(str, self.centers.shape))}, {options}"

@@ -1,0 +1,58 @@
+"""The probes of the center loss that the conventions do not bring already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any
+
+from lossproof.conformance.cases import batch_probes
+from lossproof.conformance.cases.center import BASIC, LOSS, SPACE
+from lossproof.conformance.cases.center_boundaries import GRADIENT_BOUNDARIES
+from lossproof.conformance.verdict import Probe
+
+EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
+OWN = {"own_clause": True}
+
+
+def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+    return {**BASIC, **fields}
+
+
+def probes() -> Iterator[Probe]:
+    """Yield the probes, formula first."""
+    yield Probe(LOSS, "value", "CN-1", vary=_vary(factor=SPACE["factor"]), options=OWN)
+    bounds = {"floor": (0.75, 1e-12), "ceiling": (2.5, 1e12), "factor": SPACE["factor"]}
+    yield Probe(LOSS, "value", "CN-2", vary=_vary(**bounds))
+    yield Probe(LOSS, "value", "CN-3", vary=_vary(floor=(0.75,), classes=(6, 3)), options=OWN)
+    yield Probe(LOSS, "value", "CN-4", vary=BASIC, options={"structure": {"defaults": True}, **OWN})
+    far = {"offset": (100.0, 1000.0), "shape": ((5, 4), (12, 5)), "dtype": SPACE["dtype"]}
+    yield Probe(LOSS, "precision", "CN-5", vary=far, options=OWN)
+    yield Probe(LOSS, "value", "CN-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    one = {"shape": ((1, 3), (3, 2)), "identities": ("apart",), "classes": (3,), "factor": SPACE["factor"]}
+    yield Probe(LOSS, "gradient", "CN-7", vary=one, options=OWN)
+    yield Probe(LOSS, "gradient", "CN-8", vary=_vary(identities=("few", "one", "many rows")), options=OWN)
+    yield Probe(LOSS, "gradient", "CN-9", vary=_vary(**bounds))
+    yield Probe(LOSS, "gradient", "CN-7", "everything at once", vary=EVERYTHING, effort=2.0)
+    for clause in GRADIENT_BOUNDARIES:
+        yield Probe(LOSS, "boundary", clause)
+    scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"], "floor": (0.0, 0.75)}
+    yield Probe(LOSS, "precision", "CV-15", "scales", vary=scales)
+    accepted = {"shape": ((0, 3), (1, 1), (3, 2)), "factor": (0.0, 3.0), "floor": (0.0, 2.0), "ceiling": (2.0, inf)}
+    yield Probe(LOSS, "interface", "CV-23", vary=accepted)
+    rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
+    yield Probe(LOSS, "invariances", "CN-1", "permutation", vary=rows, options={"relation": "permutation"})
+    yield from _errors()
+
+
+def _errors() -> Iterator[Probe]:
+    def error(clause: str, label: str, **options: Any) -> Probe:
+        return Probe(LOSS, "errors", clause, label, options=options)
+
+    yield from batch_probes.errors(LOSS)
+    yield from batch_probes.numbers(LOSS, ("factor", -0.5), ("factor", inf), ("floor", -1.0), ("ceiling", float("nan")))
+    yield error("CN-10", "ceiling below floor", parameters={"floor": 2.0, "ceiling": 1.0})
+    yield error("CV-34", "centers of another width", inputs={"centers": [[0.0], [1.0], [2.0]]})
+    yield error("CV-26", "integer centers", inputs={"centers": [[0, 0], [1, 1]]}, dtypes={"centers": "int64"})
+    other = {"inputs": {"centers": [[0.5, 0.5], [1.0, -1.0]]}, "dtypes": {"centers": "float16"}}
+    yield error("CV-26", "centers of another dtype", **other)

@@ -1,0 +1,61 @@
+"""The probes of the OIM loss that the conventions do not bring already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf, nan
+from typing import Any
+
+from lossproof.conformance.cases import batch_probes
+from lossproof.conformance.cases.oim import BASIC, LOSS, SPACE
+from lossproof.conformance.cases.oim_boundaries import GRADIENT_BOUNDARIES
+from lossproof.conformance.verdict import Probe
+
+EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "mode", "order")}
+OWN = {"own_clause": True}
+
+
+def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+    return {**BASIC, **fields}
+
+
+def probes() -> Iterator[Probe]:
+    """Yield the probes, formula first."""
+    yield Probe(LOSS, "value", "OI-1", vary=_vary(temperature=SPACE["temperature"], queue=(4, 2)), options=OWN)
+    yield Probe(LOSS, "value", "OI-2", vary=_vary(memory=("empty rows",)), options=OWN)
+    strangers = {"strangers": ("some", "all"), "reduction": SPACE["reduction"]}
+    yield Probe(LOSS, "value", "OI-3", vary=_vary(**strangers), options=OWN)
+    yield Probe(LOSS, "value", "OI-4", vary=_vary(unlabelled=(99,), strangers=("some", "none")), options=OWN)
+    yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
+    default = {"structure": {"defaults": True}, **OWN}
+    yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
+    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "gradient", "OI-8", vary=_vary(strangers=("some", "none"), queue=SPACE["queue"]), options=OWN)
+    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=EVERYTHING, effort=2.0)
+    for clause in GRADIENT_BOUNDARIES:
+        yield Probe(LOSS, "boundary", clause)
+    scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"]}
+    yield Probe(LOSS, "precision", "CV-15", "scales", vary=scales)
+    accepted = {"shape": ((0, 3), (1, 1), (3, 2)), "temperature": (0.01, 100.0), "queue": SPACE["queue"]}
+    yield Probe(LOSS, "interface", "CV-23", vary=accepted)
+    rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "strangers": ("some",)}
+    yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options={"relation": "permutation"})
+    yield from _errors()
+
+
+def _errors() -> Iterator[Probe]:
+    def error(clause: str, label: str, **options: Any) -> Probe:
+        return Probe(LOSS, "errors", clause, label, options=options)
+
+    yield from batch_probes.errors(LOSS)
+    yield from batch_probes.numbers(LOSS, ("temperature", nan), ("temperature", inf))
+    for value in (0.0, -0.5):
+        yield error("OI-10", f"temperature {value:g}", parameters={"temperature": value})
+    yield error("OI-11", "an identity", parameters={"unlabelled": 1})
+    yield error("OI-11", "half a label", parameters={"unlabelled": -0.5})
+    yield error("OI-12", "queue of another width", inputs={"queue": [[1.0], [2.0]]})
+    yield error("OI-12", "queue of one axis", inputs={"queue": [1.0, 2.0]})
+    yield error("CV-34", "table of another width", inputs={"lookup_table": [[1.0], [2.0], [3.0]]})
+    yield error("CV-26", "integer queue", inputs={"queue": [[1, 2], [3, 4]]}, dtypes={"queue": "int64"})
+    other = {"inputs": {"lookup_table": [[0.5, 0.5], [1.0, -1.0]]}, "dtypes": {"lookup_table": "float16"}}
+    yield error("CV-26", "table of another dtype", **other)

@@ -1,0 +1,172 @@
+"""Center loss and the update of the centers (spec/center.md): the clauses in float64 numpy, value and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lossproof.reference.decisions import Decisions, Place
+from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
+from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.typing import Array
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_choice,
+    check_label_range,
+    check_real,
+    check_table,
+)
+
+
+def center_loss(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    centers: ArrayLike,
+    *,
+    factor: float = 0.5,
+    floor: float = 0.0,
+    ceiling: float = inf,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+    cotangent: ArrayLike | None = None,
+) -> Any:
+    """Return the center loss of a batch, in float64.
+
+    ``factor * min(max(|x - c_y|^2, floor), ceiling)`` for each row x with label y.
+
+    Args:
+        embeddings: rows of shape (B, D), any float dtype.
+        labels: integers of shape (B,), in [0, C).
+        centers: one row for each class, (C, D).
+        factor: [0, inf); 0.5 in the paper.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        mask: booleans of shape (B,); True takes part.
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+        cotangent: if given, of the shape of the loss: return the gradients too.
+
+    Returns:
+        The loss, of shape (B,) for "none", else (); with `cotangent`, the pair of the loss and a dictionary of the
+        gradients of ``sum(cotangent * loss)`` with respect to embeddings and centers.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
+    Source: Wen et al. (2016), eq. 2.
+    """
+    loss = evaluate(
+        embeddings, labels, centers, factor=factor, floor=floor, ceiling=ceiling, mask=mask, reduction=reduction
+    )
+    return loss.value if cotangent is None else (loss.value, loss.vjp(np.asarray(cotangent)))
+
+
+def _batch_of(
+    embeddings: ArrayLike, labels: ArrayLike, centers: ArrayLike, mask: ArrayLike | None
+) -> tuple[Array, Array, Array, Array]:
+    """Check the batch and its table; return labels, mask, rows and centers."""
+    own, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
+    described_ = described(embeddings=embeddings, centers=centers)
+    (shape, dtype), (table, own_dtype) = described_["embeddings"], described_["centers"]
+    check_table("centers", table, own_dtype, "embeddings", shape[1], dtype)
+    if own.size:
+        check_label_range("labels", int(own.min()), int(own.max()), 0, table[0] - 1)  # CV-33
+    (c,) = as_rows(centers=centers)
+    return own, takes_part, x, c
+
+
+def evaluate(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    centers: ArrayLike,
+    *,
+    factor: float = 0.5,
+    floor: float = 0.0,
+    ceiling: float = inf,
+    mask: ArrayLike | None = None,
+    reduction: str = "mean",
+    overrides: Mapping[Place, Any] | None = None,
+) -> Evaluation:
+    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
+    check_real("factor", factor, 0)  # CV-28
+    check_real("floor", floor, 0)
+    check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    y, takes_part, x, c = _batch_of(embeddings, labels, centers, mask)
+    factor, floor, ceiling = float(factor), float(floor), float(ceiling)
+    decisions = Decisions(overrides, takes_part)
+
+    with np.errstate(all="ignore"):
+        t = np.where(takes_part[:, None], x - c[y], 0)  # CN-1, CN-3, CN-5; a masked row meets no center, CN-6
+        square = np.sum(t * t, axis=-1)
+        kept = np.where(square < floor, floor, np.where(square > ceiling, ceiling, square))  # CN-2; NaN stays, CV-10
+        above, below = ~(square <= floor), ~(square >= ceiling)  # CN-9
+        if floor > 0:
+            above = decisions.take("above the floor", above, square - floor, kept, (False, True))
+        if ceiling < inf:
+            below = decisions.take("below the ceiling", below, ceiling - square, kept, (False, True))
+        terms = factor * kept
+        value = reduce(terms, takes_part, reduction)
+        weight = weights(terms, takes_part, reduction)
+        scale = reduce(terms, takes_part, reduction)
+        slope = np.where((above & below)[:, None], 2 * factor * t, 0)  # CN-7
+
+    def to_centers(rows: Array) -> Array:
+        """Add the rows of each class: CN-8."""
+        total = np.zeros_like(c)
+        np.add.at(total, y, rows)
+        return total
+
+    def vjp(cotangent: Array) -> dict[str, Array]:
+        with np.errstate(all="ignore"):
+            w = np.where(takes_part, cotangent * weight, 0)[:, None]
+            rows = np.where(w != 0, w * slope, 0)
+            return {"embeddings": rows, "centers": to_centers(-rows)}
+
+    def vjp_scale(cotangent: Array) -> dict[str, Array]:
+        rows = np.abs(vjp(cotangent)["embeddings"])
+        visits = np.maximum(np.bincount(y[takes_part], minlength=len(c)), 1)
+        return {"embeddings": rows, "centers": to_centers(rows) * np.sqrt(visits)[:, None]}
+
+    return Evaluation(value, scale, vjp, vjp_scale, decisions)
+
+
+def update_centers(
+    centers: ArrayLike,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: float = 0.5,
+    mask: ArrayLike | None = None,
+) -> Array:
+    """Return the centers after one batch, in float64.
+
+    ``c_j + alpha * sum(x_i - c_j) / (1 + n_j)`` over the n_j rows with label j; a center without rows is unchanged.
+
+    Args:
+        centers: one row for each class, (C, D), any float dtype.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,), in [0, C).
+        alpha: [0, 1].
+        mask: booleans of shape (B,); True takes part.
+
+    Returns:
+        The new centers, (C, D).
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
+    """
+    check_real("alpha", alpha, 0, high=1)  # CN-16
+    y, takes_part, x, c = _batch_of(embeddings, labels, centers, mask)
+    moved = c.copy()
+    with np.errstate(all="ignore"):
+        for j in np.unique(y[takes_part]):  # CN-12, CN-13
+            own = x[takes_part & (y == j)]
+            moved[j] = c[j] + float(alpha) * np.sum(own - c[j], axis=0) / (1 + len(own))  # CN-11
+    return moved
