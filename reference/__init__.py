@@ -4,6 +4,7 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.mining import (
     classify_triplets,
@@ -16,6 +17,7 @@ from lossproof.reference.mining import (
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
+    "batch_hard_triplet_loss",
     "classify_triplets",
     "contrastive_loss",
     "sample_active",

@@ -1,5 +1,6 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
+from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
@@ -12,8 +13,10 @@ from lossproof.backends.jax.mining import (
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "BatchHardTripletLoss",
     "ContrastiveLoss",
     "TripletMarginLoss",
+    "batch_hard_triplet_loss",
     "classify_triplets",
     "contrastive_loss",
     "sample_active",

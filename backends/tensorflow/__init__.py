@@ -1,5 +1,6 @@
 """The losses in TensorFlow: functions of tensors, and a `keras.losses.Loss` for each."""
 
+from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
@@ -12,8 +13,10 @@ from lossproof.backends.tensorflow.mining import (
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "BatchHardTripletLoss",
     "ContrastiveLoss",
     "TripletMarginLoss",
+    "batch_hard_triplet_loss",
     "classify_triplets",
     "contrastive_loss",
     "sample_active",

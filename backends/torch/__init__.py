@@ -1,5 +1,6 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
+from lossproof.backends.torch.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
@@ -12,8 +13,10 @@ from lossproof.backends.torch.mining import (
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "BatchHardTripletLoss",
     "ContrastiveLoss",
     "TripletMarginLoss",
+    "batch_hard_triplet_loss",
     "classify_triplets",
     "contrastive_loss",
     "sample_active",
