@@ -4,6 +4,7 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.batch_all import batch_all_triplet_loss
 from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.mining import (
@@ -14,9 +15,11 @@ from lossproof.reference.mining import (
     sample_triplets,
     triplet_masks,
 )
+from lossproof.reference.semi_hard import semi_hard_triplet_loss
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
+    "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "classify_triplets",
     "contrastive_loss",
@@ -24,6 +27,7 @@ __all__ = [
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
+    "semi_hard_triplet_loss",
     "triplet_margin_loss",
     "triplet_masks",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from lossproof.reference.decisions import Decisions
 from lossproof.reference.distances import Metric, RowDistance, metric, p_norm, squared_euclidean
 from lossproof.reference.typing import Array
+from lossproof.spec.arguments import check_most_positives
 
 
 def candidates(labels: Array, takes_part: Array, *, include_self: bool = False) -> tuple[Array, Array]:
@@ -46,3 +47,21 @@ def all_pairs(rows: Array, d: Metric) -> RowDistance:
     count = len(rows)
     shape = (count, count, rows.shape[-1])
     return d(np.broadcast_to(rows[:, None], shape), np.broadcast_to(rows, shape), "", Decisions())
+
+
+def reach(every: RowDistance, rows: Array, takes_part: Array, distance: str, pairwise: str) -> Array:
+    """Return the error scales of all pairs, (B, B), which say what is undecided: with "gram" those of `centred`."""
+    if pairwise == "direct" or distance == "cosine":  # PW-6
+        return every.scale
+    given = rows[takes_part & np.all(np.isfinite(rows), axis=-1)]
+    centred = given - np.mean(given, axis=0) if len(given) else given
+    energy = np.max(np.sum(centred**2, axis=-1), initial=0.0)
+    if distance == "squared_euclidean":
+        return np.asarray(every.scale + energy)
+    return every.scale + np.divide(energy, every.value, out=np.full_like(every.value, np.inf), where=every.value > 0)
+
+
+def most_positives(positive: Array, max_positives: int | None) -> None:
+    """Refuse an anchor with more positives than `max_positives`: PW-8."""
+    if max_positives is not None:
+        check_most_positives(int(np.max(np.sum(positive, axis=-1), initial=0)), int(max_positives))
