@@ -123,7 +123,7 @@ def _by_entry(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: s
         for sign in (1, -1):
             moved = inputs[name].copy()
             moved[place] = moved[place] + sign * step
-            ends.append(mpmath.fsum((seeds * _loss(case, {**inputs, name: moved}, inputs)).ravel()))
+            ends.append(mpmath.fsum(np.ravel(seeds * _loss(case, {**inputs, name: moved}, inputs))))
         gradient[place] = (ends[0] - ends[1]) / (2 * step)
     return gradient
 
