@@ -1,5 +1,7 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
+from lossproof.backends.jax.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.mining import (
@@ -11,13 +13,19 @@ from lossproof.backends.jax.mining import (
     triplet_masks,
 )
 from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
+from lossproof.backends.jax.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "BatchAllTripletLoss",
+    "BatchHardTripletLoss",
     "CenterLoss",
     "ContrastiveLoss",
     "OIMLoss",
+    "SemiHardTripletLoss",
     "TripletMarginLoss",
+    "batch_all_triplet_loss",
+    "batch_hard_triplet_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
@@ -26,6 +34,7 @@ __all__ = [
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
+    "semi_hard_triplet_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",
