@@ -5,6 +5,7 @@ needs besides: error scales, second derivatives and the decisions taken.
 """
 
 from lossproof.reference.center import center_loss, update_centers
+from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.mining import (
     classify_triplets,
@@ -19,6 +20,7 @@ from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",

@@ -1,6 +1,7 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
+from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
@@ -15,10 +16,12 @@ from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_mar
 
 __all__ = [
     "CenterLoss",
+    "CircleLoss",
     "ContrastiveLoss",
     "OIMLoss",
     "TripletMarginLoss",
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",

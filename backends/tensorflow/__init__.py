@@ -1,6 +1,7 @@
 """The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
+from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
@@ -15,10 +16,12 @@ from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, trip
 
 __all__ = [
     "CenterLoss",
+    "CircleLoss",
     "ContrastiveLoss",
     "OIMLoss",
     "TripletMarginLoss",
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",

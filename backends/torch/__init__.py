@@ -1,6 +1,7 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
 from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
+from lossproof.backends.torch.circle import CircleLoss, circle_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
@@ -15,10 +16,12 @@ from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_m
 
 __all__ = [
     "CenterLoss",
+    "CircleLoss",
     "ContrastiveLoss",
     "OIMLoss",
     "TripletMarginLoss",
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",
