@@ -17,8 +17,10 @@ from lossproof.reference.mining import (
 )
 from lossproof.reference.oim import oim_loss, update_oim_memory
 from lossproof.reference.triplet_margin import triplet_margin_loss
+from lossproof.reference.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
+    "best_accuracy",
     "center_loss",
     "circle_loss",
     "classify_triplets",
@@ -32,4 +34,7 @@ __all__ = [
     "triplet_masks",
     "update_centers",
     "update_oim_memory",
+    "val_at_far",
+    "verification_accuracy",
+    "verification_rates",
 ]

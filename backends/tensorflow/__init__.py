@@ -13,6 +13,12 @@ from lossproof.backends.tensorflow.mining import (
 )
 from lossproof.backends.tensorflow.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
+from lossproof.backends.tensorflow.verification import (
+    best_accuracy,
+    val_at_far,
+    verification_accuracy,
+    verification_rates,
+)
 
 __all__ = [
     "CenterLoss",
@@ -20,6 +26,7 @@ __all__ = [
     "ContrastiveLoss",
     "OIMLoss",
     "TripletMarginLoss",
+    "best_accuracy",
     "center_loss",
     "circle_loss",
     "classify_triplets",
@@ -33,4 +40,7 @@ __all__ = [
     "triplet_masks",
     "update_centers",
     "update_oim_memory",
+    "val_at_far",
+    "verification_accuracy",
+    "verification_rates",
 ]

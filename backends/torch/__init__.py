@@ -13,6 +13,7 @@ from lossproof.backends.torch.mining import (
 )
 from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
+from lossproof.backends.torch.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
     "CenterLoss",
@@ -20,6 +21,7 @@ __all__ = [
     "ContrastiveLoss",
     "OIMLoss",
     "TripletMarginLoss",
+    "best_accuracy",
     "center_loss",
     "circle_loss",
     "classify_triplets",
@@ -33,4 +35,7 @@ __all__ = [
     "triplet_masks",
     "update_centers",
     "update_oim_memory",
+    "val_at_far",
+    "verification_accuracy",
+    "verification_rates",
 ]
