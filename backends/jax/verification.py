@@ -68,7 +68,7 @@ def val_at_far(distances: Input, same: Input, *, far: float | Array = 1e-3) -> t
     VAL is 0 and the threshold -inf; both are NaN without same or different pairs, or where a distance is NaN.
     Other arguments and errors as in `verification_rates`. Clause VE-11.
     """
-    far = real("far", far, 0, 1)
+    far = real("far", far, 0, high=1)
     pairs = _Pairs(distances, same)
     candidates = pairs.candidates()
     val, rates = pairs.rates(candidates)
