@@ -62,6 +62,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     every = {"reduction": reductions} if reductions else {}
     choices = {name: space[name] for name in ("distance", "p", "swap", *module.VARIED) if name in space}
     own = {"own_clause": True}
+    few = getattr(module, "FEW_ROWS", ((2, 3), (5, 4)))  # a batch of two rows may have no term that is not 0
 
     def probe(check: str, clause: str, label: str = "", effort: float = 1.0, options: Any = None, **vary: Any) -> Probe:
         known = {n: _possible(n, values, space) for n, values in vary.items() if n in space}
@@ -92,7 +93,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
         else:
             yield probe("labels", "CV-33", **{**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none",)})
-    yield from _precision(space, probe)
+    yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))))
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
     yield probe("determinism", "CV-21", mask=(None, "some"), **mixed | every)
@@ -100,9 +101,9 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     for mode, effort in modes.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
             continue  # a batch is no stack of calls
-        fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": ((2, 3),), **every, "mask": space["mask"]}
+        fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": few[:1], **every, "mask": space["mask"]}
         if mode == "vectorised":
-            fields |= {"reduction": ("none",), "shape": ((2, 3), (5, 4))}
+            fields |= {"reduction": ("none",), "shape": few}
         if mode in ("vectorised", "compiled"):
             fields["mask"] = (None,)
         yield probe("compiled", "CV-22", mode, effort, **fields, mode=(mode,))
@@ -110,10 +111,10 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("compiled", "CV-20", "ambient", **ambient)
 
 
-def _precision(space: Mapping[str, Any], probe: Callable[..., Probe]) -> Iterator[Probe]:
+def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any) -> Iterator[Probe]:
     """Yield the probes of the budgets, where they are sharp."""
     sharp = {
-        "shape": ((1, 1), (1, 2), (2, 3)),
+        "shape": few,
         "dtype": space["dtype"],
         "margin": (1e-3, 0.2),
         "distance": space.get("distance", ()),

@@ -21,6 +21,7 @@ from lossproof.spec import Page, clauses, losses, page, page_names
 # Clauses that the judge does not ask about, and where they are tested.
 ELSEWHERE = {
     "mining": "tests/test_mining.py: what is drawn at random has no one answer to compare with",
+    "verification": "tests/test_verification.py: a count that float32 cannot hold, results without a gradient",
 }
 FILE = Path(str(files("lossproof.conformance"))) / "TRACE.md"
 

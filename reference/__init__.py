@@ -7,6 +7,7 @@ needs besides: error scales, second derivatives and the decisions taken.
 from lossproof.reference.batch_all import batch_all_triplet_loss
 from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss, update_centers
+from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.mining import (
     classify_triplets,
@@ -19,11 +20,14 @@ from lossproof.reference.mining import (
 from lossproof.reference.oim import oim_loss, update_oim_memory
 from lossproof.reference.semi_hard import semi_hard_triplet_loss
 from lossproof.reference.triplet_margin import triplet_margin_loss
+from lossproof.reference.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
+    "best_accuracy",
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",
@@ -36,4 +40,7 @@ __all__ = [
     "triplet_masks",
     "update_centers",
     "update_oim_memory",
+    "val_at_far",
+    "verification_accuracy",
+    "verification_rates",
 ]

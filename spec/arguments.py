@@ -97,6 +97,30 @@ def check_head(shape: Shape, dtype: str) -> None:
         _refuse(ValueError, "head", "have shape ()", shape)
 
 
+def check_distances(shape: Shape, dtype: str) -> None:
+    """Check the distances of pairs, (N,): VE-7."""
+    if dtype not in FLOAT_DTYPES:
+        _refuse(TypeError, "distances", f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    if len(shape) != 1:
+        _refuse(ValueError, "distances", "have shape (N,)", shape)
+
+
+def check_thresholds(shape: Shape, dtype: str, like_dtype: str) -> None:
+    """Check thresholds of distances, () or (T,): VE-6."""
+    if dtype != like_dtype:
+        _refuse(TypeError, "thresholds", f"have the dtype of distances, {like_dtype}", dtype)
+    if len(shape) > 1:
+        _refuse(ValueError, "thresholds", "have shape () or (T,)", shape)
+
+
+def check_ascending(ascending: bool, undefined: bool) -> None:
+    """Check what thresholds on the host hold: VE-6."""
+    if undefined or not ascending:
+        _refuse(
+            ValueError, "thresholds", "be ascending numbers", "NaN" if undefined else "a smaller one after a larger one"
+        )
+
+
 def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
     """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":

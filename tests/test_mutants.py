@@ -10,7 +10,12 @@ from lossproof.spec import clauses, losses, page
 MUTANTS = {key: mutant for loss in losses() for key, mutant in mutants_of(loss).items()}
 OF_FUNCTIONS = {probe.clause for probe in everything() if probe.check == "functions"}
 # What is drawn at random, and what no example can show, has tests of its own.
-ELSEWHERE = {key: "tests/test_mining.py" for key in page("mining").clauses if key not in OF_FUNCTIONS} | {
+ELSEWHERE = {
+    key: f"tests/test_{name}.py"
+    for name in ("mining", "verification")
+    for key in page(name).clauses
+    if key not in OF_FUNCTIONS
+} | {
     "CN-14": "tests/test_center.py",
     "OI-20": "tests/test_oim.py",
     "OI-21": "tests/test_oim.py",

@@ -3,6 +3,7 @@
 from lossproof.backends.jax.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
 from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
+from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
@@ -15,18 +16,22 @@ from lossproof.backends.jax.mining import (
 from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.jax.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
+from lossproof.backends.jax.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
     "BatchAllTripletLoss",
     "BatchHardTripletLoss",
     "CenterLoss",
+    "CircleLoss",
     "ContrastiveLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
+    "best_accuracy",
     "center_loss",
+    "circle_loss",
     "classify_triplets",
     "contrastive_loss",
     "oim_loss",
@@ -39,4 +44,7 @@ __all__ = [
     "triplet_masks",
     "update_centers",
     "update_oim_memory",
+    "val_at_far",
+    "verification_accuracy",
+    "verification_rates",
 ]

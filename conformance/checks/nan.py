@@ -31,7 +31,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         zero = bool(probe.options.get("against_zero"))
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
-        open_rows = None if probe.clause == "CV-10" else judge.modules[probe.loss].unspecified
+        open_rows = judge.modules[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
         if failure:
             return judge.finding(probe, failure[1], failure[0])

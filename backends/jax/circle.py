@@ -1,0 +1,140 @@
+"""Circle loss (spec/circle.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import Precision, stop_gradient
+
+from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
+from lossproof.backends.jax.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
+
+
+def circle_loss(
+    embeddings: Input,
+    labels: Input,
+    *,
+    margin: float | Array = 0.25,
+    gamma: float | Array = 256.0,
+    detach_weights: bool = True,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the circle loss of a batch.
+
+    For an anchor with similarities ``s`` (cosines) to its positives P and negatives N,
+    ``log(1 + sum_N exp(gamma a_n (s_n - margin)) * sum_P exp(-gamma a_p (s_p - 1 + margin)))`` with the weights
+    ``a_p = max(0, 1 + margin - s_p)`` and ``a_n = max(0, s_n + margin)``; 0 where P or N is empty.
+
+    `jax.jit` needs ``static_argnames=("detach_weights", "reduction")``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on;
+            their lengths do not matter.
+        labels: integers of shape (B,).
+        margin: [-1, 1], in the unit of the cosine; an array of shape () is used as it is and not checked.
+        gamma: scale of the exponents, [0, inf); an array of shape () is used as it is and not checked.
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            have a positive and a negative).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
+    Clauses CI-1 to CI-15, CV-1 to CV-34. Source: Sun et al. (2020), eq. 4 to 9.
+    """
+    margin = real("margin", margin, -1, high=1)
+    gamma = real("gamma", gamma, 0)
+    check_bool("detach_weights", detach_weights)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+
+    labels = jnp.asarray(labels)
+    margin = in_dtype(margin, rows.dtype)
+    gamma = jnp.minimum(in_dtype(gamma, rows.dtype), float(np.finfo(rows.dtype).max) / 64)  # finite exponents (CV-19)
+    s = _cosines(rows)
+    same = labels[:, None] == labels  # CV-32
+    pair = ~jnp.eye(len(labels), dtype=bool)  # CI-2
+    if mask is not None:
+        takes_part = jnp.asarray(mask)
+        pair = pair & takes_part & takes_part[:, None]
+    positive, negative = pair & same, pair & ~same
+
+    weight = jax.nn.relu(jnp.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
+    if detach_weights:
+        weight = stop_gradient(weight)  # CI-10
+    exponent = gamma * (weight * jnp.where(same, 1 - margin - s, s - margin))
+    both = positive.any(1) & negative.any(1)
+    terms = jax.nn.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
+    spoilt = jnp.isnan(s).any(1)
+    terms = jnp.where(both, terms, jnp.where(spoilt, jnp.nan, 0))  # CI-6, CI-9, CI-13
+    if reduction != "mean_nonzero":
+        return reduce(terms, mask, reduction)
+    counted = both | spoilt if mask is None else (both | spoilt) & jnp.asarray(mask)
+    return reduce(terms, mask, "sum") / jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)  # CI-8
+
+
+def _cosines(rows: Array) -> Array:
+    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+    largest = jnp.max(jnp.abs(stop_gradient(rows)), axis=1, keepdims=True)
+    zero = largest < float(np.finfo(rows.dtype).tiny)  # subnormal rows count as zero
+    divisor = jnp.minimum(
+        largest, float(np.finfo(rows.dtype).max) / 16
+    )  # XLA multiplies by the inverse: keep it normal
+    scaled = jnp.where(zero, 0, rows) / jnp.where(zero, 1, divisor)
+    unit = scaled / jnp.sqrt(jnp.where(zero, 1, jnp.sum(scaled * scaled, axis=1, keepdims=True)))
+    return jnp.matmul(unit, unit.T, precision=Precision.HIGHEST)  # whatever the default precision is (CV-20)
+
+
+def _log_sum_exp(exponent: Array, chosen: Array) -> Array:
+    """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
+    some = chosen.any(1)
+    largest = jnp.max(jnp.where(chosen, stop_gradient(exponent), -jnp.inf), axis=1, initial=-jnp.inf)
+    largest = jnp.where(some, largest, 0)
+    powers = jnp.exp(jnp.where(chosen, exponent - largest[:, None], -jnp.inf))
+    return largest + jnp.log(jnp.where(some, jnp.sum(powers, axis=1), 1))
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class CircleLoss:
+    """`circle_loss` as a pytree: `margin` and `gamma` are leaves, the other options are static."""
+
+    margin: float | Array = 0.25
+    gamma: float | Array = 256.0
+    detach_weights: bool = True
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        rows, labels = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
+        jax.eval_shape(partial(circle_loss, **self._options()), rows, labels)  # refuses illegal ones
+
+    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+        """Return the loss of the batch; see `circle_loss`."""
+        return circle_loss(embeddings, labels, mask=mask, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
+        """Return the leaves and the static options."""
+        return (self.margin, self.gamma), (self.detach_weights, self.reduction)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> CircleLoss:
+        """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
+        loss = object.__new__(cls)
+        vars(loss).update(zip(("margin", "gamma", "detach_weights", "reduction"), (*leaves, *static), strict=True))
+        return loss

@@ -1,0 +1,124 @@
+"""Circle loss (spec/circle.md)."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
+
+
+def circle_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 0.25,
+    gamma: float | tf.Tensor = 256.0,
+    detach_weights: bool = True,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the circle loss of a batch.
+
+    For an anchor with similarities ``s`` (cosines) to its positives P and negatives N,
+    ``log(1 + sum_N exp(gamma a_n (s_n - margin)) * sum_P exp(-gamma a_p (s_p - 1 + margin)))`` with the weights
+    ``a_p = max(0, 1 + margin - s_p)`` and ``a_n = max(0, s_n + margin)``; 0 where P or N is empty.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or
+            numpy array; their lengths do not matter.
+        labels: integers of shape (B,).
+        margin: [-1, 1], in the unit of the cosine; a tensor of shape () is used as it is and not checked.
+        gamma: scale of the exponents, [0, inf); a tensor of shape () is used as it is and not checked.
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            have a positive and a negative).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+        tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
+
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
+    Clauses CI-1 to CI-15, CV-1 to CV-34. Source: Sun et al. (2020), eq. 4 to 9.
+    """
+    margin = real("margin", margin, -1, high=1)
+    gamma = real("gamma", gamma, 0)
+    check_bool("detach_weights", detach_weights)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+
+    dtype = rows.dtype
+    margin = number(margin, dtype)
+    gamma = tf.minimum(number(gamma, dtype), number(float(dtype.max) / 64, dtype))  # exponents stay finite (CV-19)
+    s = _cosines(rows)
+    labels = tf.convert_to_tensor(labels)
+    same = labels[:, tf.newaxis] == labels  # CV-32
+    pair = ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)  # CI-2
+    if mask is not None:
+        pair = pair & mask & mask[:, tf.newaxis]
+    positive, negative = pair & same, pair & ~same
+
+    weight = tf.nn.relu(tf.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
+    if detach_weights:
+        weight = tf.stop_gradient(weight)  # CI-10
+    exponent = gamma * (weight * tf.where(same, 1 - margin - s, s - margin))
+    both = tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1)
+    terms = tf.math.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
+    spoilt = tf.reduce_any(tf.math.is_nan(s), axis=1)
+    terms = filled(filled(terms, ~both, 0.0), spoilt, np.nan)  # CI-6, CI-9, CI-13
+    if reduction != "mean_nonzero":
+        return reduce(terms, mask, reduction)
+    counted = both | spoilt if mask is None else (both | spoilt) & mask
+    count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
+    return reduce(terms, mask, "sum") / tf.cast(count, dtype)  # CI-8
+
+
+def _cosines(rows: tf.Tensor) -> tf.Tensor:
+    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+    size = tf.stop_gradient(tf.abs(rows))
+    tiny = np.finfo(rows.dtype.as_numpy_dtype).smallest_normal
+    zero = tf.reduce_all(size < tiny, axis=1, keepdims=True)  # subnormal rows count as zero; NaN does not (CI-9)
+    largest = tf.reduce_max(size, axis=1, keepdims=True)
+    divisor = tf.minimum(largest, float(rows.dtype.max) / 16)  # XLA multiplies by the inverse: keep it normal
+    scaled = filled(rows, zero, 0.0) / filled(divisor, zero, 1.0)
+    unit = scaled / tf.sqrt(filled(tf.reduce_sum(scaled * scaled, axis=1, keepdims=True), zero, 1.0))
+    wide = tf.cast(unit, tf.float64)  # TF32 reaches every float32 product (CV-20)
+    return tf.cast(tf.matmul(wide, wide, transpose_b=True), rows.dtype)
+
+
+def _log_sum_exp(exponent: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
+    some = tf.reduce_any(chosen, axis=1)
+    largest = tf.reduce_max(filled(tf.stop_gradient(exponent), ~chosen, -np.inf), axis=1)
+    largest = filled(largest, ~some, 0.0)
+    powers = tf.exp(filled(exponent - largest[:, tf.newaxis], ~chosen, -np.inf))
+    return largest + tf.math.log(filled(tf.reduce_sum(powers, axis=1), ~some, 1.0))
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class CircleLoss(LabelLoss):
+    """`circle_loss` of one prediction (B, D) and its labels, (B,) or (B, 1).
+
+    Options as in the function, but numbers on the host only; an illegal one is refused at construction.
+    """
+
+    function = staticmethod(circle_loss)
+
+    def __init__(
+        self,
+        *,
+        margin: float = 0.25,
+        gamma: float = 256.0,
+        detach_weights: bool = True,
+        reduction: str = "mean",
+        name: str = "circle_loss",
+    ) -> None:
+        super().__init__(reduction=reduction, name=name, margin=margin, gamma=gamma, detach_weights=detach_weights)

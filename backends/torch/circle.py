@@ -1,0 +1,125 @@
+"""Circle loss (spec/circle.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from lossproof.backends.torch.arrays import batch, real
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
+
+
+def circle_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 0.25,
+    gamma: float | Tensor = 256.0,
+    detach_weights: bool = True,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the circle loss of a batch.
+
+    For an anchor with similarities ``s`` (cosines) to its positives P and negatives N,
+    ``log(1 + sum_N exp(gamma a_n (s_n - margin)) * sum_P exp(-gamma a_p (s_p - 1 + margin)))`` with the weights
+    ``a_p = max(0, 1 + margin - s_p)`` and ``a_n = max(0, s_n + margin)``; 0 where P or N is empty.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; their lengths do not matter.
+        labels: integers of shape (B,).
+        margin: [-1, 1], in the unit of the cosine; a tensor of shape () is used as it is and not checked.
+        gamma: scale of the exponents, [0, inf); a tensor of shape () is used as it is and not checked.
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
+            positive and a negative).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
+    Clauses CI-1 to CI-15, CV-1 to CV-34. Source: Sun et al. (2020), eq. 4 to 9.
+    """
+    margin = real("margin", margin, -1, high=1)
+    gamma = real("gamma", gamma, 0)
+    check_bool("detach_weights", detach_weights)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+
+    most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
+    gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
+    s = _cosines(rows)
+    same = labels.unsqueeze(1) == labels  # CV-32
+    pair = ~torch.eye(len(labels), dtype=torch.bool, device=rows.device)  # CI-2
+    if mask is not None:
+        pair = pair & mask & mask.unsqueeze(1)
+    positive, negative = pair & same, pair & ~same
+
+    weight = torch.relu(torch.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
+    if detach_weights:
+        weight = weight.detach()  # CI-10
+    exponent = gamma * (weight * torch.where(same, 1 - margin - s, s - margin))
+    both = positive.any(1) & negative.any(1)
+    terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative), threshold=40.0)  # CI-1, CI-5
+    terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
+    spoilt = s.detach().isnan().any(1)
+    terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
+    if reduction != "mean_nonzero":
+        return reduce(terms, mask, reduction)
+    counted = both | spoilt if mask is None else (both | spoilt) & mask
+    return reduce(terms, mask, "sum") / counted.sum().clamp(min=1)  # CI-8
+
+
+def _cosines(rows: Tensor) -> Tensor:
+    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+    largest = rows.detach().abs().amax(1, keepdim=True)
+    zero = largest < torch.finfo(rows.dtype).tiny  # subnormal rows count as zero
+    scaled = rows / largest.masked_fill(zero, 1.0)
+    length = (scaled * scaled).sum(1, keepdim=True).masked_fill(zero, 1.0).sqrt()
+    unit = (scaled / length).masked_fill(zero, 0.0)
+    if rows.device.type != "mps":  # which has no float64, and no TF32 either
+        unit = unit.double()  # autocast and TF32 reach every float32 product (CV-20)
+    return (unit @ unit.T).to(rows.dtype)
+
+
+def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
+    """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
+    some = chosen.any(1)
+    known = exponent.detach().masked_fill(~chosen, -torch.inf)
+    largest = (known.amax(1) if len(known) else known.sum(1)).masked_fill(~some, 0.0)
+    total = (exponent - largest.unsqueeze(1)).masked_fill(~chosen, -torch.inf).exp().sum(1)
+    return largest + total.masked_fill(~some, 1.0).log()
+
+
+class CircleLoss(nn.Module):
+    """`circle_loss` as a module: the options at construction; embeddings, labels and the mask in the call."""
+
+    def __init__(
+        self,
+        *,
+        margin: float = 0.25,
+        gamma: float = 256.0,
+        detach_weights: bool = True,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "margin": margin, "gamma": gamma, "detach_weights": detach_weights, "reduction": reduction,
+        }  # fmt: skip
+        circle_loss(torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), **self.options)  # refuses illegal options
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the batch; see `circle_loss`."""
+        return circle_loss(embeddings, labels, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
