@@ -4,8 +4,10 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.arcface import arcface_loss
 from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.contrastive import contrastive_loss
+from lossproof.reference.cross_entropy import cross_entropy_loss
 from lossproof.reference.mining import (
     classify_triplets,
     sample_active,
@@ -18,9 +20,11 @@ from lossproof.reference.oim import oim_loss, update_oim_memory
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
+    "arcface_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -1,7 +1,9 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
+from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_loss
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
     sample_active,
@@ -14,13 +16,17 @@ from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "ArcFaceLoss",
     "CenterLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "OIMLoss",
     "TripletMarginLoss",
+    "arcface_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -1,7 +1,9 @@
 """The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
+from lossproof.backends.tensorflow.arcface import ArcFaceLoss, arcface_loss
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
     sample_active,
@@ -14,13 +16,17 @@ from lossproof.backends.tensorflow.oim import OIMLoss, oim_loss, update_oim_memo
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "ArcFaceLoss",
     "CenterLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "OIMLoss",
     "TripletMarginLoss",
+    "arcface_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -1,7 +1,9 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
+from lossproof.backends.torch.arcface import ArcFaceLoss, arcface_loss
 from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.torch.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
     sample_active,
@@ -14,13 +16,17 @@ from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
+    "ArcFaceLoss",
     "CenterLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "OIMLoss",
     "TripletMarginLoss",
+    "arcface_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",
