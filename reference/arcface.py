@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.cross_entropy import cross_entropy
+from lossproof.reference.cross_entropy import UNDERFLOW, cross_entropy
 from lossproof.reference.decisions import Decisions, Place
 from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
 from lossproof.reference.reductions import reduce, weights
@@ -118,34 +118,33 @@ def evaluate(
         # d z_y = s (slope dc - turn dsin); at sin = 0 the second is 0: AF-13
         slope, turn = np.where(past, 1, np.cos(m)), np.where(past | y_zero, 0, np.sin(m))
         corner = decisions.take("the angle is 0 or pi", np.zeros_like(sine), sine, np.ones_like(sine), (-1, 0, 1))
-        p, p_own = found.probability, found.probability[rows, labels]
+        p = found.probability
         rest = np.sum(np.where(own, 0, p), axis=-1)  # 1 - p_y
         scales = np.where(takes_part, 1 + found.value + 2 * s * rest, 0)
         others = np.where(own, rest[:, None], 1 - p)
-        size = p * (1 + np.where(p == 0, 0, found.surprise) + 2 * s * others) + own
+        size = p * (1 + np.where(p == 0, 0, found.surprise) + 2 * s * others) + own + UNDERFLOW
         size = size + own * (rest * turn / np.where(sine == 0, 1, sine))[:, None]
         size = np.where(zero, 0, size)
 
     def part(cotangent: Array) -> Array:
         return np.where(weight != 0, cotangent * weight, 0)[:, None]
 
-    def sine_gradient(far: Array, near: Array, inverse: Array) -> Array:
-        """Return the gradient of |far - c near| with respect to the row whose unit vector is `far`."""
+    def sine_gradient(far: Array, near: Array) -> Array:
+        """Return the gradient of |far - c near| with respect to the row whose unit vector is `far`, times its norm."""
         along = (far - c[:, None] * near) / np.where(sine == 0, 1, sine)[:, None] - sine[:, None] * far
-        along = np.where((sine == 0)[:, None], corner[:, None], along)
-        return np.asarray(along * inverse[:, None])
+        return np.where((sine == 0)[:, None], corner[:, None], along)
 
     def vjp(cotangent: Array) -> dict[str, Array]:
         with np.errstate(all="ignore"):
             to_logits = part(cotangent) * s * np.where(own, -rest[:, None], p)  # CE-4
             to_cosine = np.where(zero, 0, to_logits * np.where(own, slope[:, None], 1))  # AF-11, AF-12, AF-14
             to_sine = -(to_logits[rows, labels] * turn)[:, None]
-            to_x = to_cosine @ w_unit - np.sum(to_cosine * cosine, axis=-1, keepdims=True) * x_unit
-            to_w = to_cosine.T @ x_unit - np.sum(to_cosine * cosine, axis=0)[:, None] * w_unit
-            to_x = to_x * x_inverse[:, None] + to_sine * sine_gradient(x_unit, y_unit, x_inverse)
-            to_w = to_w * w_inverse[:, None]
-            np.add.at(to_w, labels, to_sine * sine_gradient(y_unit, x_unit, w_inverse[labels]))
-            return {"embeddings": np.where(weight[:, None] != 0, to_x, 0), "class_weights": to_w}
+            to_x = np.sum(to_cosine[..., None] * (w_unit - cosine[..., None] * x_unit[:, None]), axis=1)
+            to_w = np.sum(to_cosine[..., None] * (x_unit[:, None] - cosine[..., None] * w_unit), axis=0)
+            to_x = to_x + to_sine * sine_gradient(x_unit, y_unit)
+            np.add.at(to_w, labels, to_sine * sine_gradient(y_unit, x_unit))
+            to_x = np.where((weight == 0)[:, None], 0, _times(to_x, x_inverse))
+            return {"embeddings": to_x, "class_weights": _times(to_w, w_inverse)}
 
     def vjp_scale(cotangent: Array) -> dict[str, Array]:
         with np.errstate(all="ignore"):
@@ -156,6 +155,11 @@ def evaluate(
 
     reduced = scales if reduction == "none" else np.asarray(np.sum(weight * scales))
     return Evaluation(value, reduced, vjp, vjp_scale, decisions)
+
+
+def _times(rows: Array, inverse: Array) -> Array:
+    """Return rows times the inverse of a norm, which is infinite where the norm is below the normal numbers."""
+    return np.where(rows == 0, 0, rows * inverse[:, None])
 
 
 def _unit(rows: Array) -> tuple[Array, Array]:

@@ -16,6 +16,9 @@ from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real
 
 
+UNDERFLOW = 2.0**-100  # of a gradient's error scale: an exponential below the normal numbers may be 0
+
+
 @dataclass(frozen=True)
 class Terms:
     """The terms of a batch of logits (B, K), with what their gradient p - t is made of."""
@@ -68,7 +71,8 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-34. Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
+    Clauses CE-1 to CE-12, CV-1 to CV-34.
+    Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     loss = evaluate(logits, labels, label_smoothing=label_smoothing, mask=mask, reduction=reduction)
     if cotangent is None:
@@ -98,7 +102,7 @@ def evaluate(
         weight = weights(found.value, takes_part, reduction)
         scales = np.where(takes_part, 1 + found.value, 0)
         p, t = found.probability, found.target
-        size = p + np.where(p == 0, 0, p * found.surprise) + t
+        size = p + np.where(p == 0, 0, p * found.surprise) + t + UNDERFLOW
 
     def weighted(cotangent: Array, part: Array) -> dict[str, Array]:
         w = np.where(weight != 0, cotangent * weight, 0)[:, None]

@@ -118,8 +118,8 @@ def _zero(unit: tf.Tensor) -> tf.Tensor:
 class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
     """`arcface_loss` as the last layer of a model: it holds the class weights and adds its loss to the model's.
 
-    Called with the embeddings, the labels (B,) or (B, 1) and an optional mask; returns the loss. A model that ends in it
-    is compiled without another loss. With `reduction="none"` nothing is added. Options are numbers on the host; an
+    Called with the embeddings, the labels (B,) or (B, 1) and an optional mask; returns the loss. A model that ends in
+    it is compiled without another loss. With `reduction="none"` nothing is added. Options are numbers on the host; an
     illegal one is refused at construction. The arithmetic is that of the class weights' dtype, whatever the policy.
     """
 
