@@ -15,7 +15,6 @@ from lossproof.reference.reductions import reduce, weights
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real
 
-
 UNDERFLOW = 2.0**-100  # of a gradient's error scale: an exponential below the normal numbers may be 0
 
 

@@ -19,8 +19,8 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases whose decisions, those that the clause is about, are exactly undecided."""
     rng = generator(seed, clause)
     for _ in range(16):
-        width, classes = int(rng.integers(1, 4)), int(rng.integers(2, 5))
-        rows, weights = _on_axes(rng, 2, width), _on_axes(rng, classes, width)
+        classes = int(rng.integers(2, 4))
+        rows, weights = _on_axes(rng, 2), _on_axes(rng, classes)
         labels = rng.integers(0, classes, size=2)
         margin = float(rng.choice([0.5, 1.25, 3.0]))
         if clause in ("AF-9", "AF-14"):
@@ -45,7 +45,8 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
-def _on_axes(rng: np.random.Generator, count: int, width: int) -> Array:
-    rows = np.zeros((count, width))
-    rows[np.arange(count), rng.integers(0, width, size=count)] = rng.choice([-4.0, -1.0, 0.5, 2.0], size=count)
+def _on_axes(rng: np.random.Generator, count: int) -> Array:
+    """Return rows on different axes: each entry of a gradient then has one summand, and is 0 exactly or not at all."""
+    rows = np.zeros((count, 3))
+    rows[np.arange(count), rng.permutation(3)[:count]] = rng.choice([-4.0, -1.0, 0.5, 2.0], size=count)
     return rows

@@ -12,6 +12,7 @@ from lossproof.conformance.cases.arcface_boundaries import GRADIENT_BOUNDARIES, 
 from lossproof.conformance.verdict import Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("size", "mode", "order", "angle")}
+EVERYTHING["shape"] = SPACE["shape"][1:3]
 OWN = {"own_clause": True}
 WIDE = (1.25, 2.5)  # margins with which many angles are past pi
 
@@ -25,21 +26,21 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "AF-1", vary=_vary(scale=SPACE["scale"]))
     yield Probe(LOSS, "value", "AF-2", vary=_vary(size=(-6, 6)), options=OWN)
     yield Probe(LOSS, "value", "AF-3", vary=_vary(margin=(0.5, 1.25, 0.1)), options=OWN)
-    near = {"angle": ("small", "nearly pi"), "margin": (0.5, 1.25), "classes": (5, 3)}
+    near = {"angle": ("small", "nearly pi"), "margin": (0.5, 1.25)}
     yield Probe(LOSS, "value", "AF-4", vary=_vary(**near), options=OWN, effort=1.5)
     yield Probe(LOSS, "gradient", "AF-11", "near 0 and pi", vary=_vary(**near), effort=1.5)
     for clause, beyond in (("AF-5", "keep"), ("AF-6", "linear"), ("AF-7", "continuous")):
         yield Probe(LOSS, "value", clause, vary=_vary(beyond_pi=(beyond,), margin=WIDE), options=OWN)
     narrow = _vary(beyond_pi=("linear", "continuous"), margin=(0.1, 0.0, 1.5), angle=("any", "nearly pi"))
     yield Probe(LOSS, "value", "AF-8", vary=narrow, options=OWN)
-    single = {"shape": ((5, 2), (2, 3)), "dtype": SPACE["dtype"], "classes": (1,), "scale": (64.0, 1.0)}
+    single = {"shape": ((5, 2),), "dtype": SPACE["dtype"], "classes": (1,), "scale": (64.0, 1.0)}
     yield Probe(LOSS, "value", "AF-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "AF-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "AF-11", vary=_vary(scale=SPACE["scale"], margin=SPACE["margin"]), effort=1.5)
     past = _vary(beyond_pi=SPACE["beyond_pi"], margin=WIDE)
     yield Probe(LOSS, "gradient", "AF-12", vary=past, options=OWN)
     defaults = {"structure": {"defaults": True}, "own_clause": True}
-    yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"]}, options=defaults)
+    yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"][:2]}, options=defaults)
     yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
