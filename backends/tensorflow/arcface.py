@@ -39,7 +39,7 @@ def arcface_loss(
             tf.Variable or numpy array.
         labels: integers of shape (B,) in [0, C). Elsewhere: an error in a numpy array, and in a tensor the term
             is NaN.
-        class_weights: rows of shape (C, D), of any length; same dtype. C is known.
+        class_weights: rows of shape (C, D), of any length; same dtype.
         scale: [0, inf); a tensor of shape () is used as it is and not checked.
         margin: in radians, [0, pi]; a tensor of shape () is used as it is and not checked.
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
@@ -63,14 +63,15 @@ def arcface_loss(
     shape, weights_dtype = describe("class_weights", class_weights)
     dtype = describe("embeddings", embeddings)[1]
     check_table("class_weights", shape, weights_dtype, "embeddings", x.shape[1], dtype)  # CV-34
-    if shape[0] is None:
-        raise ValueError(f"class_weights must have a known number of rows, got shape {shape}")
-    labels, legal = in_range(labels, 0, shape[0] - 1)
+    classes = shape[0]
+    if classes is None:  # until the graph runs
+        labels, classes = tf.convert_to_tensor(labels), tf.shape(class_weights, out_type=tf.int64)[0]
+    labels, legal = in_range(labels, 0, classes - 1)
 
     x, w = _unit(x), _unit(tf.cast(class_weights, x.dtype))  # AF-2
     cosine = products(x, w)
     label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
-    own = labels[:, tf.newaxis] == tf.range(shape[0], dtype=labels.dtype)
+    own = labels[:, tf.newaxis] == tf.range(classes, dtype=labels.dtype)
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
     terms = filled(cross_entropy(logits, labels), ~legal, float("nan"))  # CV-33
     return reduce(terms, mask, reduction)
