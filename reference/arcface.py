@@ -81,7 +81,7 @@ def evaluate(
 ) -> Evaluation:
     """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("scale", scale, 0)
-    check_real("margin", margin, 0, high=pi, finite=False)  # AF-15
+    check_real("margin", margin, 0, high=pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)  # CV-27
     check_choice("reduction", reduction, REDUCTIONS[:3])
     labels, takes_part, x = as_batch(labels, mask, embeddings=embeddings)

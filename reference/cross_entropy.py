@@ -89,7 +89,7 @@ def evaluate(
     overrides: Mapping[Place, Any] | None = None,
 ) -> Evaluation:
     """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
-    check_real("label_smoothing", label_smoothing, 0, high=1, finite=False)  # CE-6, CV-28
+    check_real("label_smoothing", label_smoothing, 0, high=1)  # CE-6, CV-28
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     labels, takes_part, z = as_batch(labels, mask, logits=logits)
     if labels.size:

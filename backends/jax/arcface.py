@@ -13,10 +13,10 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, in_range, real
+from lossproof.backends.jax.arrays import Input, batch, in_dtype, in_range, real, table
 from lossproof.backends.jax.cross_entropy import cross_entropy
 from lossproof.backends.jax.reductions import reduce
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_table
+from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -65,12 +65,11 @@ def arcface_loss(
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     labels, x = batch(mask, labels, embeddings=embeddings)
-    dtype = describe("embeddings", embeddings)[1]
-    check_table("class_weights", *describe("class_weights", class_weights), "embeddings", x.shape[1], dtype)  # CV-34
-    kept, legal = in_range(labels, 0, class_weights.shape[0] - 1)
+    w = table("class_weights", class_weights, "embeddings", embeddings)
+    kept, legal = in_range(labels, 0, len(w) - 1)
     scale, margin = in_dtype(scale, x.dtype), in_dtype(margin, x.dtype)
 
-    x, w = _unit(x), _unit(jnp.asarray(class_weights, x.dtype))  # AF-2
+    x, w = _unit(x), _unit(w)  # AF-2
     cosine = jnp.matmul(x, w.T, precision=jax.lax.Precision.HIGHEST)  # CV-20
     label_cosine = _label_cosine(x, w[kept], margin, beyond_pi)
     own = kept[:, None] == jnp.arange(w.shape[0])

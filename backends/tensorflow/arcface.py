@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, describe, filled, in_range, number, real
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
+from lossproof.backends.tensorflow.labelled import flat
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real, check_table
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -60,15 +61,11 @@ def arcface_loss(
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     _check_options(beyond_pi, reduction)
     mask, labels, x = batch(mask, labels, embeddings=embeddings)
-    shape, weights_dtype = describe("class_weights", class_weights)
-    dtype = describe("embeddings", embeddings)[1]
-    check_table("class_weights", shape, weights_dtype, "embeddings", x.shape[1], dtype)  # CV-34
-    classes = shape[0]
-    if classes is None:  # until the graph runs
-        labels, classes = tf.convert_to_tensor(labels), tf.shape(class_weights, out_type=tf.int64)[0]
+    w = table("class_weights", class_weights, "embeddings", embeddings)
+    classes, labels = rows_of(w, labels)
     labels, legal = in_range(labels, 0, classes - 1)
 
-    x, w = _unit(x), _unit(tf.cast(class_weights, x.dtype))  # AF-2
+    x, w = _unit(x), _unit(w)  # AF-2
     cosine = products(x, w)
     label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
     own = labels[:, tf.newaxis] == tf.range(classes, dtype=labels.dtype)
@@ -117,16 +114,17 @@ def _zero(unit: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="lossproof")
 class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
-    """`arcface_loss` as the last layer of a model: it holds the class weights and adds its loss to the model's.
+    """`arcface_loss` as a layer: the class weights are its weight, and a call returns the loss.
 
-    Called with the embeddings, the labels (B,) or (B, 1) and an optional mask; returns the loss. A model that ends in
-    it is compiled without another loss. With `reduction="none"` nothing is added. Options are numbers on the host; an
-    illegal one is refused at construction. The arithmetic is that of the class weights' dtype, whatever the policy.
+    The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1). Embeddings of
+    another float dtype are taken in the wider of the two, and a mixed-precision policy does not change the loss.
+    `add_loss` of a model's `call` takes what this returns.
     """
 
     def __init__(
         self,
         num_classes: int,
+        embedding_dim: int,
         *,
         scale: float = 64.0,
         margin: float = 0.5,
@@ -134,33 +132,24 @@ class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
         reduction: str = "mean",
         **layer: Any,
     ) -> None:
-        check_real("num_classes", num_classes, 1)
         check_real("scale", scale, 0)
-        check_real("margin", margin, 0, high=math.pi, finite=False)  # AF-15
+        check_real("margin", margin, 0, high=math.pi)  # AF-15
         _check_options(beyond_pi, reduction)
         super().__init__(autocast=False, **layer)
-        self.num_classes = num_classes
+        self.sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
         self.options: dict[str, Any] = {
             "scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction,
         }  # fmt: skip
-
-    def build(self, shape: Any) -> None:
-        """Make the class weights: random directions of about unit length."""
-        start = keras.initializers.RandomNormal(stddev=shape[-1] ** -0.5)
+        start = keras.initializers.RandomNormal(0.0, embedding_dim**-0.5)
         self.class_weights = self.add_weight(
-            shape=(self.num_classes, shape[-1]), initializer=start, name="class_weights"
+            shape=(num_classes, embedding_dim), initializer=start, name="class_weights"
         )
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the loss of the rows; see `arcface_loss`."""
-        weights = self.class_weights.value
-        if len(labels.shape) == 2 and labels.shape[-1] == 1:
-            labels = labels[:, 0]
-        loss = arcface_loss(tf.cast(embeddings, weights.dtype), labels, weights, mask=mask, **self.options)
-        if self.options["reduction"] != "none":
-            self.add_loss(loss)
-        return loss
+        embeddings, weights = common(embeddings, tf.convert_to_tensor(self.class_weights))
+        return arcface_loss(embeddings, flat(labels, embeddings), weights, mask=mask, **self.options)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), "num_classes": self.num_classes, **self.options}
+        """Return sizes and options, from which `from_config` builds an equal layer."""
+        return {**super().get_config(), **self.sizes, **self.options}

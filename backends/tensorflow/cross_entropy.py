@@ -82,5 +82,5 @@ class CrossEntropyLoss(LabelLoss):
     def __init__(
         self, *, label_smoothing: float = 0.0, reduction: str = "mean", name: str = "cross_entropy_loss"
     ) -> None:
-        check_real("label_smoothing", label_smoothing, 0, high=1, finite=False)  # CE-6
+        check_real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
         super().__init__(reduction=reduction, name=name, label_smoothing=float(label_smoothing))

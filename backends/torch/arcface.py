@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import batch, describe, in_range, real
+from lossproof.backends.torch.arrays import batch, common, in_range, real, table
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_table
+from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -58,11 +58,10 @@ def arcface_loss(
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     labels, x = batch(mask, labels, embeddings=embeddings)
-    dtype = describe("embeddings", embeddings)[1]
-    check_table("class_weights", *describe("class_weights", class_weights), "embeddings", x.shape[1], dtype)  # CV-34
-    labels, legal = in_range(labels, 0, class_weights.shape[0] - 1)
+    w = table("class_weights", class_weights, "embeddings", embeddings)
+    labels, legal = in_range(labels, 0, len(w) - 1)
 
-    x, w = _unit(x), _unit(class_weights.to(x.dtype))  # AF-2
+    x, w = _unit(x), _unit(w)  # AF-2
     cosine = products(x, w)
     own = _label_cosine(x, w[labels], margin, beyond_pi)
     logits = scale * cosine.scatter(1, labels.unsqueeze(1), own.unsqueeze(1))  # AF-1
@@ -136,9 +135,8 @@ class ArcFaceLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `arcface_loss`."""
-        wide = torch.promote_types(embeddings.dtype, self.class_weights.dtype)
-        weights = self.class_weights.to(wide)
-        return arcface_loss(embeddings.to(wide), labels, weights, mask=mask, **self.options)
+        embeddings, weights = common(embeddings, self.class_weights)
+        return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
 
     def extra_repr(self) -> str:
         """Return the sizes and options, for the printed module."""
