@@ -4,11 +4,13 @@ Each function also takes `cotangent` and then returns its gradients; each module
 needs besides: error scales, second derivatives and the decisions taken.
 """
 
+from lossproof.reference.arcface import arcface_loss
 from lossproof.reference.batch_all import batch_all_triplet_loss
 from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
+from lossproof.reference.cross_entropy import cross_entropy_loss
 from lossproof.reference.mining import (
     classify_triplets,
     sample_active,
@@ -23,6 +25,7 @@ from lossproof.reference.triplet_margin import triplet_margin_loss
 from lossproof.reference.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
+    "arcface_loss",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",
@@ -30,6 +33,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

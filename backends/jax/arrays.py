@@ -89,7 +89,7 @@ def in_range(labels: Input, low: int, high: int) -> tuple[Array, Array]:
     """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
     if isinstance(labels, np.ndarray) and labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
-    labels = jnp.asarray(labels)
+    labels = jnp.asarray(labels).astype(jax.dtypes.canonicalize_dtype("int64"))  # int8 cannot hold a large `high`
     return jnp.clip(labels, low, high), (labels >= low) & (labels <= high)
 
 

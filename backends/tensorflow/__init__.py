@@ -1,10 +1,12 @@
 """The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
+from lossproof.backends.tensorflow.arcface import ArcFaceLoss, arcface_loss
 from lossproof.backends.tensorflow.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
 from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
     sample_active,
@@ -24,14 +26,17 @@ from lossproof.backends.tensorflow.verification import (
 )
 
 __all__ = [
+    "ArcFaceLoss",
     "BatchAllTripletLoss",
     "BatchHardTripletLoss",
     "CenterLoss",
     "CircleLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
+    "arcface_loss",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",
@@ -39,6 +44,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -1,10 +1,12 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
+from lossproof.backends.torch.arcface import ArcFaceLoss, arcface_loss
 from lossproof.backends.torch.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
 from lossproof.backends.torch.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.torch.circle import CircleLoss, circle_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.torch.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
     sample_active,
@@ -19,14 +21,17 @@ from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_m
 from lossproof.backends.torch.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
+    "ArcFaceLoss",
     "BatchAllTripletLoss",
     "BatchHardTripletLoss",
     "CenterLoss",
     "CircleLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
+    "arcface_loss",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",
@@ -34,6 +39,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cross_entropy_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -102,4 +102,4 @@ def _matches(got: Any, want: Any, exact: bool) -> bool:
         return False
     if np.isnan(want):
         return bool(np.isnan(got))
-    return bool(got == want) if exact else bool(abs(got - want) <= SLACK * (1 + abs(want)))
+    return bool(got == want) or (not exact and bool(abs(got - want) <= SLACK * (1 + abs(want))))

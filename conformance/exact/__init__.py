@@ -1,10 +1,10 @@
 """The second oracle: the same losses in mpmath, one number at a time, typed apart from the reference.
 
-The module of a page gives `terms(inputs, options, frozen)`: the unreduced loss, from object arrays of 50-digit numbers.
+The module of a page gives `terms(inputs, options, frozen)`: the unreduced loss, from object arrays of 70-digit numbers.
 What carries no gradient is computed from `frozen`, the inputs as they were given. A page whose mean does not divide by
 the terms that take part gives `denominator(terms, inputs, options)` too.
 
-The gradient is the numerical derivative of this value at 50 digits, so no formula for it is shared with the reference;
+The gradient is the numerical derivative of this value at 70 digits, so no formula for it is shared with the reference;
 at a kink it means nothing, and the judge never asks there. Where a term depends on its own row alone, all rows are
 moved at once; elsewhere a few entries are drawn, and the others are NaN: not looked at. Slow, for small cases only.
 """
@@ -23,7 +23,7 @@ from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Case
 from lossproof.spec import Page, losses
 
-_DIGITS = 50
+_DIGITS = 70  # so that a difference shows an entry far smaller than the loss
 _STEP = "1e-17"  # central differences: error of the order of the square, far below what float64 can see
 _DRAWN = 4  # entries of an input whose gradient is looked at, where every term may depend on every row
 

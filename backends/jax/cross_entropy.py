@@ -1,0 +1,101 @@
+"""Cross-entropy loss (spec/cross_entropy.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from lossproof.backends.jax.arrays import Input, batch, in_dtype, in_range, real
+from lossproof.backends.jax.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice
+
+
+def cross_entropy_loss(
+    logits: Input,
+    labels: Input,
+    *,
+    label_smoothing: float | Array = 0.0,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the cross-entropy of rows of logits with the labels' classes.
+
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with
+    ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``.
+
+    `jax.jit` needs ``static_argnames=("reduction",)``.
+
+    Args:
+        logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32, or
+            float64 where `jax_enable_x64` is on.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a JAX array the
+            term is NaN.
+        label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape ()
+            is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 logits, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
+    Clauses CE-1 to CE-12, CV-1 to CV-34.
+    Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
+    """
+    smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    labels, z = batch(mask, labels, logits=logits)
+    kept, legal = in_range(labels, 0, z.shape[1] - 1)
+    terms = jnp.where(legal, cross_entropy(z, kept, in_dtype(smoothing, z.dtype)), jnp.nan)  # CV-33
+    return reduce(terms, mask, reduction)
+
+
+def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0) -> Array:
+    """Return the terms (B,) of logits (B, K) with legal labels."""
+    surprise = -jax.nn.log_softmax(z, axis=-1)  # CE-3, CE-4
+    own = jnp.take_along_axis(surprise, labels[:, None], axis=-1)[:, 0]  # CE-1; not one-hot times: CE-7, CE-8
+    if isinstance(smoothing, float) and smoothing == 0:
+        return own
+    return _share(1 - smoothing, own) + _share(smoothing, jnp.mean(surprise, axis=-1))  # CE-2, CE-5, CE-9
+
+
+def _share(weight: float | Array, x: Array) -> Array:
+    """Return weight * x, and 0 for no weight: x may be infinite."""
+    return jnp.where(weight > 0, weight * x, 0)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropyLoss:
+    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf, `reduction` is static."""
+
+    label_smoothing: float | Array = 0.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros(0, np.int32))  # refuses illegal options
+
+    def __call__(self, logits: Input, labels: Input, mask: Input | None = None) -> Array:
+        """Return the loss of the rows; see `cross_entropy_loss`."""
+        return cross_entropy_loss(
+            logits, labels, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
+        )
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
+        """Return the leaf and the static option."""
+        return (self.label_smoothing,), (self.reduction,)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any]) -> CrossEntropyLoss:
+        """Rebuild without checks: what JAX puts into the leaf need not be a number."""
+        loss = object.__new__(cls)
+        vars(loss).update(label_smoothing=leaves[0], reduction=static[0])
+        return loss

@@ -1,0 +1,155 @@
+"""ArcFace loss (spec/arcface.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
+from lossproof.backends.tensorflow.cross_entropy import cross_entropy
+from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.products import products
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
+
+BEYOND_PI = ("keep", "linear", "continuous")
+
+
+def arcface_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    class_weights: tf.Tensor,
+    *,
+    scale: float | tf.Tensor = 64.0,
+    margin: float | tf.Tensor = 0.5,
+    beyond_pi: str = "keep",
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the ArcFace loss of rows.
+
+    Cross-entropy of ``scale * cos(theta_j)``, with ``scale * cos(theta_y + margin)`` for the label y, where
+    theta_j is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64; a tf.Tensor,
+            tf.Variable or numpy array.
+        labels: integers of shape (B,) in [0, C). Elsewhere: an error in a numpy array, and in a tensor the term
+            is NaN.
+        class_weights: rows of shape (C, D), of any length; same dtype.
+        scale: [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in radians, [0, pi]; a tensor of shape () is used as it is and not checked.
+        beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
+            ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+        tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
+
+    At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and
+    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-34. Source: Deng et al. (2019), eq. 3.
+    """
+    scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
+    _check_options(beyond_pi, reduction)
+    mask, labels, x = batch(mask, labels, embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings)
+    classes, labels = rows_of(w, labels)
+    labels, legal = in_range(labels, 0, classes - 1)
+
+    x, w = _unit(x), _unit(w)  # AF-2
+    cosine = products(x, w)
+    label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
+    own = labels[:, tf.newaxis] == tf.range(classes, dtype=labels.dtype)
+    logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
+    terms = filled(cross_entropy(logits, labels), ~legal, float("nan"))  # CV-33
+    return reduce(terms, mask, reduction)
+
+
+def _check_options(beyond_pi: str, reduction: str) -> None:
+    check_choice("beyond_pi", beyond_pi, BEYOND_PI)
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+
+
+def _label_cosine(x: tf.Tensor, w: tf.Tensor, margin: float | tf.Tensor, beyond_pi: str) -> tf.Tensor:
+    """Return cos(theta + margin), or what stands for it past pi, for each row of x and the same row of w."""
+    if isinstance(margin, float):
+        cos_m, sin_m = number(math.cos(margin), x.dtype), number(math.sin(margin), x.dtype)  # AF-3
+    else:
+        cos_m, sin_m = tf.cos(number(margin, x.dtype)), tf.sin(number(margin, x.dtype))
+    cosine = tf.reduce_sum(x * w, axis=-1)
+    away = x - cosine[:, tf.newaxis] * w
+    square = tf.reduce_sum(away * away, axis=-1)
+    flat = square == 0  # no gradient there: AF-13
+    sine = filled(tf.sqrt(filled(square, flat, 1.0)), flat, 0.0)  # AF-4, AF-11
+    sine = filled(sine, _zero(x) | _zero(w), 1.0)  # AF-9, AF-14
+    added = cosine * cos_m - sine * sin_m
+    if beyond_pi == "keep":
+        return added  # AF-5
+    shift = -number(margin, x.dtype) * sin_m if beyond_pi == "linear" else cos_m - 1  # AF-6, AF-7
+    return tf.where(cosine < -cos_m, cosine + shift, added)  # AF-8, AF-12
+
+
+def _unit(x: tf.Tensor) -> tf.Tensor:
+    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14)."""
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True))
+    negligible = largest < np.finfo(x.dtype.as_numpy_dtype).smallest_normal
+    x = x / filled(largest, negligible, 1.0)  # the same angle, and no square overflows
+    square = tf.reduce_sum(x * x, axis=-1, keepdims=True)
+    zero = square == 0
+    return filled(x / tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
+
+
+def _zero(unit: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(unit == 0, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
+    """`arcface_loss` as a layer: the class weights are its weight, and a call returns the loss.
+
+    The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1). Embeddings of
+    another float dtype are taken in the wider of the two, and a mixed-precision policy does not change the loss.
+    `add_loss` of a model's `call` takes what this returns.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        *,
+        scale: float = 64.0,
+        margin: float = 0.5,
+        beyond_pi: str = "keep",
+        reduction: str = "mean",
+        **layer: Any,
+    ) -> None:
+        check_real("scale", scale, 0)
+        check_real("margin", margin, 0, high=math.pi)  # AF-15
+        _check_options(beyond_pi, reduction)
+        super().__init__(autocast=False, **layer)
+        self.sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
+        self.options: dict[str, Any] = {
+            "scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction,
+        }  # fmt: skip
+        start = keras.initializers.RandomNormal(0.0, embedding_dim**-0.5)
+        self.class_weights = self.add_weight(
+            shape=(num_classes, embedding_dim), initializer=start, name="class_weights"
+        )
+
+    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the loss of the rows; see `arcface_loss`."""
+        embeddings, weights = common(embeddings, tf.convert_to_tensor(self.class_weights))
+        return arcface_loss(embeddings, flat(labels, embeddings), weights, mask=mask, **self.options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return sizes and options, from which `from_config` builds an equal layer."""
+        return {**super().get_config(), **self.sizes, **self.options}

@@ -1,0 +1,144 @@
+"""ArcFace loss (spec/arcface.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import batch, common, in_range, real, table
+from lossproof.backends.torch.cross_entropy import cross_entropy
+from lossproof.backends.torch.products import products
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice
+
+BEYOND_PI = ("keep", "linear", "continuous")
+
+
+def arcface_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: float | Tensor = 64.0,
+    margin: float | Tensor = 0.5,
+    beyond_pi: str = "keep",
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the ArcFace loss of rows.
+
+    Cross-entropy of ``scale * cos(theta_j)``, with ``scale * cos(theta_y + margin)`` for the label y, where theta_j is
+    the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,) in [0, C). Elsewhere: an error on the host, and on a device (or compiled) the
+            term is NaN.
+        class_weights: rows of shape (C, D), of any length; same dtype.
+        scale: [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in radians, [0, pi]; a tensor of shape () is used as it is and not checked.
+        beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
+            ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
+    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-34. Source: Deng et al. (2019), eq. 3.
+    """
+    scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
+    check_choice("beyond_pi", beyond_pi, BEYOND_PI)
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    labels, x = batch(mask, labels, embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings)
+    labels, legal = in_range(labels, 0, len(w) - 1)
+
+    x, w = _unit(x), _unit(w)  # AF-2
+    cosine = products(x, w)
+    own = _label_cosine(x, w[labels], margin, beyond_pi)
+    logits = scale * cosine.scatter(1, labels.unsqueeze(1), own.unsqueeze(1))  # AF-1
+    terms = cross_entropy(logits, labels).masked_fill(~legal, torch.nan)  # CV-33
+    return reduce(terms, mask, reduction)
+
+
+def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) -> Tensor:
+    """Return cos(theta + margin), or what stands for it past pi, for each row of x and the same row of w."""
+    if isinstance(margin, Tensor):
+        cos_m, sin_m = margin.cos(), margin.sin()
+    else:
+        cos_m, sin_m = math.cos(margin), math.sin(margin)  # AF-3
+    cosine = (x * w).sum(-1)
+    away = x - cosine.unsqueeze(-1) * w
+    square = (away * away).sum(-1)
+    flat = square == 0  # no gradient there: AF-13
+    sine = square.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)  # AF-4, AF-11
+    sine = sine.masked_fill(_zero(x) | _zero(w), 1.0)  # AF-9, AF-14
+    added = cosine * cos_m - sine * sin_m
+    if beyond_pi == "keep":
+        return added  # AF-5
+    shift = -margin * sin_m if beyond_pi == "linear" else cos_m - 1  # AF-6, AF-7
+    return torch.where(cosine < -cos_m, cosine + shift, added)  # AF-8, AF-12
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14)."""
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    x = x / largest.masked_fill(largest < torch.finfo(x.dtype).tiny, 1.0)  # the same angle, and no square overflows
+    square = (x * x).sum(-1, keepdim=True)
+    zero = square == 0
+    return (x / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)
+
+
+def _zero(unit: Tensor) -> Tensor:
+    return (unit.detach() == 0).all(-1)
+
+
+class ArcFaceLoss(nn.Module):
+    """`arcface_loss` as a module that holds the class weights as a parameter, (num_classes, embedding_dim).
+
+    They start as random directions of about unit length. Embeddings of another dtype than the parameter, as under
+    autocast, are compared in the wider of the two.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        *,
+        scale: float = 64.0,
+        margin: float = 0.5,
+        beyond_pi: str = "keep",
+        reduction: str = "mean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "scale": scale, "margin": margin, "beyond_pi": beyond_pi, "reduction": reduction,
+        }  # fmt: skip
+        self.class_weights = nn.Parameter(torch.empty(num_classes, embedding_dim, device=device, dtype=dtype))
+        self.reset_parameters()
+        row = torch.zeros(0, 1)
+        arcface_loss(row, torch.zeros(0, dtype=torch.int64), torch.ones(1, 1), **self.options)  # refuses illegal ones
+
+    def reset_parameters(self) -> None:
+        """Draw the class weights anew."""
+        nn.init.normal_(self.class_weights, std=self.class_weights.shape[1] ** -0.5)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `arcface_loss`."""
+        embeddings, weights = common(embeddings, self.class_weights)
+        return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and options, for the printed module."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.class_weights.shape[0]}, {self.class_weights.shape[1]}, {options}"

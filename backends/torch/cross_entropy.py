@@ -1,0 +1,84 @@
+"""Cross-entropy loss (spec/cross_entropy.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import batch, in_range, real
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice
+
+
+def cross_entropy_loss(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    label_smoothing: float | Tensor = 0.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the cross-entropy of rows of logits with the labels' classes.
+
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``.
+
+    Args:
+        logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error on the host, and on a device (or compiled) the
+            term is NaN.
+        label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; a tensor of shape () is used
+            as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 logits, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
+    Clauses CE-1 to CE-12, CV-1 to CV-34.
+    Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
+    """
+    smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    labels, z = batch(mask, labels, logits=logits)
+    labels, legal = in_range(labels, 0, z.shape[1] - 1)
+    terms = cross_entropy(z, labels, smoothing).masked_fill(~legal, torch.nan)  # CV-33
+    return reduce(terms, mask, reduction)
+
+
+def cross_entropy(z: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
+    """Return the terms (B,) of logits (B, K) with legal labels."""
+    surprise = -torch.log_softmax(z, -1)  # CE-3, CE-4
+    own = surprise.gather(-1, labels.unsqueeze(-1)).squeeze(-1)  # CE-1; no product with a one-hot row: CE-7, CE-8
+    if isinstance(smoothing, float) and smoothing == 0:
+        return own
+    return _share(1 - smoothing, own) + _share(smoothing, surprise.mean(-1))  # CE-2, CE-5, CE-9
+
+
+def _share(weight: float | Tensor, x: Tensor) -> Tensor:
+    """Return weight * x, and 0 for no weight: x may be infinite."""
+    if isinstance(weight, float):
+        return weight * x if weight else torch.zeros_like(x)
+    return torch.where(weight > 0, weight * x, 0.0)
+
+
+class CrossEntropyLoss(nn.Module):
+    """`cross_entropy_loss` as a module: the options at construction, the logits, labels and mask in the call."""
+
+    def __init__(self, *, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__()
+        self.label_smoothing, self.reduction = label_smoothing, reduction
+        self(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64))  # an illegal option is refused here
+
+    def forward(self, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `cross_entropy_loss`."""
+        return cross_entropy_loss(
+            logits, labels, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
+        )
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return f"label_smoothing={self.label_smoothing!r}, reduction={self.reduction!r}"
