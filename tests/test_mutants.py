@@ -16,8 +16,8 @@ ELSEWHERE = {
     for key in page(name).clauses
     if key not in OF_FUNCTIONS
 } | {
-    "CN-14": "tests/test_center.py",
-    "OI-20": "tests/test_oim.py",
+    "CN-14": "tests/test_tables_torch.py",
+    "OI-20": "tests/test_tables_torch_oim.py",
     "OI-21": "tests/test_oim.py",
 }
 
