@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import Precision, stop_gradient
+from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, in_range, real, table
+from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -81,7 +82,7 @@ def oim_loss(
     limit = 0.5 * (float(limits.max) / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
     x = jnp.clip(x / tau, -limit, limit)
     memory = stop_gradient(jnp.clip(memory, -limit, limit))  # OI-9
-    logits = jnp.matmul(x, memory.T, precision=Precision.HIGHEST)  # OI-1, OI-2, CV-20
+    logits = products(x, memory)  # OI-1, OI-2
     log_p = jax.nn.log_softmax(logits, axis=1)  # OI-5, OI-8
     terms = -jnp.take_along_axis(log_p, y[:, None], axis=1)[:, 0]
     return reduce(jnp.where(legal, terms, jnp.nan), known, reduction)  # OI-3, CV-33

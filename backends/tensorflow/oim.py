@@ -240,8 +240,14 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
         super().__init__(autocast=False, **layer)
         self.sizes = {"num_identities": num_identities, "queue_size": queue_size, "num_features": num_features}
-        self.options = {"temperature": float(temperature), "unlabelled": unlabelled, "reduction": reduction}
-        self.memory_options = {"momentum": float(momentum), "normalise": normalise, "unlabelled": unlabelled}
+        self.options: dict[str, Any] = {
+            "temperature": float(temperature),
+            "unlabelled": unlabelled,
+            "reduction": reduction,
+        }
+        self.memory_options: dict[str, Any] = {
+            "momentum": float(momentum), "normalise": normalise, "unlabelled": unlabelled,
+        }  # fmt: skip
         zeros = {"initializer": "zeros", "trainable": False}
         self.lookup_table = self.add_weight(shape=(num_identities, num_features), name="lookup_table", **zeros)
         self.queue = self.add_weight(shape=(queue_size, num_features), name="queue", **zeros)

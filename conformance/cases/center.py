@@ -73,7 +73,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
 
 def unspecified(case: Case) -> dict[str, Array]:
     """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity, and the centers of their labels."""
-    rows = ~np.isfinite(case.inputs["embeddings"]).all(axis=-1)
+    rows = np.asarray(~np.isfinite(case.inputs["embeddings"]).all(axis=-1))
     centers = np.zeros(len(case.inputs["centers"]), bool)
     centers[case.inputs["labels"][rows]] = True
     return {"loss": rows, "embeddings": rows, "centers": centers}

@@ -83,7 +83,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
 
 def unspecified(case: Case) -> dict[str, Array]:
     """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity."""
-    rows = ~np.isfinite(case.inputs["embeddings"]).all(axis=-1)
+    rows = np.asarray(~np.isfinite(case.inputs["embeddings"]).all(axis=-1))
     return {"loss": rows, "embeddings": rows}
 
 

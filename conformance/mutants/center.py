@@ -162,6 +162,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-through", "the gradient goes through floor and ceiling", "CN-9", kept=_through),
     _mutant("cn-clamp-bounds", "at a bound the gradient is that of the distance", "CN-9", seen="torch.clamp up to 2.13", ours=True, kept=lambda s, q, lo, hi: q.masked_fill(q < lo, lo).masked_fill(q > hi, hi)),
     _mutant("cn-ceiling-below", "a ceiling below the floor is accepted", "CN-10", check_bounds=lambda s, lo, hi: None),
+    _mutant("cn-labels-unchecked", "labels of any shape and type are taken", "CV-31", "CV-34", check_batch=lambda s, x, y: None, in_range=lambda s, y, n: y.long()),
+    _mutant("cn-table-broadcast", "centers of width 1 are broadcast", "CV-34", check_tables=lambda s, x, c: s.check_dtypes((x, c))),
     _mutant("cn-labels-clamped", "labels are moved into the range", "CV-33", in_range=lambda s, y, n: y.clamp(0, n - 1)),
     _mutant("cn-labels-wrap", "negative labels count from the end", "CV-33", seen="indexing of numpy and torch", in_range=lambda s, y, n: Center.in_range(s, torch.where(y < 0, y % n, y), n)),
     _mutant("cn-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),

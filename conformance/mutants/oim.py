@@ -42,7 +42,7 @@ class OIM(Center):
         x = self.prepare(embeddings, takes_part)
         labels = self.in_range(labels.masked_fill(~known, 0), len(lookup_table))
         memory = [self.memory(rows).to(x.dtype) for rows in self.moved(lookup_table, queue, x, labels, takes_part)]
-        terms = self.terms(self.logits(x, self.scaled(temperature), *memory), labels)  # type: ignore[call-arg]
+        terms = self.terms(self.logits(x, self.scaled(temperature), *memory), labels)
         return self.reduce(terms, takes_part, reduction)
 
     def check_temperature(self, temperature: float) -> None:
