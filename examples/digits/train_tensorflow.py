@@ -22,15 +22,16 @@ class Network(keras.Model):  # type: ignore[misc]
         self.hidden = keras.layers.Dense(HIDDEN, activation="relu", dtype=dtype)
         self.outer = keras.layers.Dense(len(given["b2"]), dtype=dtype)
         self.classes = keras.layers.Dense(CLASSES, dtype=dtype) if "w3" in given else None
-        self(tf.zeros((1, given["w1"].shape[0]), dtype))
+        if "centers" in given:
+            start = keras.initializers.Constant(given["centers"])
+            self.centers = self.add_weight(shape=given["centers"].shape, initializer=start, dtype=dtype)
+        self.hidden.build((None, len(given["w1"])))
+        self.outer.build((None, HIDDEN))
         self.hidden.set_weights([given["w1"], given["b1"]])
         self.outer.set_weights([given["w2"], given["b2"]])
         if self.classes is not None:
             self.classes.build((None, len(given["b2"])))
             self.classes.set_weights([given["w3"], given["b3"]])
-        if "centers" in given:
-            start = keras.initializers.Constant(given["centers"])
-            self.centers = self.add_weight(shape=given["centers"].shape, initializer=start, dtype=dtype)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """Return the embeddings of images."""
