@@ -63,6 +63,25 @@ def test_frameworks_agree_on_the_first_steps(name):
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-12)
 
 
+def test_logits_and_centers_reach_the_loss_and_are_trained(monkeypatch):
+    def loss(logits, embeddings, labels, centers):  # stands in for a joint objective; the same text in every framework
+        return ((logits - 1) ** 2)[0, 0] + ((embeddings - 1 - centers[0]) ** 2)[0, 0]
+
+    objective = shared.Objective("stand_in", "rows", ("logits", "embeddings", "labels", "centers"), width=3)
+    monkeypatch.setitem(shared.OBJECTIVES, "stand_in", objective)
+    run = shared.setup("stand_in")
+    run = replace(run, batches=run.batches[:4], dissimilar=run.dissimilar[:4])
+    found = []
+    for framework in ("torch", "tensorflow", "jax"):
+        pytest.importorskip(framework)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = import_module(f"train_{framework}")
+            monkeypatch.setattr(trainer.losses, "stand_in", loss, raising=False)
+            found.append(list(trainer.train(run, "float64"))[1:-1])
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-12)
+
+
 def test_val_at_far_counts_the_pairs_below_the_threshold():
     embeddings = np.array([0.0, 1.0, 3.0, 10.0])[:, None]
     labels = np.array([0, 0, 0, 1])

@@ -42,11 +42,23 @@ def draw_embeddings(path: Path, objective: str, embeddings: Mapping[str, Array],
     figure, axes = plt.subplots(2, len(embeddings), figsize=(9, 6), squeeze=False, layout="constrained")
     for column, (framework, both) in zip(axes.T, embeddings.items(), strict=True):
         for axis, rows, moment in zip(column, both, ("before", "after"), strict=True):
-            dots = axis.scatter(*rows.T, c=labels, cmap="tab10", s=5, vmin=-0.5, vmax=9.5)
+            dots = axis.scatter(*_plane(rows).T, c=labels, cmap="tab10", s=5, vmin=-0.5, vmax=9.5)
             axis.set(title=f"{framework}, {moment}: VAL {val_at_far(rows, labels):.3f}", xticks=[], yticks=[])
-    figure.suptitle(f"{objective}: held-out digits in 2-D, VAL at FAR 1e-2 (float64)")
+    width = rows.shape[1]
+    shown = "in 2-D" if width == 2 else f"along two principal axes of {width}"
+    figure.suptitle(f"{objective}: held-out digits {shown}, VAL at FAR 1e-2 (float64)")
     figure.colorbar(dots, ax=axes, ticks=range(10), label="digit", aspect=40)
     _save(figure, path)
+
+
+def _plane(rows: Array) -> Array:
+    """Return rows of two dimensions as they are, others along their two principal axes."""
+    if rows.shape[1] == 2:
+        return rows
+    centred = rows - rows.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])  # the same in every framework
+    return centred @ (axes * signs[:, None]).T
 
 
 def _save(figure: Figure, path: Path) -> None:

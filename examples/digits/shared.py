@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from lossproof import reference
 from lossproof.reference import sample_pairs, sample_triplets
 
 Array = NDArray[Any]
 TRAINED = 1200  # rows that are trained on; the other 597 are looked at
-FEATURES, HIDDEN, WIDTH, CLASSES = 64, 64, 2, 10
+FEATURES, HIDDEN, CLASSES = 64, 64, 10
 STEPS, ROWS = 200, 64  # of an epoch, of a batch
-LEARNING_RATE, MOMENTUM = 2**-5, 0.875  # dyadic: Keras holds them in float32
+MOMENTUM = 0.875  # dyadic, as the rates: Keras holds them in float32
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Objective:
     batch: str
     arguments: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    width: int = 2  # of the embeddings; where it is more, pictures show the two principal axes
+    rate: float = 2**-5  # learning rate
 
     @property
     def passes(self) -> tuple[str, ...]:
@@ -40,10 +43,16 @@ class Objective:
         ]
 
 
-OBJECTIVES = {
+_ROWS = ("embeddings", "labels")
+_EVERY = {
     "triplet": Objective("triplet_margin_loss", "triplets", ("anchor", "positive", "negative")),
     "contrastive": Objective("contrastive_loss", "pairs", ("x1", "x2", "dissimilar")),
+    # Mined in two dimensions, all rows collapse into one point from these weights: hence 16.
+    "batch_hard": Objective("batch_hard_triplet_loss", "rows", _ROWS, width=16),
+    "batch_all": Objective("batch_all_triplet_loss", "rows", _ROWS, width=16),
+    "semi_hard": Objective("semi_hard_triplet_loss", "rows", _ROWS, width=16, rate=2**-6),
 }
+OBJECTIVES = {name: own for name, own in _EVERY.items() if hasattr(reference, own.loss)}
 
 
 @dataclass(frozen=True)
@@ -99,12 +108,12 @@ def _weights(objective: Objective, rng: np.random.Generator) -> dict[str, Array]
 
     weights = {
         "w1": layer(FEATURES, HIDDEN), "b1": np.zeros(HIDDEN),
-        "w2": layer(HIDDEN, WIDTH), "b2": np.zeros(WIDTH),
+        "w2": layer(HIDDEN, objective.width), "b2": np.zeros(objective.width),
     }  # fmt: skip
     if "logits" in objective.arguments:
-        weights |= {"w3": layer(WIDTH, CLASSES), "b3": np.zeros(CLASSES)}
+        weights |= {"w3": layer(objective.width, CLASSES), "b3": np.zeros(CLASSES)}
     if "centers" in objective.arguments:
-        weights["centers"] = np.zeros((CLASSES, WIDTH))
+        weights["centers"] = np.zeros((CLASSES, objective.width))
     return weights
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from shared import LEARNING_RATE, MOMENTUM, Setup
+from shared import MOMENTUM, Setup
 
 from lossproof.backends import jax as losses
 
@@ -43,7 +43,7 @@ def train(setup: Setup, dtype: str) -> Iterator[float | np.ndarray]:
     def step(w: Weights, speed: Weights, rows: Array, dissimilar: Array) -> tuple[Weights, Weights, Array]:
         value, gradient = jax.value_and_grad(loss)(w, rows, dissimilar)
         speed = jax.tree.map(lambda s, g: MOMENTUM * s + g, speed, gradient)
-        return jax.tree.map(lambda x, s: x - LEARNING_RATE * s, w, speed), speed, value
+        return jax.tree.map(lambda x, s: x - objective.rate * s, w, speed), speed, value
 
     yield np.asarray(network(weights, seen))
     for rows, dissimilar in zip(batches, setup.dissimilar, strict=True):

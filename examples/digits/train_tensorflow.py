@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from shared import CLASSES, HIDDEN, LEARNING_RATE, MOMENTUM, WIDTH, Array, Setup
+from shared import CLASSES, HIDDEN, MOMENTUM, Array, Setup
 
 from lossproof.backends import tensorflow as losses
 
@@ -20,17 +20,18 @@ class Network(keras.Model):  # type: ignore[misc]
         super().__init__(dtype=dtype)
         given = setup.weights
         self.hidden = keras.layers.Dense(HIDDEN, activation="relu", dtype=dtype)
-        self.outer = keras.layers.Dense(WIDTH, dtype=dtype)
+        self.outer = keras.layers.Dense(len(given["b2"]), dtype=dtype)
         self.classes = keras.layers.Dense(CLASSES, dtype=dtype) if "w3" in given else None
-        self(tf.zeros((1, given["w1"].shape[0]), dtype))
-        self.hidden.set_weights([given["w1"], given["b1"]])
-        self.outer.set_weights([given["w2"], given["b2"]])
-        if self.classes is not None:
-            self.classes.build((None, WIDTH))
-            self.classes.set_weights([given["w3"], given["b3"]])
         if "centers" in given:
             start = keras.initializers.Constant(given["centers"])
             self.centers = self.add_weight(shape=given["centers"].shape, initializer=start, dtype=dtype)
+        self.hidden.build((None, len(given["w1"])))
+        self.outer.build((None, HIDDEN))
+        self.hidden.set_weights([given["w1"], given["b1"]])
+        self.outer.set_weights([given["w2"], given["b2"]])
+        if self.classes is not None:
+            self.classes.build((None, len(given["b2"])))
+            self.classes.set_weights([given["w3"], given["b3"]])
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """Return the embeddings of images."""
@@ -50,8 +51,8 @@ def loss_function(setup: Setup) -> Any:
 def train(setup: Setup, dtype: str) -> Iterator[float | Array]:
     """Yield the embeddings of the held-out digits, the loss of each step, and these embeddings again."""
     network = Network(setup, dtype)
-    optimizer = keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
     objective = setup.objective
+    optimizer = keras.optimizers.SGD(objective.rate, momentum=MOMENTUM)
     loss_of, names = loss_function(setup), objective.passes
     images, seen = tf.constant(setup.images, dtype), tf.constant(setup.seen, dtype)
     labels = tf.constant(setup.labels)
@@ -66,7 +67,7 @@ def train(setup: Setup, dtype: str) -> Iterator[float | Array]:
             if "logits" in objective.arguments:
                 known["logits"] = network.classes(known["embeddings"])
             if "centers" in objective.arguments:
-                known["centers"] = network.centers
+                known["centers"] = tf.convert_to_tensor(network.centers)
             loss = loss_of(*(known[name] for name in objective.arguments))
         weights = network.trainable_variables
         optimizer.apply(tape.gradient(loss, weights), weights)

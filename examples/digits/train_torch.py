@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from shared import LEARNING_RATE, MOMENTUM, Array, Setup
+from shared import MOMENTUM, Array, Setup
 from torch import Tensor, nn
 
 from lossproof.backends import torch as losses
@@ -30,8 +30,8 @@ def train(setup: Setup, dtype: str) -> Iterator[float | Array]:
     """Yield the embeddings of the held-out digits, the loss of each step, and these embeddings again."""
     torch.set_num_threads(1)
     network = Network(setup, dtype)
-    optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     objective = setup.objective
+    optimizer = torch.optim.SGD(network.parameters(), lr=objective.rate, momentum=MOMENTUM)
     loss_of, names = getattr(losses, objective.loss), objective.passes
     images, seen = (torch.tensor(x, dtype=getattr(torch, dtype)) for x in (setup.images, setup.seen))
     labels = torch.tensor(setup.labels)
