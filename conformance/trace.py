@@ -18,23 +18,13 @@ from lossproof.conformance.mutants import Mutant
 from lossproof.conformance.plan import everything
 from lossproof.spec import Page, clauses, losses, page, page_names
 
-<<<<<<< HEAD
 # Clauses that the judge does not ask about, and where they are tested.
 _ELSEWHERE = {
     "mining": "tests/test_mining.py: what is drawn at random has no one answer to compare with",
     "verification": "tests/test_verification.py: a count that float32 cannot hold, results without a gradient",
-    "CN-14": "tests/test_center.py: the judge takes no gradient of a function that is no loss",
-    "OI-20": "tests/test_oim.py: the judge takes no gradient of a function that is no loss",
+    "CN-14": "tests/test_tables_torch.py: the judge takes no gradient of a function that is no loss",
+    "OI-20": "tests/test_tables_torch_oim.py: the judge takes no gradient of a function that is no loss",
     "OI-21": "tests/test_oim.py: what is an error depends on where the head is",
-=======
-# Pages and clauses that the judge does not ask about, and where they are tested.
-ELSEWHERE = {
-    "mining": "tests/test_mining.py: what is drawn at random has no one answer to compare with",
-    "verification": "tests/test_verification.py: a count that float32 cannot hold, results without a gradient",
-    "CN-14": "tests/test_tables_torch.py: a function that is no loss is asked for no gradient",
-    "OI-20": "tests/test_tables_torch_oim.py: a function that is no loss is asked for no gradient",
-    "OI-21": "tests/test_oim.py: a head is an error on the host alone",
->>>>>>> wing-d
 }
 FILE = Path(str(files("lossproof.conformance"))) / "TRACE.md"
 
@@ -83,16 +73,9 @@ def orphans() -> Iterator[str]:
     of_functions = {probe.clause for probe in everything() if probe.check == "functions"}
     for name in page_names():
         for key, clause in page(name).clauses.items():
-<<<<<<< HEAD
             if key not in asked and not elsewhere(name, key):
                 yield f"{key}: no check asks about it"
             if clause.level == "MUST" and key not in broken and key not in of_functions and not elsewhere(name, key):
-=======
-            elsewhere = name in ELSEWHERE or key in ELSEWHERE
-            if key not in asked and not elsewhere:
-                yield f"{key}: no check asks about it"
-            if clause.level == "MUST" and key not in broken and key not in of_functions and not elsewhere:
->>>>>>> wing-d
                 yield f"{key}: no broken implementation breaks it"
     for key in sorted(set(broken) - set(clauses())):
         yield f"{key}: named by {', '.join(broken[key])}, and no clause"
@@ -135,11 +118,7 @@ def _table(own: Page) -> Iterator[str]:
     yield "| clause | level | class | says | checks | examples | broken implementations |"
     yield "|---|---|---|---|---|---|---|"
     for key, c in own.clauses.items():
-<<<<<<< HEAD
         found = asked.get(key) or [elsewhere(own.name, key)]
-=======
-        found = asked.get(key) or [ELSEWHERE.get(own.name) or ELSEWHERE.get(key, "")]
->>>>>>> wing-d
         ids = broken.get(key, [])
         some = ", ".join(ids[:4]) + (f" and {len(ids) - 4} more" if len(ids) > 4 else "")
         yield f"| {key} | {c.level} | {c.kind} | {_cell(c.title)} | {', '.join(found)} | {len(c.examples)} | {some} |"

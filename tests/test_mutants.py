@@ -8,23 +8,7 @@ from lossproof.conformance.kills import kill
 from lossproof.conformance.plan import everything
 from lossproof.spec import clauses
 
-<<<<<<< HEAD
 MUTANTS = trace.mutants()
-=======
-MUTANTS = {key: mutant for loss in losses() for key, mutant in mutants_of(loss).items()}
-OF_FUNCTIONS = {probe.clause for probe in everything() if probe.check == "functions"}
-# What is drawn at random, and what no example can show, has tests of its own.
-ELSEWHERE = {
-    key: f"tests/test_{name}.py"
-    for name in ("mining", "verification")
-    for key in page(name).clauses
-    if key not in OF_FUNCTIONS
-} | {
-    "CN-14": "tests/test_tables_torch.py",
-    "OI-20": "tests/test_tables_torch_oim.py",
-    "OI-21": "tests/test_oim.py",
-}
->>>>>>> wing-d
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)

@@ -1,7 +1,7 @@
 """Correct triplet margin losses, written differently on purpose: a judge that accuses one of them is wrong.
 
 Another algorithm, another order of summation, wider arithmetic, another subgradient where there is no derivative.
-`lossproof alarms lossproof.conformance.variants:hinge_by_clamp --framework torch` asks one of them fresh cases.
+`lossproof alarms lossproof.conformance.mutants.variants:hinge_by_clamp --framework torch` asks one of them fresh cases.
 """
 
 from __future__ import annotations
