@@ -85,7 +85,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-self", "the anchor is one of its own positives", "SH-4", "PW-2", "SH-1", others=lambda s, count: torch.ones(count, count, dtype=torch.bool)),
     _mutant("sh-not-strict", "a negative as far as the positive counts as farther", "SH-2", farther=lambda s, an, ap, m: an >= ap),
     _mutant("sh-nearest-fallback", "the fallback is the nearest negative", "SH-3", "SH-1", fallback=lambda s, each, among: s.picked(each, among, largest=False)),
-    _mutant("sh-window", "only negatives within the margin are candidates", "SH-5", "SH-1", seen="the docstring of tensorflow_addons", farther=lambda s, an, ap, m: (an > ap) & (an < ap + m)),
+    _mutant("sh-window", "the mean leaves out pairs without a negative within the margin", "SH-5", "SH-4", "CV-3", seen="pytorch-metric-learning, whose miner drops them", count=lambda s, t, m, r: TripletMargin.count(s, t, m, "mean_nonzero")),
     _mutant("sh-hardest", "the nearest negative is taken, farther or not", "SH-1", "SH-6", farther=lambda s, an, ap, m: torch.ones_like(an, dtype=torch.bool)),
     _mutant("sh-per-anchor", "one negative serves all positives of an anchor", "SH-1", "SH-6", seen="TensorFlow Similarity", chosen=_per_anchor),
     _mutant("sh-no-negative", "a pair without a negative counts", "SH-4", seen="tensorflow_addons", units=lambda s, p, n: p),
