@@ -10,6 +10,7 @@ ROWS = np.random.default_rng(0).standard_normal((16, 4)).astype(np.float32)
 LABELS = np.arange(16) % 4
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras itself, saving a variable
 @pytest.mark.parametrize("name", ["BatchHardTripletLoss", "SemiHardTripletLoss", "BatchAllTripletLoss"])
 def test_model_is_trained_saved_and_loaded(name, tmp_path):
     loss = getattr(backend, name)(margin=0.5, distance="cosine")
