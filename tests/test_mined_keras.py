@@ -13,6 +13,7 @@ LABELS = np.arange(16) % 4
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras itself, saving a variable
 @pytest.mark.parametrize("name", ["BatchHardTripletLoss", "SemiHardTripletLoss", "BatchAllTripletLoss"])
 def test_model_is_trained_saved_and_loaded(name, tmp_path):
+    keras.utils.set_random_seed(0)
     loss = getattr(backend, name)(margin=0.5, distance="cosine")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.compile(optimizer=keras.optimizers.SGD(0.05), loss=loss)

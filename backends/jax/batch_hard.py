@@ -115,10 +115,7 @@ class BatchHardTripletLoss:
 
     def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        options = self._options()
-        if self.soft_margin:
-            options["margin"] = 0.3  # has no effect, and the leaf may be traced by now, which is refused: BH-4
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **options)
+        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **self._options())
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
