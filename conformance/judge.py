@@ -164,6 +164,13 @@ class Judge:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
         return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
 
+    def grade_of(self, case: Case) -> str:
+        """Return the widest grade that an answer may have: what is claimed, or what the option `pairwise` gives."""
+        entry = self.offers[case.loss].page.parameters.get("pairwise")
+        if entry is None or case.parameters.get("pairwise", entry["default"]) == "direct":
+            return self.grade
+        return max(self.grade, "centred", key=GRADES.index)
+
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
         """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""
         offer, module = self.offers[loss], self.modules[loss]
@@ -224,7 +231,7 @@ class Judge:
         if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
             return None
-        for grade in GRADES[: GRADES.index(self.grade) + 1]:
+        for grade in GRADES[: GRADES.index(self.grade_of(judged)) + 1]:
             mismatch, worst = against(judged, answer, expected, parts, grade, mask)
             if mismatch is None or mismatch.errored:
                 break

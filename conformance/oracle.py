@@ -81,6 +81,7 @@ class Oracle:
         unit, g = arithmetic(case.dtype).roundoff, self.allowance(case)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         extra_value, extra_gradient = _grade_scales(case, found, (accuracy["kappa"] + g) * unit)
+        pairs = {grade: _pair_errors(case, found, grade, (accuracy["kappa"] + g) * unit, cotangent) for grade in GRADES}
         weight = found.vjp_scale(cotangent) if case.order else {}
         value_unit = (accuracy["kappa"] * growth + g) * unit
         gradient_unit = (accuracy["kappa_gradient"] * growth + g) * unit
@@ -89,9 +90,15 @@ class Oracle:
             value=value,
             gradients=gradients,
             second=second,
-            value_budget={grade: value_unit * found.scale + _reduced(extra_value[grade], case) for grade in GRADES},
+            value_budget={
+                grade: value_unit * found.scale + _reduced(extra_value[grade], case) + pairs[grade][0]
+                for grade in GRADES
+            },
             gradient_budget={
-                grade: {name: gradient_unit * scale + share * extra_gradient[grade] for name, scale in weight.items()}
+                grade: {
+                    name: gradient_unit * scale + share * extra_gradient[grade] + pairs[grade][1].get(name, 0.0)
+                    for name, scale in weight.items()
+                }
                 for grade in GRADES
             },
             second_budget={
@@ -154,6 +161,32 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
         value[grade] = np.nan_to_num(sum(parts, np.zeros(())))
         gradient[grade] = float(np.max(sum(np.nan_to_num(t) for t in turns), initial=0.0)) if turns else 0.0
     return value, gradient
+
+
+def _pair_errors(case: Case, found: Any, grade: str, unit: float, cotangent: Array) -> tuple[Any, Mapping[str, Array]]:
+    """Return what a grade adds to the value and to the gradients of a loss of the pairs of a batch: PW-6, PW-7."""
+    distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
+    if found.pair_errors is None or grade == "direct" or distance == "cosine":
+        return 0.0, {}
+    rows = _rows(case)
+    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+    radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+    energy = unit * radius**2
+
+    def of_distance(d: Array) -> Array:
+        if distance == "squared_euclidean":
+            return np.full_like(d, energy)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.fmin(np.sqrt(unit) * radius, energy / d))
+
+    def of_direction(d: Array) -> Array:
+        if distance == "squared_euclidean":
+            return np.full_like(d, 2 * unit * radius)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.fmin(2.0, of_distance(d) / d))
+
+    value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
+    return np.nan_to_num(value), {name: np.nan_to_num(a) for name, a in gradients.items()}
 
 
 def _rows(case: Case) -> Array:

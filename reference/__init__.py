@@ -5,6 +5,8 @@ needs besides: error scales, second derivatives and the decisions taken.
 """
 
 from lossproof.reference.arcface import arcface_loss
+from lossproof.reference.batch_all import batch_all_triplet_loss
+from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.cross_entropy import cross_entropy_loss
@@ -17,10 +19,13 @@ from lossproof.reference.mining import (
     triplet_masks,
 )
 from lossproof.reference.oim import oim_loss, update_oim_memory
+from lossproof.reference.semi_hard import semi_hard_triplet_loss
 from lossproof.reference.triplet_margin import triplet_margin_loss
 
 __all__ = [
     "arcface_loss",
+    "batch_all_triplet_loss",
+    "batch_hard_triplet_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
@@ -30,6 +35,7 @@ __all__ = [
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
+    "semi_hard_triplet_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

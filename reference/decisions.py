@@ -66,7 +66,7 @@ class Decisions:
         """Yield each place whose slack is within `error` times its scale, with the outcomes possible there."""
         for decision in self.taken:
             with np.errstate(invalid="ignore"):
-                close = np.abs(decision.slack) <= error * decision.scale
+                close = np.isfinite(decision.slack) & (np.abs(decision.slack) <= error * decision.scale)
             if decision.outcomes == ("pick",):
                 for row in {tuple(map(int, place[:-1])) for place in np.argwhere(close)}:
                     yield (decision.name, row), (None, *map(int, np.flatnonzero(close[row])))

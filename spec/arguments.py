@@ -183,6 +183,7 @@ def check_scalar(name: str, shape: Shape) -> None:
 
 
 DISTANCES = ("p_norm", "euclidean", "squared_euclidean", "cosine")
+PAIR_DISTANCES = DISTANCES[1:]
 REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
 _P_NORM_OPTIONS = {"p": 2.0, "eps": 1e-6, "eps_at": "difference"}
 
@@ -201,3 +202,35 @@ def check_distance(distance: object, p: Any, eps: Any, eps_at: object, *, defaul
                 _refuse(ValueError, name, f"be left at its default with distance={distance!r}", given[name])
     elif p == inf and eps_at != "difference" and not (isinstance(eps, Real) and eps == 0):
         _refuse(ValueError, "eps", f"be 0 with eps_at={eps_at!r} and p=inf", eps)
+
+
+def check_pair_distance(distance: object, floor: Any = 0.0) -> None:
+    """Check the distance of the pairs of a batch, and its floor: PW-1, PW-3, CV-28."""
+    check_choice("distance", distance, PAIR_DISTANCES)
+    check_real("floor", floor, 0)
+    if distance == "cosine" and floor != 0:
+        _refuse(ValueError, "floor", "be 0 with distance='cosine'", floor)
+
+
+def check_pairwise(pairwise: object, max_positives: Any) -> None:
+    """Check how the distances of a batch are computed, and the most positives of an anchor: PW-6, PW-8."""
+    check_choice("pairwise", pairwise, ("gram", "direct"))
+    if max_positives is None:
+        return
+    if not isinstance(max_positives, Integral) or isinstance(max_positives, bool):
+        _refuse(TypeError, "max_positives", "be None or an integer", repr(max_positives))
+    if max_positives < 1:
+        _refuse(ValueError, "max_positives", "be at least 1", repr(max_positives))
+
+
+def check_most_positives(most: int, max_positives: int) -> None:
+    """Check labels that are on the host against the most positives that an anchor may have: PW-8."""
+    if most > max_positives:
+        _refuse(ValueError, "labels", f"give no anchor more than max_positives={max_positives} positives", most)
+
+
+def check_soft_margin(soft_margin: object, margin: Any, default: float) -> None:
+    """Check the switch of a soft margin, with which a margin has no part: CV-27, BH-4."""
+    check_bool("soft_margin", soft_margin)
+    if soft_margin and not (isinstance(margin, Real) and margin == default):
+        _refuse(ValueError, "margin", "be left at its default with soft_margin=True", margin)

@@ -1,6 +1,8 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each."""
 
 from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_loss
+from lossproof.backends.jax.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
@@ -13,16 +15,22 @@ from lossproof.backends.jax.mining import (
     triplet_masks,
 )
 from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
+from lossproof.backends.jax.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
     "ArcFaceLoss",
+    "BatchAllTripletLoss",
+    "BatchHardTripletLoss",
     "CenterLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
     "OIMLoss",
+    "SemiHardTripletLoss",
     "TripletMarginLoss",
     "arcface_loss",
+    "batch_all_triplet_loss",
+    "batch_hard_triplet_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
@@ -32,6 +40,7 @@ __all__ = [
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
+    "semi_hard_triplet_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -1,6 +1,8 @@
 """The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
 from lossproof.backends.tensorflow.arcface import ArcFaceLoss, arcface_loss
+from lossproof.backends.tensorflow.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
@@ -13,16 +15,22 @@ from lossproof.backends.tensorflow.mining import (
     triplet_masks,
 )
 from lossproof.backends.tensorflow.oim import OIMLoss, oim_loss, update_oim_memory
+from lossproof.backends.tensorflow.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
 
 __all__ = [
     "ArcFaceLoss",
+    "BatchAllTripletLoss",
+    "BatchHardTripletLoss",
     "CenterLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
     "OIMLoss",
+    "SemiHardTripletLoss",
     "TripletMarginLoss",
     "arcface_loss",
+    "batch_all_triplet_loss",
+    "batch_hard_triplet_loss",
     "center_loss",
     "classify_triplets",
     "contrastive_loss",
@@ -32,6 +40,7 @@ __all__ = [
     "sample_negatives",
     "sample_pairs",
     "sample_triplets",
+    "semi_hard_triplet_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -44,7 +44,7 @@ def _offers(judge: Judge, example: Example) -> bool:
         distance = example.parameters.get("distance", "p_norm")
         applies = distance == entry.get("applies_to", distance)
         applies = applies and not (name == "eps_at" and example.parameters.get("eps") == 0)
-        if applies and not offer.choices(name, [example.parameters.get(name, entry["default"])]):
+        if applies and not offer.choices(name, [example.parameters.get(name, entry.get("default"))]):
             return False
     return "mask" not in example.inputs or offer.has("mask")
 

@@ -49,9 +49,9 @@ def _both(
     return (*answers, expected) if shapes == {expected.value.shape} else None
 
 
-def _room(judge: Judge, expected: Expected, answer: Answer) -> Any:
+def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
     return 2 * (
-        np.asarray(expected.value_budget[judge.grade], float)
+        np.asarray(expected.value_budget[judge.grade_of(case)], float)
         + np.asarray(output_slack(expected.value, answer.value_dtype), float)
     )
 
@@ -68,7 +68,7 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     first, second, expected = answers
     assert first.value is not None
     assert second.value is not None
-    room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
+    room = np.broadcast_to(_room(judge, case, expected, first), first.value.shape)
     pairs = structure["reduction"] == "none" and losses()[case.loss].front["unit"] == "pair"  # terms of shape (B, B)
     moved = (lambda a: a[np.ix_(order, order)]) if pairs else (lambda a: a[order] if a.ndim else a)
     want = moved(first.value)
@@ -95,7 +95,7 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
     first, second, expected = answers
     assert first.value is not None
     assert second.value is not None
-    room = _room(judge, expected, first)
+    room = _room(judge, case, expected, first)
     if np.any(~(np.abs(second.value - first.value) <= room)):
         got, want = second.value.tolist(), first.value.tolist()
         return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
@@ -116,7 +116,7 @@ def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     first, second, expected = answers
     if first.value is None or second.value is None or not first.value.ndim:
         return None  # a reduced loss has no term to look at
-    room = np.broadcast_to(_room(judge, expected, first), first.value.shape)
+    room = np.broadcast_to(_room(judge, case, expected, first), first.value.shape)
     got, want, limit = (float(a[kept]) for a in (second.value, first.value, room))
     if not abs(got - want) <= limit:
         return Mismatch("value", f"term {kept} with other rows around it", got, want, limit, np.inf)
@@ -132,7 +132,7 @@ def _swapped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     plain, swapped, expected = answers
     assert plain.value is not None
     assert swapped.value is not None
-    room = _room(judge, expected, plain)
+    room = _room(judge, case, expected, plain)
     if np.any(swapped.value < plain.value - room):
         return Mismatch(
             "value",

@@ -1,0 +1,140 @@
+"""Batch-all triplet loss (spec/batch_all.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
+from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+
+
+def batch_all_triplet_loss(
+    embeddings: Input,
+    labels: Input,
+    *,
+    margin: float | Array = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the batch-all triplet loss.
+
+    ``max(0, margin + d(a, p) - d(a, n))`` for every anchor a, positive p and negative n of the batch.
+
+    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction")``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
+        labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
+            nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 where labels
+            are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
+            are positive).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    margin = in_dtype(margin, rows.dtype)
+    if rows.shape[0] == 0:
+        return jnp.sum(rows, axis=-1) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
+    positive, negative = candidates(labels, mask)  # PW-2
+    finite = jnp.all(jnp.isfinite(rows), axis=-1)
+    rows = jnp.where(finite[:, None], rows, 0)  # it would reach every distance: BA-7
+    d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
+    fixed = stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    threshold = jnp.where(valid, margin + columns(fixed, index), jnp.inf)
+    sign, active = _counts(fixed, threshold, index, valid, negative)
+    part = sign.astype(d.dtype) * (d - _center(fixed, positive | negative))  # BA-5: each row of counts sums to 0
+    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
+    triplets = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
+    sums = jnp.where((triplets > 0) & (crowded | ~jnp.all(finite)), jnp.nan, sums)  # BA-7, PW-8
+    if reduction == "none":
+        return sums
+    if reduction == "sum":
+        return jnp.sum(sums)
+    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
+    return jnp.sum(sums) / jnp.maximum(jnp.sum(counts.astype(d.dtype)), 1)
+
+
+def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:
+    """Return the active triplets of each pair (B, B), those of a negative with a minus, and of each anchor (B,).
+
+    A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
+    thresholds.
+    """
+    rank = ranks(threshold, d, "right")  # BA-6
+    of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True) - rank, 0)
+    anchor = jnp.arange(d.shape[0])[:, None]
+    histogram = jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative)
+    of_positives = jnp.where(valid, jnp.cumsum(histogram, axis=1)[:, :-1], 0)
+    return spread_out(of_positives, index) - of_negatives, jnp.sum(of_positives, axis=-1)
+
+
+def _center(d: Array, used: Array) -> Array:
+    """Return the mean distance of each anchor from its candidates."""
+    count = jnp.maximum(jnp.sum(used, axis=-1, keepdims=True), 1)
+    return jnp.sum(jnp.where(used, d, 0) / count, axis=-1, keepdims=True)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class BatchAllTripletLoss:
+    """`batch_all_triplet_loss` as a pytree: `margin` is a leaf, the other options are static."""
+
+    margin: float | Array = 1.0
+    distance: str = "euclidean"
+    pairwise: str = "gram"
+    max_positives: int | None = None
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
+        jax.eval_shape(partial(batch_all_triplet_loss, **self._options()), *nothing)  # refuses illegal options
+
+    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+        """Return the loss of the rows; see `batch_all_triplet_loss`."""
+        return batch_all_triplet_loss(embeddings, labels, mask=mask, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[Any, ...]]:
+        """Return the leaf and the static options."""
+        margin, *static = self._options().values()
+        return (margin,), tuple(static)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any]) -> BatchAllTripletLoss:
+        """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
+        loss = object.__new__(cls)
+        vars(loss).update(zip((field.name for field in fields(cls)), (*leaves, *static), strict=True))
+        return loss

@@ -1,0 +1,172 @@
+"""The pairs of a batch: positives, negatives and their distance (spec/pairwise.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from lossproof.backends.jax.arrays import Input
+from lossproof.backends.jax.distances import row_distance
+from lossproof.spec.arguments import check_most_positives
+
+_BLOCK = 2**20  # numbers in a block of differences: XLA on a CPU does not fuse them into their sum
+
+
+def candidates(labels: Input, mask: Input | None, *, include_self: bool = False) -> tuple[Array, Array]:
+    """Return which rows are positives and which are negatives of each anchor, (B, B) each: PW-2."""
+    labels = jnp.asarray(labels)
+    same = labels[:, None] == labels  # CV-32
+    positive, negative = same, ~same
+    if not include_self:
+        positive = same & ~jnp.eye(labels.shape[0], dtype=bool)
+    if mask is not None:
+        mask = jnp.asarray(mask)
+        both = mask[:, None] & mask
+        positive, negative = positive & both, negative & both
+    return positive, negative
+
+
+def floored_distance(x: Array, y: Array, distance: str, floor: float) -> Array:
+    """Return the distance of each row of x from the same row of y, raised to its floor: PW-1, PW-3, PW-4."""
+    if floor and distance == "euclidean":
+        return row_distance(x, y, "p_norm", 2.0, floor, "floor")
+    d = row_distance(x, y, distance, 2.0, 0.0, "difference")
+    return jnp.where(d <= floor, floor, d) if floor else d
+
+
+def over_rows(f: Callable[[Array], Array], rows: Array) -> Array:
+    """Map a function of one row, which compares it with all, over the rows: one block of them at a time."""
+    return jax.lax.map(f, rows, batch_size=max(1, min(rows.shape[0], _BLOCK // rows.size)))
+
+
+def mining_distances(rows: Array, distance: str) -> Array:
+    """Return numbers (B, B) in the order of the distances, from differences of rows; they have no gradient."""
+    rows = stop_gradient(rows)
+    if distance == "cosine":
+        return 1 - products(units(rows))
+    largest = float(np.finfo(rows.dtype).max)
+
+    def squares(row: Array) -> Array:
+        t = row - rows
+        return jnp.minimum(jnp.sum(t * t, axis=-1), largest)
+
+    return over_rows(squares, rows)
+
+
+def units(rows: Array) -> Array:
+    """Return rows of length 1, and zeros for a zero row, which gives no gradient: DI-10, DI-18."""
+    largest = jnp.max(jnp.abs(stop_gradient(rows)), axis=-1, keepdims=True)
+    rows = rows / jnp.where(largest < np.finfo(rows.dtype).tiny, 1, largest)
+    square = jnp.sum(rows * rows, axis=-1, keepdims=True)
+    zero = square == 0
+    return jnp.where(zero, 0, rows / jnp.sqrt(jnp.where(zero, 1, square)))
+
+
+def products(rows: Array) -> Array:
+    """Return the inner products of every two rows, in the full precision of their dtype: CV-20."""
+    return jnp.matmul(rows, rows.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def poisoned(terms: Array, rows: Array) -> Array:
+    """Return NaN for every term if a row that takes part holds NaN: each is a candidate of every anchor (PW-5)."""
+    return jnp.where(jnp.any(jnp.isnan(rows)), jnp.nan, terms)
+
+
+def distance_matrix(rows: Array, whole: Array, distance: str, pairwise: str) -> Array:
+    """Return the distances (B, B) of rows that are finite; `whole` says which take part as they were given: PW-6."""
+    if distance == "cosine":
+        return 1 - products(units(rows))
+    square = _squares(rows) if pairwise == "direct" else _gram(rows, whole)
+    zero = square <= 0
+    square = jnp.where(zero, 1, jnp.minimum(square, float(np.finfo(rows.dtype).max) / 4))  # CV-19
+    return jnp.where(zero, 0, jnp.sqrt(square) if distance == "euclidean" else square)  # DI-15
+
+
+def _gram(rows: Array, whole: Array) -> Array:
+    """Return |x|^2 + |y|^2 - 2 x.y of rows from which one of them is subtracted: grade `centred`."""
+    origin = stop_gradient(rows[jnp.argmax(whole)])  # as central as the mean up to a factor of 2, exact on dyadic rows
+    limit = 0.25 * (float(np.finfo(rows.dtype).max) / rows.shape[-1]) ** 0.5
+    inner = products(jnp.clip(rows - origin, -limit, limit))  # CV-19
+    squares = jnp.diagonal(inner)
+    return squares[:, None] + squares - 2 * inner
+
+
+def _squares(rows: Array) -> Array:
+    """Return sums of squared differences of every two rows; the differences are formed again in the backward pass."""
+    limit = 0.25 * float(np.finfo(rows.dtype).max) ** 0.5
+
+    @jax.checkpoint
+    def of_row(row: Array) -> Array:
+        t = jnp.clip(row - rows, -limit, limit)  # CV-19
+        return jnp.sum(t * t, axis=-1)
+
+    return over_rows(of_row, rows)
+
+
+class Positives(NamedTuple):
+    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
+
+    index: Array  # (B, K), B where there is none
+    valid: Array  # (B, K)
+    crowded: Array  # (B,)
+
+
+def sorted_positives(d: Array, labels: Input, mask: Input | None, max_positives: int | None) -> Positives:
+    """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
+    count, most = d.shape[0], _most(labels, mask, max_positives)
+    labels, arange = jnp.asarray(labels), jnp.arange(d.shape[0])
+    takes_part = jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
+    order = jnp.lexsort((labels, ~takes_part))  # those that take part first
+    last = jnp.sum(takes_part)
+    grouped = jnp.where(arange < last, labels[order], jnp.iinfo(labels.dtype).max)
+    first = jnp.searchsorted(grouped, labels)
+    after = jnp.minimum(jnp.searchsorted(grouped, labels, side="right"), last)
+    found = jnp.where(takes_part, after - first - 1, -1)
+    slots = first[:, None] + jnp.arange(most + 1)
+    index = order[jnp.minimum(slots, count - 1)]
+    valid = (slots < (first + found + 1)[:, None]) & (index != arange[:, None])
+    distances = jnp.where(valid, jnp.take_along_axis(stop_gradient(d), index, axis=1), jnp.inf)
+    sorting = jnp.argsort(distances, axis=1)
+    valid = jnp.take_along_axis(valid, sorting, axis=1)
+    index = jnp.where(valid, jnp.take_along_axis(index, sorting, axis=1), count)
+    crowded = found > most if max_positives is not None else jnp.zeros(count, bool)
+    return Positives(index, valid, crowded)
+
+
+def _most(labels: Input, mask: Input | None, max_positives: int | None) -> int:
+    """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
+    most = labels.shape[0] - 1
+    if _on_host(labels) and (mask is None or _on_host(mask)):
+        known = np.asarray(labels) if mask is None else np.asarray(labels)[np.asarray(mask)]
+        most = int(np.unique(known, return_counts=True)[1].max(initial=1)) - 1
+        if max_positives is not None:
+            check_most_positives(most, max_positives)  # PW-8
+    return most if max_positives is None else min(most, int(max_positives))
+
+
+def _on_host(value: Input) -> bool:
+    if isinstance(value, np.ndarray):
+        return True
+    return not isinstance(value, jax.core.Tracer) and all(device.platform == "cpu" for device in value.devices())
+
+
+def ranks(thresholds: Array, d: Array, side: str) -> Array:
+    """Return how many of the sorted thresholds (B, K) are below each distance (B, B), or with "right" not above it."""
+    return jax.vmap(lambda t, x: jnp.searchsorted(t, x, side=side))(thresholds, d)
+
+
+def columns(values: Array, index: Array) -> Array:
+    """Return values (B, B) at the columns `index`, and 0 at column B."""
+    return jnp.take_along_axis(jnp.pad(values, ((0, 0), (0, 1))), index, axis=1)
+
+
+def spread_out(values: Array, index: Array) -> Array:
+    """Return an array (B, B) with values at the columns `index`, those at column B dropped."""
+    count = values.shape[0]
+    return jnp.zeros((count, count), values.dtype).at[jnp.arange(count)[:, None], index].set(values, mode="drop")

@@ -1,0 +1,142 @@
+"""Semi-hard triplet loss (spec/semi_hard.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
+from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+
+
+def semi_hard_triplet_loss(
+    embeddings: Input,
+    labels: Input,
+    *,
+    margin: float | Array = 1.0,
+    distance: str = "squared_euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the semi-hard triplet loss.
+
+    ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
+    that is farther than p, or the farthest negative where none is.
+
+    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction")``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
+        labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
+            nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 where labels
+            are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Returns:
+        The loss: shape (B, B) for "none", with 0 off the pairs that take part, else (); float64 for float64 inputs,
+        else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
+    that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
+    O(B^2).
+    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-34. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    margin = in_dtype(margin, rows.dtype)
+    if rows.shape[0] == 0:
+        return jnp.zeros((0, 0), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
+    positive, negative = candidates(labels, mask)  # PW-2
+    finite = jnp.all(jnp.isfinite(rows), axis=-1)
+    rows = jnp.where(finite[:, None], rows, 0)  # it would reach every distance: SH-10
+    d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
+    fixed = stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
+    chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), jnp.inf), negative)
+    terms = jax.nn.relu(margin + columns(d, index) - jnp.take_along_axis(d, chosen, axis=1))  # SH-1, SH-7, SH-9
+    unknown = jnp.any(negative & ~finite, axis=-1) | ~finite | crowded
+    broken = unknown[:, None] | jnp.append(~finite, False)[index]
+    terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
+    if reduction != "none":
+        return reduce(terms, pairs, reduction)
+    full = spread_out(jnp.where(pairs, terms, 0), index)
+    return jnp.where(crowded[:, None] & positive & jnp.any(negative, axis=-1, keepdims=True), jnp.nan, full)
+
+
+def _chosen(d: Array, near: Array, negative: Array) -> Array:
+    """Return the negative of each sorted positive: (B, B), (B, K), (B, B) -> (B, K).
+
+    A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
+    so the positive at place k takes the nearest one of the first rank above k that has any.
+    """
+    count, places = near.shape
+    rank = jnp.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
+    anchor, column = jnp.arange(count)[:, None], jnp.arange(count)
+    least = jnp.full((count, places + 1), jnp.inf, d.dtype).at[anchor, rank].min(d)
+    is_least = negative & (d == jnp.take_along_axis(least, rank, axis=1))
+    lowest = jnp.full((count, places + 1), count).at[anchor, rank].min(jnp.where(is_least, column, count))  # SH-8
+    filled = jnp.where(lowest == count, places + 1, jnp.arange(places + 1))
+    above = jax.lax.cummin(filled[:, 1:], axis=1, reverse=True)  # the first rank above each place that has any
+    farthest = jnp.argmax(jnp.where(negative, d, -jnp.inf), axis=-1, keepdims=True)  # SH-3, SH-8
+    nearest = jnp.take_along_axis(lowest, jnp.minimum(above, places), axis=1)
+    return jnp.minimum(jnp.where(above > places, farthest, nearest), count - 1)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class SemiHardTripletLoss:
+    """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf, the other options are static."""
+
+    margin: float | Array = 1.0
+    distance: str = "squared_euclidean"
+    pairwise: str = "gram"
+    max_positives: int | None = None
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
+        jax.eval_shape(partial(semi_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
+
+    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+        """Return the loss of the rows; see `semi_hard_triplet_loss`."""
+        return semi_hard_triplet_loss(embeddings, labels, mask=mask, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[Any, ...]]:
+        """Return the leaf and the static options."""
+        margin, *static = self._options().values()
+        return (margin,), tuple(static)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any]) -> SemiHardTripletLoss:
+        """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
+        loss = object.__new__(cls)
+        vars(loss).update(zip((field.name for field in fields(cls)), (*leaves, *static), strict=True))
+        return loss

@@ -1,0 +1,139 @@
+"""Batch-all triplet loss (spec/batch_all.md)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.pairwise import (
+    candidates,
+    collected,
+    columns,
+    distance_matrix,
+    ranks,
+    sorted_positives,
+    spread_out,
+)
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+
+
+def batch_all_triplet_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the batch-all triplet loss.
+
+    ``max(0, margin + d(a, p) - d(a, n))`` for every anchor a, positive p and negative n of the batch.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
+            array.
+        labels: integers of shape (B,). Outside a tf.function, on the CPU, they are read for the largest number of
+            positives.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
+            nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
+            tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
+            error is raised.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
+            are positive).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+    margin = number(margin, rows.dtype)
+    positive, negative = candidates(labels, mask)  # PW-2
+    finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1)
+    rows = filled(rows, ~finite[:, tf.newaxis], 0.0)  # it would reach every distance: BA-7
+    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
+    fixed = tf.stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    threshold = filled(margin + columns(fixed, index), ~valid, float("inf"))
+    sign, active = _counts(fixed, threshold, index, valid, negative)
+    part = tf.cast(sign, d.dtype) * (d - _center(fixed, positive | negative))  # BA-5: each row of counts sums to 0
+    sums = tf.reduce_sum(filled(part, sign == 0, 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
+    triplets = _number(positive) * _number(negative)  # BA-2
+    broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
+    sums = filled(sums, broken, float("nan"))  # BA-7, PW-8
+    if reduction == "none":
+        return sums
+    if reduction == "sum":
+        return tf.reduce_sum(sums)
+    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
+    return tf.reduce_sum(sums) / tf.maximum(tf.reduce_sum(tf.cast(counts, d.dtype)), 1)
+
+
+def _counts(
+    d: tf.Tensor, threshold: tf.Tensor, index: tf.Tensor, valid: tf.Tensor, negative: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the active triplets of each pair (B, B), those of a negative with a minus, and of each anchor (B,).
+
+    A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
+    thresholds.
+    """
+    rank = ranks(threshold, d, "right")  # BA-6
+    of_negatives = tf.where(negative, _number(valid)[:, tf.newaxis] - rank, 0)
+    places = tf.shape(threshold)[1] + 1
+    histogram = collected(tf.cast(negative, tf.int32), rank, places, tf.math.unsorted_segment_sum)
+    of_positives = tf.where(valid, tf.cumsum(histogram, axis=1)[:, :-1], 0)
+    return spread_out(of_positives, index) - of_negatives, tf.reduce_sum(of_positives, axis=-1)
+
+
+def _number(chosen: tf.Tensor) -> tf.Tensor:
+    return tf.math.count_nonzero(chosen, axis=-1, dtype=tf.int32)
+
+
+def _center(d: tf.Tensor, used: tf.Tensor) -> tf.Tensor:
+    """Return the mean distance of each anchor from its candidates."""
+    count = tf.cast(tf.maximum(_number(used), 1), d.dtype)[:, tf.newaxis]
+    return tf.reduce_sum(filled(d, ~used, 0.0) / count, axis=-1, keepdims=True)
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class BatchAllTripletLoss(LabelLoss):
+    """`batch_all_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
+
+    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
+    rows out.
+    """
+
+    function = staticmethod(batch_all_triplet_loss)
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        distance: str = "euclidean",
+        pairwise: str = "gram",
+        max_positives: int | None = None,
+        reduction: str = "mean",
+        name: str = "batch_all_triplet_loss",
+    ) -> None:
+        super().__init__(
+            reduction=reduction, name=name, margin=margin, distance=distance, pairwise=pairwise,
+            max_positives=max_positives,
+        )  # fmt: skip

@@ -1,0 +1,112 @@
+"""Batch-hard triplet loss (spec/batch_hard.md)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.pairwise import (
+    candidates,
+    floored_distance,
+    lowest_index,
+    mining_distances,
+    poisoned,
+)
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
+
+
+def batch_hard_triplet_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 0.3,
+    soft_margin: bool = False,
+    distance: str = "euclidean",
+    floor: float = 0.0,
+    include_self: bool = False,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the batch-hard triplet loss.
+
+    ``max(0, margin + max_p d(a, p) - min_n d(a, n))`` for each anchor a, over the positives p and the negatives n of
+    the batch; with `soft_margin` ``log(1 + exp(max_p d(a, p) - min_n d(a, n)))``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
+            array.
+        labels: integers of shape (B,).
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        floor: least squared distance, [0, inf); 0 with "cosine".
+        include_self: whether an anchor is one of its own positives.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
+    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
+    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    """
+    margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 0.3)  # BH-4
+    check_pair_distance(distance, floor)  # PW-1, PW-3
+    check_bool("include_self", include_self)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+    positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
+    anchors = tf.reduce_any(positive, axis=-1) & tf.reduce_any(negative, axis=-1)  # BH-2
+
+    order = mining_distances(rows, distance)  # BH-7
+    hardest = lowest_index(order, positive, largest=True)  # BH-1, BH-8
+    nearest = lowest_index(order, negative, largest=False)
+    padded = tf.pad(rows, [[0, 1], [0, 0]])  # a row to be picked where there are no candidates
+    ap = floored_distance(rows, tf.gather(padded, hardest), distance, float(floor))  # BH-5
+    an = floored_distance(rows, tf.gather(padded, nearest), distance, float(floor))
+    itself = hardest == tf.range(tf.shape(rows, tf.int64)[0])
+    slack = tf.where(itself, tf.stop_gradient(ap), ap) - an  # BH-10
+    if soft_margin:
+        terms = tf.nn.softplus(slack)  # BH-4
+        reduction = "mean" if reduction == "mean_nonzero" else reduction
+    else:
+        slack = number(margin, rows.dtype) + slack
+        terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9
+    return reduce(poisoned(terms, rows), anchors, reduction)
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class BatchHardTripletLoss(LabelLoss):
+    """`batch_hard_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
+
+    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
+    rows out.
+    """
+
+    function = staticmethod(batch_hard_triplet_loss)
+
+    def __init__(
+        self,
+        *,
+        margin: float = 0.3,
+        soft_margin: bool = False,
+        distance: str = "euclidean",
+        floor: float = 0.0,
+        include_self: bool = False,
+        reduction: str = "mean",
+        name: str = "batch_hard_triplet_loss",
+    ) -> None:
+        super().__init__(
+            reduction=reduction, name=name, margin=margin, soft_margin=soft_margin, distance=distance, floor=floor,
+            include_self=include_self,
+        )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Semi-hard triplet loss (spec/semi_hard.md)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.pairwise import (
+    candidates,
+    collected,
+    columns,
+    distance_matrix,
+    lowest_index,
+    ranks,
+    sorted_positives,
+    spread_out,
+)
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+
+
+def semi_hard_triplet_loss(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    distance: str = "squared_euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the semi-hard triplet loss.
+
+    ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
+    that is farther than p, or the farthest negative where none is.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
+            array.
+        labels: integers of shape (B,). Outside a tf.function, on the CPU, they are read for the largest number of
+            positives.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
+            nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
+            tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
+            error is raised.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Returns:
+        The loss: shape (B, B) for "none", with 0 off the pairs that take part, else (); float64 for float64 inputs,
+        else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
+    that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
+    O(B^2).
+    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-34. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+    margin = number(margin, rows.dtype)
+    positive, negative = candidates(labels, mask)  # PW-2
+    finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1)
+    rows = filled(rows, ~finite[:, tf.newaxis], 0.0)  # it would reach every distance: SH-10
+    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
+    fixed = tf.stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
+    chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, float("inf")), negative)
+    slack = margin + columns(d, index) - columns(d, chosen)  # SH-7
+    terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
+    unknown = tf.reduce_any(negative & ~finite, axis=-1) | ~finite | crowded
+    broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~finite, [[0, 1]]), index)
+    terms = filled(terms, broken, float("nan"))  # SH-10, PW-8
+    if reduction != "none":
+        return reduce(terms, pairs, reduction)
+    full = spread_out(filled(terms, ~pairs, 0.0), index)
+    return filled(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive, float("nan"))
+
+
+def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+    """Return the negative of each sorted positive: (B, B), (B, K), (B, B) -> (B, K); B where there is none.
+
+    A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
+    so the positive at place k takes the nearest one of the first rank above k that has any.
+    """
+    count, places = tf.shape(near)[0], tf.shape(near)[1]
+    rank = tf.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
+    least = collected(d, rank, places + 1, tf.math.unsorted_segment_min)
+    is_least = negative & (d == tf.gather(least, rank, batch_dims=1))
+    column = tf.where(is_least, tf.range(count), count)
+    lowest = tf.minimum(collected(column, rank, places + 1, tf.math.unsorted_segment_min), count)  # SH-8
+    # The ranks that have any, pushed to the front: the first one above place k has as many before it as are at most k.
+    some = tf.cast(lowest < count, tf.int32)
+    before = tf.cumsum(some, axis=1, exclusive=True)
+    rank_or_none = tf.where(some > 0, tf.range(places + 1), places + 1)
+    listed = collected(rank_or_none, before, places + 2, tf.math.unsorted_segment_min)
+    above = tf.gather(listed, before[:, 1:], batch_dims=1)
+    farthest = tf.cast(lowest_index(d, negative, largest=True), tf.int32)[:, tf.newaxis]  # SH-3, SH-8
+    nearest = tf.gather(lowest, tf.minimum(above, places), batch_dims=1)
+    return tf.where(above > places, farthest, nearest)
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class SemiHardTripletLoss(LabelLoss):
+    """`semi_hard_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
+
+    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
+    rows out.
+    """
+
+    function = staticmethod(semi_hard_triplet_loss)
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        distance: str = "squared_euclidean",
+        pairwise: str = "gram",
+        max_positives: int | None = None,
+        reduction: str = "mean",
+        name: str = "semi_hard_triplet_loss",
+    ) -> None:
+        super().__init__(
+            reduction=reduction, name=name, margin=margin, distance=distance, pairwise=pairwise,
+            max_positives=max_positives,
+        )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Batch-all triplet loss (spec/batch_all.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import batch, real
+from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+
+
+def batch_all_triplet_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the batch-all triplet loss.
+
+    ``max(0, margin + d(a, p) - d(a, n))`` for every anchor a, positive p and negative n of the batch.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,). On the CPU they are read for the largest number of positives.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
+            nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 under
+            torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the
+            CPU an error is raised.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
+            are positive).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    if rows.shape[0] == 0:
+        return rows.sum(-1) if reduction == "none" else rows.sum()  # CV-5, CV-6
+    positive, negative = candidates(labels, mask)  # PW-2
+    finite = rows.detach().isfinite().all(-1)
+    rows = rows.masked_fill(~finite.unsqueeze(-1), 0.0)
+    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
+
+    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
+    sign, active = _counts(d.detach(), threshold, index, valid, negative)
+    center = _center(d.detach(), positive | negative)
+    part = sign.to(d.dtype) * (d - center)  # BA-5: each row of counts sums to 0, so the centre changes nothing
+    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * active.to(d.dtype)  # BA-1
+    triplets = positive.sum(-1) * negative.sum(-1)  # BA-2
+    sums = sums.masked_fill((triplets > 0) & (crowded | ~finite.all()), torch.nan)  # BA-7, PW-8
+    if reduction == "none":
+        return sums
+    if reduction == "sum":
+        return sums.sum()
+    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
+    return sums.sum() / counts.to(d.dtype).sum().clamp(min=1)
+
+
+def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the active triplets of each pair (B, B), those of a negative with a minus, and those of each anchor (B,).
+
+    A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
+    thresholds.
+    """
+    rank = torch.searchsorted(threshold, d, right=True)  # BA-6
+    of_negatives = (valid.sum(-1, keepdim=True) - rank).masked_fill(~negative, 0)
+    histogram = rank.new_zeros(d.shape[0], threshold.shape[1] + 1).scatter_add(1, rank, negative.long())
+    of_positives = histogram.cumsum(1)[:, :-1].masked_fill(~valid, 0)
+    return spread_out(of_positives, index) - of_negatives, of_positives.sum(-1)
+
+
+def _center(d: Tensor, used: Tensor) -> Tensor:
+    """Return the mean distance of each anchor from its candidates."""
+    count = used.sum(-1, keepdim=True).clamp(min=1)
+    return (d.masked_fill(~used, 0.0) / count).sum(-1, keepdim=True)
+
+
+class BatchAllTripletLoss(nn.Module):
+    """`batch_all_triplet_loss` as a module: the options at construction, rows, labels and mask in the call."""
+
+    def __init__(
+        self,
+        *,
+        margin: float = 1.0,
+        distance: str = "euclidean",
+        pairwise: str = "gram",
+        max_positives: int | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "margin": margin, "distance": distance, "pairwise": pairwise, "max_positives": max_positives,
+            "reduction": reduction,
+        }  # fmt: skip
+        nothing = torch.zeros(0, 1)
+        batch_all_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `batch_all_triplet_loss`."""
+        return batch_all_triplet_loss(embeddings, labels, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())

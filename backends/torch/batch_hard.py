@@ -1,0 +1,108 @@
+"""Batch-hard triplet loss (spec/batch_hard.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import batch, real
+from lossproof.backends.torch.pairwise import candidates, floored_distance, mining_distances, poisoned
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
+
+
+def batch_hard_triplet_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 0.3,
+    soft_margin: bool = False,
+    distance: str = "euclidean",
+    floor: float = 0.0,
+    include_self: bool = False,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the batch-hard triplet loss.
+
+    ``max(0, margin + max_p d(a, p) - min_n d(a, n))`` for each anchor a, over the positives p and the negatives n of
+    the batch; with `soft_margin` ``log(1 + exp(max_p d(a, p) - min_n d(a, n)))``.
+
+    Args:
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,).
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        floor: least squared distance, [0, inf); 0 with "cosine".
+        include_self: whether an anchor is one of its own positives.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
+    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
+    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    """
+    margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 0.3)  # BH-4
+    check_pair_distance(distance, floor)  # PW-1, PW-3
+    check_bool("include_self", include_self)
+    check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
+    anchors = positive.any(-1) & negative.any(-1)  # BH-2
+    if rows.shape[0] == 0:
+        return reduce(rows.sum(-1), anchors, reduction)  # CV-5, CV-6
+
+    order = mining_distances(rows, distance)  # BH-7
+    hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8
+    nearest = order.masked_fill(~negative, torch.inf).argmin(-1)
+    ap = floored_distance(rows, rows[hardest], distance, float(floor))  # BH-5
+    an = floored_distance(rows, rows[nearest], distance, float(floor))
+    itself = hardest == torch.arange(rows.shape[0], device=rows.device)
+    slack = torch.where(itself, ap.detach(), ap) - an  # BH-10
+    if soft_margin:
+        terms = nn.functional.softplus(slack, threshold=40.0)  # BH-4; beyond 40 it is the identity in float64 too
+        reduction = "mean" if reduction == "mean_nonzero" else reduction
+    else:
+        terms = torch.relu(margin + slack)  # BH-1, BH-9
+    return reduce(poisoned(terms, rows), anchors, reduction)
+
+
+class BatchHardTripletLoss(nn.Module):
+    """`batch_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call."""
+
+    def __init__(
+        self,
+        *,
+        margin: float = 0.3,
+        soft_margin: bool = False,
+        distance: str = "euclidean",
+        floor: float = 0.0,
+        include_self: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "margin": margin, "soft_margin": soft_margin, "distance": distance, "floor": floor,
+            "include_self": include_self, "reduction": reduction,
+        }  # fmt: skip
+        nothing = torch.zeros(0, 1)
+        batch_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `batch_hard_triplet_loss`."""
+        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())

@@ -1,0 +1,55 @@
+"""Cases of the batch-all triplet loss: its space of structures, and which clause a field blames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases import batches, pairs
+from lossproof.conformance.cases.space import Offer, Structure
+
+LOSS = "batch_all_triplet_loss"
+OPTIONS = ("margin", "distance", "pairwise", "reduction")
+
+# Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
+SPACE = pairs.space(first="euclidean", margins=(1.0, 0.25, 0.0), pairwise=("gram", "direct"))
+BASIC = {
+    "shape": SPACE["shape"][:3],
+    "dtype": SPACE["dtype"],
+    "margin": SPACE["margin"][:2],
+    "identities": ("few", "many rows"),
+}
+VARIED = ("pairwise",)
+CONTROLLED = ("distance", "pairwise")
+SMALLER_SHAPES = pairs.SMALLER_SHAPES
+VECTORISED = False
+FORMULA = {"value": "BA-1", "gradient": "BA-5"}
+normal = pairs.normal
+
+
+def parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
+    """Return the options of the call."""
+    return pairs.parameters(structure, offer, OPTIONS)
+
+
+def judged_parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
+    """Return the options that the oracle works with."""
+    return pairs.fixed(structure, offer, OPTIONS)
+
+
+def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
+    """Fill a structure with numbers."""
+    return pairs.build(LOSS, structure, parameters(structure, offer), seed, fill, pairs=False)
+
+
+def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
+    """Return the clause that a failure speaks of, from the fields without which it goes away; None: the formula."""
+    if needed.get("reduction", "").startswith("mean") and "mask" not in needed and "mode" not in needed:
+        return "BA-3" if needed["reduction"] == "mean" else "BA-4"
+    return pairs.blame(kind, needed, half) or ("BA-2" if "identities" in needed else None)
+
+
+def legal(offer: Offer) -> Case:
+    """Return a plain legal call, the sibling of every wrong one."""
+    return batches.legal(LOSS, offer)
