@@ -6,6 +6,7 @@ from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_t
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.jax.joint import JointLoss, joint_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
     sample_active,
@@ -25,6 +26,7 @@ __all__ = [
     "CenterLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
+    "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
@@ -35,6 +37,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

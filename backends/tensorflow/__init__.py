@@ -6,6 +6,7 @@ from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.tensorflow.joint import JointLoss, joint_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
     sample_active,
@@ -25,6 +26,7 @@ __all__ = [
     "CenterLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
+    "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
@@ -35,6 +37,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",
