@@ -11,6 +11,7 @@ from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.cross_entropy import cross_entropy_loss
+from lossproof.reference.joint import joint_loss
 from lossproof.reference.mining import (
     classify_triplets,
     sample_active,
@@ -34,6 +35,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

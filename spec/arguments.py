@@ -121,6 +121,18 @@ def check_ascending(ascending: bool, undefined: bool) -> None:
         )
 
 
+def check_same_dtype(name: str, dtype: str, like: str, like_dtype: str) -> None:
+    """Check that two arrays of rows share their dtype: CV-26."""
+    if dtype != like_dtype:
+        _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}", dtype)
+
+
+def check_classes(name: str, shape: Shape, classes: int | None) -> None:
+    """Check that a table has one row for each class of the logits: JO-8."""
+    if _differ(shape[:1], (classes,)):
+        _refuse(ValueError, name, f"have one row for each of the {classes} classes of logits", f"shape {shape}")
+
+
 def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
     """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":

@@ -7,6 +7,7 @@ from lossproof.backends.jax.center import CenterLoss, center_loss, update_center
 from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.jax.joint import JointLoss, joint_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
     sample_active,
@@ -28,6 +29,7 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
+    "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
@@ -40,6 +42,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -7,6 +7,7 @@ from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update
 from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.tensorflow.joint import JointLoss, joint_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
     sample_active,
@@ -33,6 +34,7 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
+    "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
@@ -45,6 +47,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

@@ -7,6 +7,7 @@ from lossproof.backends.torch.center import CenterLoss, center_loss, update_cent
 from lossproof.backends.torch.circle import CircleLoss, circle_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.torch.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.torch.joint import JointLoss, joint_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
     sample_active,
@@ -28,6 +29,7 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CrossEntropyLoss",
+    "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
     "TripletMarginLoss",
@@ -40,6 +42,7 @@ __all__ = [
     "classify_triplets",
     "contrastive_loss",
     "cross_entropy_loss",
+    "joint_loss",
     "oim_loss",
     "sample_active",
     "sample_negatives",

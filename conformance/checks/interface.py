@@ -28,7 +28,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
-        units = shape if structure["reduction"] == "none" else ()
+        units = shape if structure.get("reduction") == "none" else ()
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
         result.planned += 1
         answer = judge.ask(case)

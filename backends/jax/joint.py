@@ -1,0 +1,97 @@
+"""Joint loss (spec/joint.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from lossproof.backends.jax.arrays import Input, describe, in_dtype, real
+from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
+from lossproof.backends.jax.center import center_loss
+from lossproof.backends.jax.cross_entropy import cross_entropy_loss
+from lossproof.spec.arguments import check_batch, check_classes, check_same_dtype
+
+
+def joint_loss(
+    logits: Input,
+    embeddings: Input,
+    labels: Input,
+    centers: Input,
+    *,
+    triplet_weight: float | Array = 1.0,
+    center_weight: float | Array = 5e-4,
+    triplet_margin: float | Array = 0.3,
+    label_smoothing: float | Array = 0.1,
+    mask: Input | None = None,
+) -> Array:
+    """Return the joint loss of re-identification.
+
+    ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
+
+    Args:
+        logits: rows of shape (B, K); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a JAX array the
+            loss is NaN.
+        centers: one row for each class, (K, D), same dtype.
+        triplet_weight: [0, inf); this and the other numbers may be arrays of shape (), used as they are, not checked.
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+
+    Returns:
+        The loss, of shape (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-34.
+    Source: Luo et al. (2019), eq. 5.
+    """
+    triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
+    margin = real("triplet_margin", triplet_margin, 0)  # CV-28
+    shape, dtype = describe("logits", logits)
+    check_batch("logits", shape, dtype)  # CV-34
+    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    check_same_dtype("embeddings", dtype_x, "logits", dtype)  # CV-26
+    check_same_dtype("centers", dtype_c, "logits", dtype)
+    check_classes("centers", shape_c, shape[1])  # JO-8
+    if dtype in ("float16", "bfloat16"):  # once, so that a gradient is rounded once: CV-16
+        logits, embeddings, centers = (jnp.asarray(value, jnp.float32) for value in (logits, embeddings, centers))
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    triplet_weight, center_weight = in_dtype(triplet_weight, own.dtype), in_dtype(center_weight, own.dtype)
+    return own + triplet_weight * triplet + center_weight * center  # JO-1, JO-5, JO-7
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class JointLoss:
+    """`joint_loss` as a pytree, whose options are its leaves; the centers are an argument of the call."""
+
+    triplet_weight: float | Array = 1.0
+    center_weight: float | Array = 5e-4
+    triplet_margin: float | Array = 0.3
+    label_smoothing: float | Array = 0.1
+
+    def __post_init__(self) -> None:
+        if all(isinstance(value, float | int) for value in self._options().values()):
+            row, label = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
+            jax.eval_shape(partial(joint_loss, **self._options()), row, row, label, row)  # refuses illegal options
+
+    def __call__(
+        self, logits: Input, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None
+    ) -> Array:
+        """Return the loss of the rows; see `joint_loss`."""
+        return joint_loss(logits, embeddings, labels, centers, mask=mask, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,112 @@
+"""Joint loss (spec/joint.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import common, describe, number, real
+from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
+from lossproof.backends.tensorflow.center import center_loss
+from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
+from lossproof.backends.tensorflow.labelled import flat
+from lossproof.spec.arguments import check_batch, check_classes, check_real, check_same_dtype
+
+
+def joint_loss(
+    logits: tf.Tensor,
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    centers: tf.Tensor,
+    *,
+    triplet_weight: float | tf.Tensor = 1.0,
+    center_weight: float | tf.Tensor = 5e-4,
+    triplet_margin: float | tf.Tensor = 0.3,
+    label_smoothing: float | tf.Tensor = 0.1,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return the joint loss of re-identification.
+
+    ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
+
+    Args:
+        logits: rows of shape (B, K); float16, bfloat16, float32 or float64; K is known.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a tensor the
+            loss is NaN.
+        centers: one row for each class, (K, D), same dtype.
+        triplet_weight: [0, inf); this and the other numbers may be tensors of shape (), used as they are, not checked.
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+
+    Returns:
+        The loss, of shape (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-34.
+    Source: Luo et al. (2019), eq. 5.
+    """
+    triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
+    margin = real("triplet_margin", triplet_margin, 0)  # CV-28
+    shape, dtype = describe("logits", logits)
+    check_batch("logits", shape, dtype)  # CV-34
+    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    check_same_dtype("embeddings", dtype_x, "logits", dtype)  # CV-26
+    check_same_dtype("centers", dtype_c, "logits", dtype)
+    check_classes("centers", shape_c, shape[1])  # JO-8
+    wide = tf.float64 if dtype == "float64" else tf.float32  # once, so that a gradient is rounded once: CV-16
+    logits, embeddings, centers = (tf.cast(value, wide) for value in (logits, embeddings, centers))
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    w_t, w_c = number(triplet_weight, own.dtype), number(center_weight, own.dtype)
+    return own + w_t * triplet + w_c * center  # JO-1, JO-5, JO-7
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class JointLoss(keras.layers.Layer):  # type: ignore[misc]
+    """`joint_loss` as a layer: the centers are its weight, standard normal at first, and a call returns the loss.
+
+    Labels may be (B,) or (B, 1). Inputs of other float dtypes are taken in the widest of them, and a mixed-precision
+    policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_features: int,
+        *,
+        triplet_weight: float = 1.0,
+        center_weight: float = 5e-4,
+        triplet_margin: float = 0.3,
+        label_smoothing: float = 0.1,
+        **layer: Any,
+    ) -> None:
+        given = {"triplet_weight": triplet_weight, "center_weight": center_weight, "triplet_margin": triplet_margin}
+        for name, value in given.items():
+            check_real(name, value, 0)  # CV-28
+        check_real("label_smoothing", label_smoothing, 0, high=1)
+        super().__init__(autocast=False, **layer)
+        self.sizes = {"num_classes": num_classes, "num_features": num_features}
+        self.options: dict[str, Any] = {
+            name: float(value) for name, value in (given | {"label_smoothing": label_smoothing}).items()
+        }
+        start = keras.initializers.RandomNormal(0.0, 1.0)
+        self.centers = self.add_weight(shape=(num_classes, num_features), initializer=start, name="centers")
+
+    def call(
+        self, logits: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Return the loss of the rows; see `joint_loss`."""
+        logits, embeddings, centers = common(logits, embeddings, tf.convert_to_tensor(self.centers))
+        return joint_loss(logits, embeddings, flat(labels, embeddings), centers, mask=mask, **self.options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return sizes and options, from which `from_config` builds an equal layer."""
+        return {**super().get_config(), **self.sizes, **self.options}

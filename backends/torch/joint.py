@@ -1,0 +1,107 @@
+"""Joint loss (spec/joint.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import common, describe, real
+from lossproof.backends.torch.batch_hard import batch_hard_triplet_loss
+from lossproof.backends.torch.center import center_loss
+from lossproof.backends.torch.cross_entropy import cross_entropy_loss
+from lossproof.spec.arguments import check_batch, check_classes, check_same_dtype
+
+
+def joint_loss(
+    logits: Tensor,
+    embeddings: Tensor,
+    labels: Tensor,
+    centers: Tensor,
+    *,
+    triplet_weight: float | Tensor = 1.0,
+    center_weight: float | Tensor = 5e-4,
+    triplet_margin: float | Tensor = 0.3,
+    label_smoothing: float | Tensor = 0.1,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return the joint loss of re-identification.
+
+    ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
+
+    Args:
+        logits: rows of shape (B, K); float16, bfloat16, float32 or float64.
+        embeddings: rows of shape (B, D), same dtype.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error on the host, and on a device (or compiled) the
+            loss is NaN.
+        centers: one row for each class, (K, D), same dtype.
+        triplet_weight: [0, inf); this and the other numbers may be tensors of shape (), used as they are, not checked.
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+
+    Returns:
+        The loss, of shape (); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-34.
+    Source: Luo et al. (2019), eq. 5.
+    """
+    triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
+    margin = real("triplet_margin", triplet_margin, 0)  # CV-28
+    shape, dtype = describe("logits", logits)
+    check_batch("logits", shape, dtype)  # CV-34
+    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    check_same_dtype("embeddings", dtype_x, "logits", dtype)  # CV-26
+    check_same_dtype("centers", dtype_c, "logits", dtype)
+    check_classes("centers", shape_c, shape[1])  # JO-8
+    wide = torch.float64 if dtype == "float64" else torch.float32  # once, so that a gradient is rounded once: CV-16
+    logits, embeddings, centers = (value.to(wide) for value in (logits, embeddings, centers))
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    return own + triplet_weight * triplet + center_weight * center  # JO-1, JO-5, JO-7
+
+
+class JointLoss(nn.Module):
+    """`joint_loss` as a module that holds the centers as a parameter, standard normal at first.
+
+    Inputs of other float dtypes than the centers, as under autocast, are taken in the widest of them.
+    """
+
+    centers: nn.Parameter
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_features: int,
+        *,
+        triplet_weight: float = 1.0,
+        center_weight: float = 5e-4,
+        triplet_margin: float = 0.3,
+        label_smoothing: float = 0.1,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "triplet_weight": triplet_weight, "center_weight": center_weight, "triplet_margin": triplet_margin,
+            "label_smoothing": label_smoothing,
+        }  # fmt: skip
+        self.centers = nn.Parameter(torch.randn(num_classes, num_features, device=device, dtype=dtype))
+        row = torch.zeros(1, 1)
+        joint_loss(row, row, torch.zeros(1, dtype=torch.long), row, **self.options)  # refuses an illegal option
+
+    def forward(self, logits: Tensor, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `joint_loss`."""
+        logits, embeddings, centers = common(logits, embeddings, self.centers)
+        return joint_loss(logits, embeddings, labels, centers, mask=mask, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the size of the table and the options, for the printed module."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{', '.join(map(str, self.centers.shape))}, {options}"
