@@ -9,6 +9,8 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.checks import CHECKS
@@ -41,6 +43,12 @@ class Kill:
 @cache
 def _adapter() -> Any:
     return adapter_for("torch", "cpu")
+
+
+def home() -> Path:
+    """Return where the measured pages are kept: the checkout we stand in, or else the installed package."""
+    tree = Path("conformance")
+    return tree if (tree / "kills.py").is_file() else Path(str(files("lossproof.conformance")))
 
 
 def mutants_of(loss: str) -> dict[str, Mutant]:
@@ -87,8 +95,6 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[s
 def main() -> int:
     """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives."""
     from datetime import UTC, datetime
-    from importlib.resources import files
-    from pathlib import Path
 
     from rich.console import Console
     from rich.progress import track
@@ -113,7 +119,7 @@ def main() -> int:
         "date": datetime.now(UTC).date().isoformat(),
     }
     if not asked:
-        out = Path(str(files("lossproof.conformance.mutants") / "kills.json"))
+        out = home() / "mutants" / "kills.json"
         out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
     console.print(
         f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"

@@ -9,11 +9,9 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from lossproof.conformance.kills import mutants_of
+from lossproof.conformance.kills import home, mutants_of
 from lossproof.conformance.mutants import Mutant
 from lossproof.conformance.plan import everything
 from lossproof.spec import Page, clauses, losses, page, page_names
@@ -26,7 +24,6 @@ _ELSEWHERE = {
     "OI-20": "tests/test_tables_torch_oim.py: the judge takes no gradient of a function that is no loss",
     "OI-21": "tests/test_oim.py: what is an error depends on where the head is",
 }
-FILE = Path(str(files("lossproof.conformance"))) / "TRACE.md"
 
 
 def elsewhere(page_name: str, clause: str = "") -> str:
@@ -129,18 +126,19 @@ def _cell(words: str) -> str:
 
 
 def _kills() -> Mapping[str, str]:
-    path = files("lossproof.conformance.mutants") / "kills.json"
+    path = home() / "mutants" / "kills.json"
     measured: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"mutants": []}
     return {row["mutant"]: ", ".join(dict.fromkeys(row["by"])) for row in measured["mutants"]}
 
 
 def main() -> int:
     """Write the page; say what is an orphan."""
-    FILE.write_text(text(), encoding="utf-8")
+    page_file = home() / "TRACE.md"
+    page_file.write_text(text(), encoding="utf-8")
     found = list(orphans())
     for orphan in found:
         print(orphan)
-    print(f"{FILE.name}: {len(clauses())} clauses, {len(mutants())} broken implementations, {len(found)} orphans")
+    print(f"{page_file.name}: {len(clauses())} clauses, {len(mutants())} broken implementations, {len(found)} orphans")
     return 1 if found else 0
 
 

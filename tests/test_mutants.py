@@ -4,7 +4,7 @@ import pytest
 
 from lossproof.conformance import trace
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.kills import kill
+from lossproof.conformance.kills import home, kill
 from lossproof.conformance.plan import everything
 from lossproof.spec import clauses
 
@@ -21,7 +21,7 @@ def test_nothing_in_the_trace_is_an_orphan():
 
 
 def test_the_trace_is_up_to_date():
-    assert trace.text() == trace.FILE.read_text(encoding="utf-8")
+    assert trace.text() == (home() / "TRACE.md").read_text(encoding="utf-8")
 
 
 def test_every_probe_asks_about_a_clause_and_has_a_check():

@@ -51,6 +51,7 @@ OBJECTIVES = {
     "batch_hard": Objective("batch_hard_triplet_loss", "rows", _ROWS, width=16),
     "batch_all": Objective("batch_all_triplet_loss", "rows", _ROWS, width=16),
     "semi_hard": Objective("semi_hard_triplet_loss", "rows", _ROWS, width=16, rate=2**-6),
+    "joint": Objective("joint_loss", "rows", ("logits", "embeddings", "labels", "centers"), width=16),
 }
 
 
