@@ -84,7 +84,7 @@ def evaluate(
     positive, negative = candidates(identity, takes_part)  # PW-2
     most_positives(positive, max_positives)  # PW-8
     valid = positive[:, :, None] & negative[:, None, :]  # BA-2
-    used = (positive & negative.any(axis=-1)[:, None]) | (negative & positive.any(axis=-1)[:, None])
+    used = (positive & np.any(negative, axis=-1, keepdims=True)) | (negative & np.any(positive, axis=-1, keepdims=True))
     decisions = Decisions(overrides, used)
     with np.errstate(all="ignore"):
         shape = (*used.shape, rows.shape[-1])

@@ -97,7 +97,7 @@ def evaluate(
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
     margin, d = float(margin), pair_metric(distance, float(floor))
     positive, negative = candidates(identity, takes_part, include_self=include_self)  # BH-3, PW-2
-    anchors = positive.any(axis=-1) & negative.any(axis=-1)  # BH-2
+    anchors = np.asarray(positive.any(axis=-1) & negative.any(axis=-1))  # BH-2
     decisions = Decisions(overrides, anchors)
     with np.errstate(all="ignore"):
         every = all_pairs(rows, d)
@@ -154,5 +154,5 @@ def _to_positive(rows: Array, hardest: Array, d: Metric, decisions: Decisions) -
     own = Decisions(decisions.overrides, ~itself & np.asarray(decisions.participates))
     found = d(rows, rows[hardest], "d(a, p)", own)
     decisions.taken.extend(own.taken)
-    gradients = tuple(np.where(itself[:, None], 0, gradient) for gradient in found.gradients)
-    return replace(found, gradients=gradients)
+    first, second = (np.where(itself[:, None], 0, gradient) for gradient in found.gradients)
+    return replace(found, gradients=(first, second))

@@ -26,12 +26,12 @@ class Evaluation:
     vjp_scale: Callable[[Array], dict[str, Array]]  # cotangent -> w G, entry by entry
     decisions: Decisions
     distances: tuple[Array, ...] = ()  # of each term, the pairs it is made of: what a grade other than direct adds to
-    # The same where a term is made of pairs of the batch: (d -> error of d, d -> error of its gradient, cotangent) ->
-    # what they add to the value and to the gradient of each input
-    pair_errors: Callable[[PairError, PairError, Array], tuple[Array, dict[str, Array]]] | None = None
     # (cotangent, tangents) -> derivative of vjp along them; None where the page gives no second derivatives
     hvp: Callable[[Array, Arrays], dict[str, Array]] | None = None
     hvp_scale: Callable[[Array, Arrays], dict[str, Array]] | None = None
+    # As `distances`, where a term is made of pairs of the batch: (d -> error of d, d -> error of its gradient,
+    # cotangent) -> what they add to the value and to the gradient of each input
+    pair_errors: Callable[[PairError, PairError, Array], tuple[Array, dict[str, Array]]] | None = None
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:

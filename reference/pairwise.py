@@ -29,15 +29,15 @@ def pair_metric(distance: str, floor: float = 0.0) -> Metric:
 
 def _floored(floor: float) -> Metric:
     def distance(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
+        def kept(parts: tuple[Array, Array]) -> tuple[Array, Array]:
+            return np.where(above, parts[0], 0), np.where(above, parts[1], 0)
+
         plain = squared_euclidean(x, y, name, decisions)
         scale = np.maximum(plain.value, floor)
         outcome, slack = ~(plain.value <= floor), plain.value - floor
         above = decisions.take(f"{name}: above the floor", outcome, slack, scale, (False, True))[..., None]
-        gradients, spreads = (
-            tuple(np.where(above, part, 0) for part in parts) for parts in (plain.gradients, plain.gradient_scales)
-        )
         value = np.where(plain.value <= floor, floor, plain.value)
-        return RowDistance(value, scale, gradients, spreads)
+        return RowDistance(value, scale, kept(plain.gradients), kept(plain.gradient_scales))
 
     return distance
 
@@ -58,7 +58,10 @@ def reach(every: RowDistance, rows: Array, takes_part: Array, distance: str, pai
     energy = np.max(np.sum(centred**2, axis=-1), initial=0.0)
     if distance == "squared_euclidean":
         return np.asarray(every.scale + energy)
-    return every.scale + np.divide(energy, every.value, out=np.full_like(every.value, np.inf), where=every.value > 0)
+    spread: Array = every.scale + np.divide(
+        energy, every.value, out=np.full_like(every.value, np.inf), where=every.value > 0
+    )
+    return spread
 
 
 def most_positives(positive: Array, max_positives: int | None) -> None:

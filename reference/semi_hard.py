@@ -86,7 +86,7 @@ def evaluate(
     margin, d = float(margin), pair_metric(distance)
     positive, negative = candidates(identity, takes_part)  # PW-2
     most_positives(positive, max_positives)  # PW-8
-    pairs = positive & negative.any(axis=-1)[:, None]  # SH-4
+    pairs = positive & np.any(negative, axis=-1, keepdims=True)  # SH-4
     decisions = Decisions(overrides, pairs)
     with np.errstate(all="ignore"):
         every = all_pairs(rows, d)
@@ -96,8 +96,8 @@ def evaluate(
         anchors = np.broadcast_to(rows[:, None], shape)
         ap = d(anchors, np.broadcast_to(rows, shape), "d(a, p)", decisions)
         an = d(anchors, rows[chosen], "d(a, n)", decisions)
-        unknown = np.isnan(np.where(negative, every.value, 0)).any(axis=-1)  # SH-10
-        slack = np.where(unknown[:, None], np.nan, margin + ap.value - an.value)
+        unknown = np.any(np.isnan(np.where(negative, every.value, 0)), axis=-1, keepdims=True)  # SH-10
+        slack = np.where(unknown, np.nan, margin + ap.value - an.value)
         terms = np.where(slack <= 0, 0, slack)  # SH-1
         near, far = spread, np.take_along_axis(spread, chosen, axis=-1)
         active = decisions.take("hinge", ~(slack <= 0), slack, margin + near + far, (False, True))  # CV-13

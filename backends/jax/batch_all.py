@@ -70,7 +70,7 @@ def batch_all_triplet_loss(
     d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
     fixed = stop_gradient(d)
 
-    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
     threshold = jnp.where(valid, margin + columns(fixed, index), jnp.inf)
     sign, active = _counts(fixed, threshold, index, valid, negative)
     part = sign.astype(d.dtype) * (d - _center(fixed, positive | negative))  # BA-5: each row of counts sums to 0

@@ -42,7 +42,8 @@ def floored_distance(x: Array, y: Array, distance: str, floor: float) -> Array:
 
 def over_rows(f: Callable[[Array], Array], rows: Array) -> Array:
     """Map a function of one row, which compares it with all, over the rows: one block of them at a time."""
-    return jax.lax.map(f, rows, batch_size=max(1, min(rows.shape[0], _BLOCK // rows.size)))
+    mapped: Array = jax.lax.map(f, rows, batch_size=max(1, min(rows.shape[0], _BLOCK // rows.size)))
+    return mapped
 
 
 def mining_distances(rows: Array, distance: str) -> Array:
@@ -94,7 +95,7 @@ def _gram(rows: Array, whole: Array) -> Array:
     limit = 0.25 * (float(np.finfo(rows.dtype).max) / rows.shape[-1]) ** 0.5
     inner = products(jnp.clip(rows - origin, -limit, limit))  # CV-19
     squares = jnp.diagonal(inner)
-    return squares[:, None] + squares - 2 * inner
+    return jnp.asarray(squares[:, None] + squares - 2 * inner)
 
 
 def _squares(rows: Array) -> Array:
@@ -112,31 +113,23 @@ def _squares(rows: Array) -> Array:
 class Positives(NamedTuple):
     """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
 
-    index: Array  # (B, K), B where there is none
+    column: Array  # (B, K), B where there is none
     valid: Array  # (B, K)
     crowded: Array  # (B,)
 
 
-def sorted_positives(d: Array, labels: Input, mask: Input | None, max_positives: int | None) -> Positives:
+def sorted_positives(
+    d: Array, positive: Array, labels: Input, mask: Input | None, max_positives: int | None
+) -> Positives:
     """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
     count, most = d.shape[0], _most(labels, mask, max_positives)
-    labels, arange = jnp.asarray(labels), jnp.arange(d.shape[0])
-    takes_part = jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
-    order = jnp.lexsort((labels, ~takes_part))  # those that take part first
-    last = jnp.sum(takes_part)
-    grouped = jnp.where(arange < last, labels[order], jnp.iinfo(labels.dtype).max)
-    first = jnp.searchsorted(grouped, labels)
-    after = jnp.minimum(jnp.searchsorted(grouped, labels, side="right"), last)
-    found = jnp.where(takes_part, after - first - 1, -1)
-    slots = first[:, None] + jnp.arange(most + 1)
-    index = order[jnp.minimum(slots, count - 1)]
-    valid = (slots < (first + found + 1)[:, None]) & (index != arange[:, None])
-    distances = jnp.where(valid, jnp.take_along_axis(stop_gradient(d), index, axis=1), jnp.inf)
-    sorting = jnp.argsort(distances, axis=1)
-    valid = jnp.take_along_axis(valid, sorting, axis=1)
-    index = jnp.where(valid, jnp.take_along_axis(index, sorting, axis=1), count)
-    crowded = found > most if max_positives is not None else jnp.zeros(count, bool)
-    return Positives(index, valid, crowded)
+    anchor, column = jnp.arange(count)[:, None], jnp.arange(count)
+    place = jnp.where(positive, jnp.cumsum(positive, axis=1) - 1, most)
+    listed = jnp.full((count, most), count).at[anchor, place].set(column, mode="drop")
+    distances = jnp.where(listed < count, columns(stop_gradient(d), listed), jnp.inf)
+    listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1), axis=1)
+    found = jnp.sum(positive, axis=1)
+    return Positives(listed, listed < count, (found > most) & (max_positives is not None))
 
 
 def _most(labels: Input, mask: Input | None, max_positives: int | None) -> int:
@@ -147,7 +140,7 @@ def _most(labels: Input, mask: Input | None, max_positives: int | None) -> int:
         most = int(np.unique(known, return_counts=True)[1].max(initial=1)) - 1
         if max_positives is not None:
             check_most_positives(most, max_positives)  # PW-8
-    return most if max_positives is None else min(most, int(max_positives))
+    return max(most if max_positives is None else min(most, int(max_positives)), 1)
 
 
 def _on_host(value: Input) -> bool:

@@ -75,7 +75,7 @@ def semi_hard_triplet_loss(
     d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
     fixed = stop_gradient(d)
 
-    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
     pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
     chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), jnp.inf), negative)
     terms = jax.nn.relu(margin + columns(d, index) - jnp.take_along_axis(d, chosen, axis=1))  # SH-1, SH-7, SH-9

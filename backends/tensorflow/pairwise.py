@@ -117,7 +117,7 @@ def _gram(rows: tf.Tensor, whole: tf.Tensor) -> tf.Tensor:
     return squares[:, tf.newaxis] + squares - 2.0 * inner
 
 
-@tf.custom_gradient  # type: ignore[misc]
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def _squares(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Return sums of squared differences of every two rows, forward and backward in blocks: never B x B x D."""
 
@@ -135,7 +135,7 @@ def _squares(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tenso
 class Positives(NamedTuple):
     """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
 
-    index: tf.Tensor  # (B, K), B where there is none
+    column: tf.Tensor  # (B, K), B where there is none
     valid: tf.Tensor  # (B, K)
     crowded: tf.Tensor  # (B,)
 

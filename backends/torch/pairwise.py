@@ -94,31 +94,29 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> Tensor:
-        return torch.cat([_differences(some, rows).square().sum(-1) for some in _blocks(rows)])
+        return torch.cat([_differences(some, rows).square().sum(-1) for some in _blocks(rows, rows)])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, weights: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, weights: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         both = weights + weights.T
-        blocks = zip(_blocks(rows), both.split(_block(rows)), strict=True)
+        blocks = zip(_blocks(rows, rows), _blocks(both, rows), strict=True)
         return torch.cat([2 * (w.unsqueeze(-1) * _differences(some, rows)).sum(1) for some, w in blocks])
 
 
 def _squares_of_differences(rows: Tensor) -> Tensor:
-    squares: Tensor = _Squares.apply(rows)
+    squares: Tensor = _Squares.apply(rows)  # type: ignore[no-untyped-call]
     return squares
 
 
-def _block(rows: Tensor) -> int:
-    return max(1, _BLOCK // max(rows.numel(), 1))
-
-
-def _blocks(rows: Tensor) -> tuple[Tensor, ...]:
-    return rows.split(_block(rows))
+def _blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+    """Split x (B, ...) so that a block compared with all rows has not many more numbers than a block may have."""
+    blocks: tuple[Tensor, ...] = x.split(max(1, _BLOCK // max(rows.numel(), 1)))  # type: ignore[no-untyped-call]
+    return blocks
 
 
 def _differences(some: Tensor, rows: Tensor) -> Tensor:
@@ -129,7 +127,7 @@ def _differences(some: Tensor, rows: Tensor) -> Tensor:
 class Positives(NamedTuple):
     """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
 
-    index: Tensor  # (B, K), B where there is none
+    column: Tensor  # (B, K), B where there is none
     valid: Tensor  # (B, K)
     crowded: Tensor  # (B,)
 
