@@ -80,10 +80,7 @@ def arcface_loss(
 
 def _label_cosine(x: Array, w: Array, margin: float | Array, beyond_pi: str) -> Array:
     """Return cos(theta + margin), or what stands for it past pi, for each row of x and the same row of w."""
-    if isinstance(margin, Array):
-        cos_m, sin_m = jnp.cos(margin), jnp.sin(margin)
-    else:
-        cos_m, sin_m = math.cos(margin), math.sin(margin)  # AF-3
+    cos_m, sin_m = _cosine_and_sine(margin)  # AF-3
     cosine = jnp.sum(x * w, axis=-1)
     away = x - cosine[:, None] * w
     square = jnp.sum(away * away, axis=-1)
@@ -95,6 +92,10 @@ def _label_cosine(x: Array, w: Array, margin: float | Array, beyond_pi: str) -> 
         return added  # AF-5
     shift = -margin * sin_m if beyond_pi == "linear" else cos_m - 1  # AF-6, AF-7
     return jnp.where(cosine < -cos_m, cosine + shift, added)  # AF-8, AF-12
+
+
+def _cosine_and_sine(angle: float | Array) -> tuple[float | Array, float | Array]:
+    return (jnp.cos(angle), jnp.sin(angle)) if isinstance(angle, Array) else (math.cos(angle), math.sin(angle))
 
 
 def _unit(x: Array) -> Array:

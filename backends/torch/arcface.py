@@ -71,10 +71,7 @@ def arcface_loss(
 
 def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) -> Tensor:
     """Return cos(theta + margin), or what stands for it past pi, for each row of x and the same row of w."""
-    if isinstance(margin, Tensor):
-        cos_m, sin_m = margin.cos(), margin.sin()
-    else:
-        cos_m, sin_m = math.cos(margin), math.sin(margin)  # AF-3
+    cos_m, sin_m = _cosine_and_sine(margin)  # AF-3
     cosine = (x * w).sum(-1)
     away = x - cosine.unsqueeze(-1) * w
     square = (away * away).sum(-1)
@@ -86,6 +83,10 @@ def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) 
         return added  # AF-5
     shift = -margin * sin_m if beyond_pi == "linear" else cos_m - 1  # AF-6, AF-7
     return torch.where(cosine < -cos_m, cosine + shift, added)  # AF-8, AF-12
+
+
+def _cosine_and_sine(angle: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+    return (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
 
 
 def _unit(x: Tensor) -> Tensor:

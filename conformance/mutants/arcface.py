@@ -44,7 +44,7 @@ class ArcFace(CrossEntropy):
             mask = self.checked_mask(mask, embeddings.shape[:1])
             labels = labels.masked_fill(~mask, 0)
         labels = self.in_range(labels, len(class_weights))
-        x, w = self.unit(self.prepare(embeddings, mask)), self.unit_weights(self.prepare(class_weights, None))  # type: ignore[call-arg]
+        x, w = self.unit(self.prepare(embeddings, mask)), self.unit_weights(self.prepare(class_weights, None))
         terms = self.cross_entropy(self.logits(x, w, labels, scale, margin, beyond_pi), labels)
         return self.reduce(terms, mask, reduction)
 

@@ -69,7 +69,7 @@ class CrossEntropy(TripletMargin):
     def target(self, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """CE-2."""
         own = labels[:, None] == torch.arange(z.shape[1])
-        return torch.where(own, 1 - smoothing, 0.0).to(z.dtype) + smoothing / z.shape[1]
+        return own.to(z.dtype) * (1 - smoothing) + smoothing / z.shape[1]
 
     def cost(self, z: Tensor) -> Tensor:
         """Return minus the logarithm of the softmax: CE-3."""
@@ -88,12 +88,12 @@ def _mutant(
 
 def _others_only(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     own, others = labels[:, None] == torch.arange(z.shape[1]), max(z.shape[1] - 1, 1)
-    return torch.where(own, 1 - smoothing, smoothing / others).to(z.dtype)
+    return own.to(z.dtype) * (1 - smoothing) + ~own * (smoothing / others)
 
 
 def _unscaled(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     own = labels[:, None] == torch.arange(z.shape[1])
-    return torch.where(own, 1 - smoothing, smoothing / z.shape[1]).to(z.dtype)
+    return own.to(z.dtype) * (1 - smoothing) + ~own * (smoothing / z.shape[1])
 
 
 def _shared_gradient(share: float) -> Callable[..., Tensor]:
