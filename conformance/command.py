@@ -55,7 +55,7 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
 @click.option(
     "--examples",
     type=click.IntRange(min=1),
-    default=20,
+    default=6,
     show_default=True,
     help="Structures a probe; scales the effort.",
 )

@@ -59,7 +59,7 @@ class Judge:
     oracle: Oracle
     modules: Mapping[str, Any]  # loss -> its module of cases
     seed: int = 0
-    examples: int = 20
+    examples: int = 6
     grade: str = "direct"
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of

@@ -58,7 +58,7 @@ def mutants_of(loss: str) -> dict[str, Mutant]:
     return found
 
 
-def judged(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()) -> list[Finding]:
+def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> list[Finding]:
     """Return the findings of the probes of the mutant's clauses, up to the first that names one of its clauses.
 
     `without` leaves out checks, for instance "examples", to see what the others are worth.
@@ -80,7 +80,7 @@ def judged(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset
     return found
 
 
-def kill(mutant: Mutant, seed: int = 0, examples: int = 20, without: frozenset[str] = frozenset()) -> Kill:
+def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> Kill:
     """Judge a mutant and say which clause and which check killed it, if any did."""
     start = time.perf_counter()
     found = judged(mutant, seed, examples, without)

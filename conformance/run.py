@@ -44,7 +44,7 @@ class Settings:
     checks: Sequence[str] = ()
     device: str = "cpu"
     seed: int = 0
-    examples: int = 20
+    examples: int = 6
     time_limit: float = 120.0
     known: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     report: Path | None = None

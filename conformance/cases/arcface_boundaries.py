@@ -42,7 +42,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         for dtype in offer.choices("dtype", ["float64", "float32"]):
             units = (2,) if structure["reduction"] == "none" else ()
             inputs = {"embeddings": rows, "labels": labels, "class_weights": weights}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
 
 
 def _on_axes(rng: np.random.Generator, count: int) -> Array:

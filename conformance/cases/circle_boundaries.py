@@ -31,7 +31,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         inputs = {"embeddings": rows[order], "labels": labels[order]}
         for dtype in offer.choices("dtype", ["float64", "float32"]):
             units = (len(rows),) if structure["reduction"] == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Array, Array]:

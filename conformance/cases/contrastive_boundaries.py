@@ -31,7 +31,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         for dtype in offer.choices("dtype", ["float64", "float32"]):
             units = x.shape[:-1] if structure["reduction"] == "none" else ()
             inputs = {**dict(zip(ROWS, (x, y), strict=True)), "dissimilar": apart}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Any, Any, Any]:

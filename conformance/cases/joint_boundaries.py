@@ -36,4 +36,4 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         if any(not offer.has(name) for name in OPTIONS):
             continue
         for dtype in offer.choices("dtype", ["float64", "float32"]):
-            yield Case(LOSS, inputs, dtype, chosen, offer.modes[0], 1, np.ones(()))
+            yield Case(LOSS, inputs, dtype, chosen, offer.plain_mode, 1, np.ones(()))

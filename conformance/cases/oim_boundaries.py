@@ -36,4 +36,4 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         inputs = {"embeddings": x, "labels": y, "lookup_table": table, "queue": np.zeros((1, 3))}
         units = (2,) if structure["reduction"] == "none" else ()
         for dtype in offer.choices("dtype", ["float64", "float32"]):
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))

@@ -36,6 +36,11 @@ class Offer:
     refused: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field -> choices it raised on
     ours: bool = False
 
+    @property
+    def plain_mode(self) -> str:
+        """Return the mode for calls that are asked once: eager, where a compilation would not pay."""
+        return "eager" if "eager" in self.modes else self.modes[0]
+
     def has(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
         return self.accepts is None or name in self.accepts

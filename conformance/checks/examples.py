@@ -56,7 +56,7 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0
-    case = Case(example.loss, inputs, dtype, parameters, offer.modes[0], order, np.ones(value.shape))
+    case = Case(example.loss, inputs, dtype, parameters, offer.plain_mode, order, np.ones(value.shape))
     answer = judge.ask(case)
     found = trouble(answer)
     if found or answer.unsupported:

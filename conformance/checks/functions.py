@@ -16,7 +16,7 @@ from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import Example, clauses, functions
 
-CALLS = 24  # drawn calls of a function, at the default effort of 20
+CALLS = 24  # drawn calls of a function, at the default effort of 6
 SLACK = 64.0  # units of the dtype of the inputs, of the largest number of the result
 
 
@@ -43,7 +43,7 @@ def _examples(probe: Probe, dtype: str) -> Any:
 
 
 def _drawn(judge: Judge, probe: Probe, dtype: str) -> Any:
-    for number in range(max(1, round(CALLS * judge.examples / 20))):
+    for number in range(max(1, round(CALLS * judge.examples / 6))):
         inputs, parameters = drawn(probe.loss, generator(judge.seed, probe.name, number))
         found = getattr(reference, probe.loss)(**inputs, **parameters)
         wanted = list(found) if isinstance(found, tuple) else [found]

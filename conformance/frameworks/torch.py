@@ -59,12 +59,12 @@ class Torch:
         elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
             derive = _functional(loss, ask.order, ask.cotangent)
             if ask.mode == "compiled":
+                torch._dynamo.reset()
                 derive = torch.compile(derive, fullgraph=True, dynamic=False)
             value, gradients, second = derive(list(rows.values()), along)
         else:
             if ask.mode == "compiled":
-                shapes = tuple((tuple(t.shape), t.dtype) for t in native.values())
-                loss = self._compile(loss, (ask.key, shapes, tuple(native)), rest)
+                loss = self._compile(ask, rows, rest)
             value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
 
         result: dict[str, Any] = {"value": _named(value)}
@@ -83,14 +83,20 @@ class Torch:
         # copied in between: torch wants writable memory; rounding happened in the judge already
         return torch.from_numpy(np.array(array)).to(_DTYPES.get(dtype)).to(self.device)
 
-    def _compile(self, loss: Any, key: Any, rest: dict[str, torch.Tensor]) -> Any:
-        """Compile once a structure; a mask is made an argument, so that its content is no constant of the graph."""
-        if rest:
-            return torch.compile(loss, fullgraph=True, dynamic=False)
+    def _compile(self, ask: Request, rows: dict[str, torch.Tensor], rest: dict[str, torch.Tensor]) -> Any:
+        """Compile once a structure; labels and mask are arguments, no constants of the graph."""
+        names = [*rows, *rest]
+        key = (ask.key, *((name, tuple(t.shape), t.dtype) for name, t in {**rows, **rest}.items()))
         if key not in self._compiled:
-            torch._dynamo.reset()
-            self._compiled[key] = torch.compile(loss, fullgraph=True, dynamic=False)
-        return self._compiled[key]
+            torch._dynamo.reset()  # one structure after the other, or it refuses after a few
+
+            def call(*values: torch.Tensor) -> torch.Tensor:
+                value: torch.Tensor = ask.function(**dict(zip(names, values, strict=True)))
+                return value
+
+            self._compiled[key] = torch.compile(call, fullgraph=True, dynamic=False)
+        compiled = self._compiled[key]
+        return lambda *values: compiled(*values, *rest.values())
 
 
 def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
