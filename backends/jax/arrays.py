@@ -76,7 +76,7 @@ def batch(mask: Input | None, labels: Input, **embeddings: Input) -> tuple[Input
     check_batch(name, shape, dtype)  # CV-34
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     (values,) = rows(mask, **embeddings)
-    if isinstance(labels, np.ndarray) and labels.size and not jax.config.jax_enable_x64:
+    if isinstance(labels, np.ndarray) and labels.size and jax.dtypes.canonicalize_dtype("int64") != "int64":
         int32 = np.iinfo(np.int32)  # labels are compared as integers, never truncated (CV-32)
         check_label_range("labels", int(labels.min()), int(labels.max()), int(int32.min), int(int32.max))
     if mask is None:

@@ -69,7 +69,7 @@ def contrastive_loss(
 
     d = row_distance(x, y, distance, float(p), eps, eps_at)
     reach = jnp.where(dissimilar, jax.nn.relu(margin - d), d)  # CV-13
-    limit = 2.0**-2 * float(jnp.finfo(x.dtype).max) ** 0.5
+    limit = 2.0**-2 * float(np.finfo(x.dtype).max) ** 0.5
     reach = jnp.where(reach > limit, limit, reach)  # CV-19
     return reduce(factor * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
 

@@ -14,7 +14,7 @@ def products(x: Tensor, y: Tensor) -> Tensor:
     Autocast would multiply in a half format here, and in the backward pass too where that runs under it; a float32
     matmul precision below "highest" (TF32, bfloat16) is met with float64 products.
     """
-    result: Tensor = _Products.apply(x, y)
+    result: Tensor = _Products.apply(x, y)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -31,7 +31,7 @@ class _Products(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor, y: Tensor) -> Tensor:
         if x.device.type == "meta":
             return x @ y.mT
         with torch.autocast(x.device.type, enabled=False):
@@ -44,6 +44,6 @@ class _Products(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ctx.saved_tensors
         return products(gradient, y.mT), products(gradient.mT, x.mT)

@@ -45,9 +45,9 @@ def labels(structure: Structure, rng: np.random.Generator, classes: int | None =
     if structure["identities"] == "one":
         return np.full(count, 0 if classes == 1 else 1, np.int64)
     if structure["identities"] == "apart":
-        return rng.permutation(count) % (classes or count or 1)
+        return np.asarray(rng.permutation(count) % (classes or count or 1))
     few = max(2, count // 3) if structure["identities"] == "few" else 2
-    return rng.integers(0, min(few, classes or few), size=count)
+    return np.asarray(rng.integers(0, min(few, classes or few), size=count))
 
 
 def mask(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:

@@ -60,6 +60,6 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], An
     if clause in ("DI-10", "DI-18"):  # a zero row; the other on an axis
         axis = np.zeros((1, width))
         axis[0, 0] = 2.0
-        rows = [[axis, 0 * axis], [0 * axis, axis], [0 * axis, 0 * axis]][int(rng.integers(3))]
-        return {"distance": "cosine", "margin": 4.0}, *rows, apart
+        x, y = [(axis, 0 * axis), (0 * axis, axis), (0 * axis, 0 * axis)][int(rng.integers(3))]
+        return {"distance": "cosine", "margin": 4.0}, x, y, apart
     raise ValueError(f"no boundary case for {clause}")

@@ -69,10 +69,11 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     assert first.value is not None
     assert second.value is not None
     room = np.broadcast_to(_room(judge, case, expected, first), first.value.shape)
-    pairs = (
-        structure.get("reduction") == "none" and losses()[case.loss].front["unit"] == "pair"
-    )  # terms of shape (B, B)
-    moved = (lambda a: a[np.ix_(order, order)]) if pairs else (lambda a: a[order] if a.ndim else a)
+    pairs = structure.get("reduction") == "none" and losses()[case.loss].front["unit"] == "pair"  # terms (B, B)
+
+    def moved(a: Any) -> Any:
+        return a[np.ix_(order, order)] if pairs else a[order] if a.ndim else a
+
     want = moved(first.value)
     wrong = ~(np.abs(second.value - want) <= moved(room))
     if np.any(wrong):

@@ -43,7 +43,8 @@ def evaluate(case: Case, cotangent: Array) -> tuple[Array, dict[str, Array], dic
             ]
             up, down = (_gradients(case, cotangent, at) for at in moved)
             second = {name: (up[name] - down[name]) / (2 * h) for name in up}
-        return _floats(value), *({n: _floats(a) for n, a in found.items()} for found in (gradients, second))
+        first, along = ({n: _floats(a) for n, a in found.items()} for found in (gradients, second))
+        return _floats(value), first, along
 
 
 def _exact(array: Array) -> Array:
@@ -98,7 +99,7 @@ def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: 
     reduction = case.parameters.get("reduction", losses()[case.loss].parameters["reduction"]["default"])
     weight = 1 if reduction == "none" else mpmath.mpf(1) / _denominator(case, inputs, reduction)
     seeds = np.broadcast_to(_exact(np.asarray(cotangent, float)), inputs[name].shape[:-1]) * weight
-    gradient = np.full(inputs[name].shape, mpmath.mpf(0), object)
+    gradient: Array = np.full(inputs[name].shape, mpmath.mpf(0), object)
     module = _module(case)
     for k in range(gradient.shape[-1]):
         ends = []

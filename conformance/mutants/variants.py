@@ -62,7 +62,8 @@ def _shared_maximum(loss: TripletMargin, t: Tensor) -> Tensor:
 def _library_norm(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
     if root or floor:
         return TripletMargin.p_norm(loss, t, p, root, floor)
-    return torch.linalg.vector_norm(t, ord=p, dim=-1)
+    norm: Tensor = torch.linalg.vector_norm(t, ord=p, dim=-1)
+    return norm
 
 
 def _library_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
