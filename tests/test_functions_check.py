@@ -1,0 +1,86 @@
+"""Functions that are no losses, judged: the reference's own are right, and each broken one is named by its clause."""
+
+import numpy as np
+import pytest
+
+import lossproof.reference as reference
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.implementation import Implementation
+from lossproof.conformance.inprocess import InProcess
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.plan import plan_of_function
+from lossproof.conformance.verdict import CONFORMANT, UNSUPPORTED
+from lossproof.spec import functions
+
+
+def findings(name, function):
+    """Return what the judge finds in one function: clause and check label, in the order of the plan."""
+    session = InProcess(Implementation({name: function}, name="test"), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {})
+    results = [judge.run(probe, CHECKS["functions"]) for probe in plan_of_function(name)]
+    return [(finding.clause, finding.label) for result in results for finding in result.findings]
+
+
+@pytest.mark.parametrize("name", functions())
+def test_the_reference_is_right(name):
+    assert findings(name, getattr(reference, name)) == []
+
+
+def without_the_one(centers, embeddings, labels, *, alpha=0.5, mask=None):
+    moved = np.array(centers)
+    for j in range(len(centers)):
+        own = embeddings[(labels == j) & (True if mask is None else mask)]
+        if len(own):
+            moved[j] += alpha * (own - centers[j]).mean(0)
+    return moved
+
+
+def with_itself(labels, *, mask=None):
+    positive, negative = reference.triplet_masks(labels, mask=mask)
+    return positive | np.eye(len(labels), dtype=bool), negative
+
+
+def not_normalised(*arguments, normalise=True, **options):
+    return reference.update_oim_memory(*arguments, normalise=False, **options)
+
+
+def exclusive(distances, same, thresholds):
+    return reference.verification_rates(distances, same, np.nextafter(thresholds, -np.inf))
+
+
+BROKEN = [
+    ("update_centers", without_the_one, "CN-11"),
+    ("triplet_masks", with_itself, "MI-1"),
+    ("update_oim_memory", not_normalised, "OI-14"),
+    ("verification_rates", exclusive, "VE-1"),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "clause"), BROKEN, ids=[name for name, _, _ in BROKEN])
+def test_a_broken_function_is_named_by_its_clause(name, function, clause):
+    def called(**given):
+        inputs = [given.pop(key) for key in functions()[name]["inputs"] if key in given and key != "mask"]
+        return function(*inputs, **given)
+
+    assert clause in [found for found, _ in findings(name, called)]
+
+
+def test_a_function_that_knows_the_examples_alone_is_caught():
+    """It answers what the page prints, and nothing else rightly."""
+
+    def remembered(centers, embeddings, labels, *, alpha=0.5, mask=None):
+        right = reference.update_centers(centers, embeddings, labels, alpha=alpha, mask=mask)
+        whole = np.all((embeddings * 4 == np.rint(embeddings * 4)) | np.isnan(embeddings))
+        return right if whole else right + 1.0
+
+    assert [label for _, label in findings("update_centers", remembered)] == ["drawn"]
+
+
+def test_a_function_that_is_not_offered_is_unsupported():
+    session = InProcess(Implementation({"triplet_masks": reference.triplet_masks}, name="test"), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {})
+    verdicts = {judge.run(probe, CHECKS["functions"]).verdict for probe in plan_of_function("update_centers")}
+    assert verdicts == {UNSUPPORTED}
+    verdicts = {judge.run(probe, CHECKS["functions"]).verdict for probe in plan_of_function("triplet_masks")}
+    assert verdicts == {CONFORMANT}
