@@ -125,7 +125,7 @@ class Judge:
         """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
         offer, module = self.offers[probe.loss], self.modules[probe.loss]
         choices = self.choices(probe)
-        wanted = max(1, round(self.examples * probe.effort))
+        wanted = max(1, round(self.examples * probe.effort * offer.effort))
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items()} | {"variant": st.sampled_from(range(32))}
         )

@@ -37,6 +37,7 @@ def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[
             modes=hello.get("modes", ["eager"]),
             orders=hello.get("orders", [0, 1]),
             ours=ours,
+            effort=float(hello.get("effort", 1.0)),
         )
         found[loss] = offer if ours else _asked(session, modules[loss], offer)
     return found

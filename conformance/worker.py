@@ -91,6 +91,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "dtypes": adapter.dtypes,
         "modes": adapter.modes,
         "orders": adapter.orders,
+        "effort": adapter.effort,
     }
 
 

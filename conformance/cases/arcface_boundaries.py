@@ -39,10 +39,10 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         }
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("scale", "margin")):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             units = (2,) if structure["reduction"] == "none" else ()
             inputs = {"embeddings": rows, "labels": labels, "class_weights": weights}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _on_axes(rng: np.random.Generator, count: int) -> Array:

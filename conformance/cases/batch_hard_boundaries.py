@@ -27,9 +27,9 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         structure = {**neutral, "include_self": False, "scale": 0, **options, "reduction": chosen}
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name != "margin"):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             units = inputs["labels"].shape if chosen == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -33,5 +33,5 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS):
             continue
         inputs = {"embeddings": x, "labels": y, "centers": c}
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(3))
+        for dtype in offer.exact_dtypes:
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(3))

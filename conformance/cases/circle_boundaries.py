@@ -29,9 +29,9 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             continue
         order = rng.permutation(len(rows))
         inputs = {"embeddings": rows[order], "labels": labels[order]}
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             units = (len(rows),) if structure["reduction"] == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Array, Array]:

@@ -28,10 +28,10 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("margin", "factor")):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             units = x.shape[:-1] if structure["reduction"] == "none" else ()
             inputs = {**dict(zip(ROWS, (x, y), strict=True)), "dissimilar": apart}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Any, Any, Any]:

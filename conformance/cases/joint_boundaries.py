@@ -35,5 +35,5 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         chosen = {"triplet_weight": 1.0, "center_weight": 0.0, "triplet_margin": margin, "label_smoothing": 0.0}
         if any(not offer.has(name) for name in OPTIONS):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
-            yield Case(LOSS, inputs, dtype, chosen, offer.plain_mode, 1, np.ones(()))
+        for dtype in offer.exact_dtypes:
+            yield Case(LOSS, inputs, dtype, chosen, offer.modes[0], 1, np.ones(()))

@@ -35,5 +35,5 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             table, y = table[:3], y % 3
         inputs = {"embeddings": x, "labels": y, "lookup_table": table, "queue": np.zeros((1, 3))}
         units = (2,) if structure["reduction"] == "none" else ()
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+        for dtype in offer.exact_dtypes:
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))

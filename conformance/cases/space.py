@@ -35,11 +35,13 @@ class Offer:
     orders: Sequence[int] = (0, 1)
     refused: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field -> choices it raised on
     ours: bool = False
+    effort: float = 1.0  # share of the usual number of structures; below 1 where a new structure is costly
 
     @property
-    def plain_mode(self) -> str:
-        """Return the mode for calls that are asked once: eager, where a compilation would not pay."""
-        return "eager" if "eager" in self.modes else self.modes[0]
+    def exact_dtypes(self) -> list[str]:
+        """Return the dtypes that single calls are asked in: one where each call costs a compilation."""
+        found = self.choices("dtype", ["float32", "float64"])
+        return found[:1] if self.effort < 0.5 else found
 
     def has(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""

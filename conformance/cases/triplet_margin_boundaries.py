@@ -42,10 +42,10 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"
         ):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             units = shape[:-1] if structure["reduction"] == "none" else ()
             inputs = dict(zip(ROWS, map(np.asarray, rows), strict=True))
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.plain_mode, 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _lattice(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:

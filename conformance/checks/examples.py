@@ -23,7 +23,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for example in clauses()[probe.clause].examples:
         if example.loss != probe.loss or example.raises or not _offers(judge, example):
             continue
-        for dtype in offer.choices("dtype", ["float64", "float32"]):
+        for dtype in offer.exact_dtypes:
             offered = True
             result.planned += 1
             mismatch, case = _judge(judge, example, dtype)
@@ -56,7 +56,7 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0
-    case = Case(example.loss, inputs, dtype, parameters, offer.plain_mode, order, np.ones(value.shape))
+    case = Case(example.loss, inputs, dtype, parameters, offer.modes[0], order, np.ones(value.shape))
     answer = judge.ask(case)
     found = trouble(answer)
     if found or answer.unsupported:

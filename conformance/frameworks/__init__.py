@@ -1,7 +1,7 @@
 """One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken.
 
-An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, `run`, and
-`results` for functions that are no losses.
+An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, `effort` (the
+share of the usual structures that it asks for), `run`, and `results` for functions that are no losses.
 """
 
 from collections.abc import Callable, Mapping

@@ -27,6 +27,7 @@ class Jax:
         self.version, self.device = jax.__version__, device
         self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
         self.modes = ["compiled", "eager", "vectorised", "ambient"]
+        self.effort = 0.34  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:

@@ -19,6 +19,8 @@ class Numpy:
         self.dtypes = ["float64", "float32", "float16"]
         self.modes, self.orders = ["eager"], [0, 1]
 
+        self.effort = 1.0
+
     def results(self, ask: Request) -> list[tuple[Any, str]]:
         """Call a function that is no loss."""
         native = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, (a, dtype) in ask.inputs.items()}

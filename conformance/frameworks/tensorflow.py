@@ -22,6 +22,7 @@ class TensorFlow:
         self.version, self.device = tf.__version__, device
         self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
         self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
+        self.effort = 0.5  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:

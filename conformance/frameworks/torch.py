@@ -28,6 +28,7 @@ class Torch:
         self.version, self.device = torch.__version__, device
         self.dtypes, self.orders = list(_DTYPES), [0, 1, 2]
         self.modes = ["eager", "compiled", "functional", "vectorised", "ambient"]
+        self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:
