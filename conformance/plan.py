@@ -84,7 +84,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("nan", "CV-10", effort=2.0, **mixed | every)
     if hasattr(module, "unspecified"):  # otherwise one row reaches every term
         yield probe("nan", "CV-11", **mixed | every)
-        yield probe("nan", "CV-12", **mixed | {"reduction": ("none",)})
+        yield probe("nan", "CV-12", effort=4.0, **mixed | {"reduction": ("none",)})
     if "kappa_second" in page.front["accuracy"]:
         yield probe("second_order", "CV-14", **mixed | {"swap": (False,), "eps": space.get("eps", ())[:2]})
     if "labels" in page.inputs:
@@ -96,7 +96,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))))
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
-    yield probe("determinism", "CV-21", mask=(None, "some"), **mixed | every)
+    yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
     modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4}
     for mode, effort in modes.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
@@ -124,7 +124,7 @@ def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any) 
     yield probe("precision", "CV-15", effort=1.5, **sharp)
     if "offset" in space:
         far = {"shape": ((2, 3), (5, 4)), "offset": (100.0, 1000.0), "eps": (0.0, 1e-6), "distance": row}
-        yield probe("precision", "CV-15", "far from the origin", **sharp | far)
+        yield probe("precision", "CV-15", "far from the origin", effort=3.0, **sharp | far)
         sharp |= {"offset": (0.0, 100.0), "distance": row}
     yield probe("precision", "CV-16", effort=1.5, **sharp)
     for half in HALVES:

@@ -48,7 +48,7 @@ def probes() -> Iterator[Probe]:
         effort=2.0,
     )
     floor = _vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0))
-    yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor)
+    yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor, effort=3.0)
     yield Probe(LOSS, "gradient", "DI-12", vary=_vary(distance=("squared_euclidean",)))
     yield Probe(LOSS, "gradient", "DI-13", vary=_vary(distance=("cosine",)))
     yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=EVERYTHING, effort=2.0)
@@ -59,6 +59,7 @@ def probes() -> Iterator[Probe]:
         "precision",
         "DI-19",
         vary={"p": GENERAL_P, "scale": (-20, -10, 10, -40, 40), "dtype": ("float32", "float64")},
+        effort=4.0,
     )
     yield Probe(
         LOSS,
@@ -66,6 +67,7 @@ def probes() -> Iterator[Probe]:
         "TM-2",
         vary={"shape": ((3,), (2, 2, 3), (0, 3), (2, 1, 2))},
         options={"own_clause": True},
+        effort=3.0,
     )
     yield Probe(
         LOSS,
@@ -84,6 +86,7 @@ def probes() -> Iterator[Probe]:
             "margin": (64.0, 1e-3),
             "swap": (False, True),
         },
+        effort=4.0,
     )
     yield Probe(
         LOSS,
