@@ -97,7 +97,8 @@ def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
         path = f"{attribute}[{{!r}}]" if isinstance(thing, Mapping) else f"{attribute}.{{}}" if attribute else "{}"
         origin = {loss: (module_name, path.format(loss)) for loss in functions}
     if not functions:
-        raise TargetError(f"{target}: nothing in it is a loss of the spec ({', '.join(known_losses)})")
+        known = ", ".join(name for name in known_losses if name in losses())
+        raise TargetError(f"{target}: nothing in it is a loss of the spec ({known})")
     version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
     traceable = {n for page in losses().values() for n, entry in page.parameters.items() if entry.get("traceable")}
     traced = tuple(sorted(traceable)) if module_name == "lossproof.backends.jax" else ()
