@@ -12,9 +12,11 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
-from lossproof.conformance.run import NothingToJudge, Settings
 from lossproof.conformance.session import Session, worker_command
+from lossproof.conformance.settings import NothingToJudge, Settings
 from lossproof.conformance.verdict import Result
+
+FILLS = 12  # sets of numbers for each structure: three times those of a certificate, which pays for every structure
 
 
 @dataclass
@@ -52,7 +54,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
             probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
             asked, seed = 0, settings.seed
-            each = max(2, round(cases / seeds / len(probes) / 3))
+            each = max(2, round(cases / seeds / len(probes) / FILLS))
             while asked < cases or seed - settings.seed < seeds:
                 judge = Judge(
                     session,
@@ -61,6 +63,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
                     spaces,
                     seed=seed,
                     examples=each,
+                    fills=FILLS,
                     grade=str(session.hello.get("grade", "direct")),
                 )
                 for probe in probes:

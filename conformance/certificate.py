@@ -103,6 +103,7 @@ def probe_entry(result: Result) -> dict[str, Any]:
         "run": result.run,
         "seconds": round(result.seconds, 3),
         "reason": result.reason,
+        "worst": worst([result]),
         "findings": [finding.id for finding in result.findings],
     }
 

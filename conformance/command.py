@@ -16,8 +16,9 @@ from lossproof.conformance import report
 from lossproof.conformance.alarms import Alarms, hunt
 from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.known_failures import KnownFailuresError, load
-from lossproof.conformance.run import NothingToJudge, Settings, certify
+from lossproof.conformance.run import certify
 from lossproof.conformance.session import SessionError
+from lossproof.conformance.settings import NothingToJudge, Settings
 from lossproof.conformance.verdict import Result
 from lossproof.spec import clauses, page, page_names
 
@@ -77,6 +78,12 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
     default=120.0,
     show_default=True,
     help="Seconds for one case.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    show_default="one a processor, up to 4; 1 on cuda",
+    help="Processes that share the work.",
 )
 def certify_command(
     targets: tuple[str, ...],

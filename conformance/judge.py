@@ -60,6 +60,7 @@ class Judge:
     modules: Mapping[str, Any]  # loss -> its module of cases
     seed: int = 0
     examples: int = 6
+    fills: int = FILLS
     grade: str = "direct"
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of
@@ -182,17 +183,18 @@ class Judge:
         structure = module.normal(structure, offer)
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:
-            probe = Probe(loss, "control", "")
+            probe, counts = Probe(loss, "control", ""), (self.asked, self.obscured)
             self._controls[key] = all(self._failure(probe, structure, fill, parts) is None for fill in range(FILLS))
+            self.asked, self.obscured = counts  # asked once for all probes, so it counts for none of them
         return self._controls[key]
 
     # Agreement with the oracle, and the search for the smallest case
 
-    def agree(self, probe: Probe, result: Result, parts: tuple[str, ...], fills: int = FILLS) -> None:
+    def agree(self, probe: Probe, result: Result, parts: tuple[str, ...], fills: int | None = None) -> None:
         """Compare structures of a probe with the oracle; the first failure becomes a finding."""
 
         def examine(structure: Structure) -> Finding | None:
-            for fill in range(fills):
+            for fill in range(fills or self.fills):
                 result.planned += 1
                 failure = self._failure(probe, structure, fill, parts, result)
                 if failure:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import multiprocessing
+import os
+import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -92,6 +96,15 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
     return Kill(mutant.id, right.clause, right.check, seconds, wrong)
 
 
+def kills_of(name: tuple[str, str]) -> list[Kill]:
+    """Judge one mutant, of a loss and with an id, with each seed."""
+    import torch
+
+    torch.set_num_threads(1)  # each processor has a job of its own
+    mutant = mutants_of(name[0])[name[1]]
+    return [kill(mutant, seed) for seed in SEEDS]
+
+
 def main() -> int:
     """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives."""
     from datetime import UTC, datetime
@@ -104,8 +117,11 @@ def main() -> int:
     asked = options.parse_args().loss
     console, rows = Console(), []
     mutants = [m for loss in asked or losses() for m in mutants_of(loss).values()]
-    for mutant in track(mutants, description="mutants", console=console, transient=True):
-        kills = [kill(mutant, seed) for seed in SEEDS]
+    jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context) as pool:
+        found = pool.map(kills_of, [(mutant.loss, mutant.id) for mutant in mutants])
+        tried = list(track(zip(mutants, found, strict=True), "mutants", len(mutants), console=console, transient=True))
+    for mutant, kills in tried:
         survived = [seed for seed, found in zip(SEEDS, kills, strict=True) if found.clause is None]
         if survived:
             console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
@@ -116,6 +132,7 @@ def main() -> int:
         "mutants": len(rows),
         "killed": killed,
         "seeds": len(SEEDS),
+        "median_seconds": round(statistics.median(k.seconds for _, kills in tried for k in kills), 2),
         "date": datetime.now(UTC).date().isoformat(),
     }
     if not asked:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -17,85 +12,11 @@ from typing import Any
 import pytest
 
 from lossproof.conformance import known_failures
-from lossproof.conformance.certificate import make, probe_entry
-from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.implementation import FRAMEWORKS
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.offer import offers
-from lossproof.conformance.oracle import Oracle
-from lossproof.conformance.plan import everything, modules
-from lossproof.conformance.session import Session, worker_command
-from lossproof.conformance.verdict import ERRORED, KNOWN, NONCONFORMANT, UNSUPPORTED, Probe, Result
-from lossproof.spec import functions, losses
-
-
-class NothingToJudge(Exception):
-    """The plan is empty or cannot be carried out; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line asked for."""
-
-    target: str
-    framework: str = ""
-    command: str = ""
-    losses: Sequence[str] = ()
-    checks: Sequence[str] = ()
-    device: str = "cpu"
-    seed: int = 0
-    examples: int = 6
-    time_limit: float = 120.0
-    known: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
-    report: Path | None = None
-
-    @property
-    def ours(self) -> bool:
-        """Whether the target is one of this project's own backends."""
-        return not self.command and self.target in FRAMEWORKS
-
-    @property
-    def slug(self) -> str:
-        """Return the target as the name of a folder."""
-        name = re.sub(r"[^A-Za-z0-9]+", "-", self.target).strip("-")
-        return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(self.target.encode()).hexdigest()[:12]}"
-
-
-class Plugin:
-    """The pytest plugin that hands the judge and the plan to the one test function, and collects the results."""
-
-    def __init__(
-        self,
-        judge: Judge,
-        probes: list[Probe],
-        settings: Settings,
-        folder: Path,
-        progress: Callable[[Result], None],
-    ):
-        self.judge, self.probes, self.settings, self.progress = judge, probes, settings, progress
-        self.results: list[Result] = []
-        self.log = folder / "probes.jsonl"
-        self.log.write_text("", encoding="utf-8")
-
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make one test of each probe."""
-        if "probe" in metafunc.fixturenames:
-            metafunc.parametrize("probe", self.probes, ids=[probe.name for probe in self.probes])
-
-    @pytest.fixture
-    def verdict(self) -> Callable[[Probe], Result]:
-        """Return the function that judges a probe and records its result."""
-
-        def judged(probe: Probe) -> Result:
-            result = self.judge.run(probe, CHECKS[probe.check])
-            known_failures.apply(self.settings.known, [result])
-            self.results.append(result)
-            with self.log.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(probe_entry(result)) + "\n")
-            self.progress(result)
-            return result
-
-        return judged
+from lossproof.conformance.certificate import make
+from lossproof.conformance.plugin import Collecting, Judging, Sharing
+from lossproof.conformance.session import Session
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
+from lossproof.conformance.verdict import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
 
 
 def outcome(result: Result) -> None:
@@ -114,19 +35,6 @@ def outcome(result: Result) -> None:
         )
 
 
-def planned(settings: Settings) -> list[Probe]:
-    """Return the probes that the settings ask for; NothingToJudge names a loss or check that does not exist."""
-    known = (*losses(), *functions())
-    for loss in settings.losses:
-        if loss not in known:
-            raise NothingToJudge(f"no loss {loss!r}; the spec has {', '.join(known)}")
-    for check in settings.checks:
-        if check not in CHECKS:
-            raise NothingToJudge(f"no check {check!r}; there are {', '.join(CHECKS)}")
-    asked = settings.losses or known
-    return [p for p in everything() if p.loss in asked and (not settings.checks or p.check in settings.checks)]
-
-
 def certify(
     settings: Settings,
     progress: Callable[[Result], None] = lambda result: None,
@@ -134,81 +42,47 @@ def certify(
 ) -> dict[str, Any]:
     """Judge one target and return its certificate; log and JUnit file are written to its report folder."""
     start = time.perf_counter()
-    probes = planned(settings)
-    command = _command(settings)
-    folder = settings.report or Path("certificates")
-    folder = folder / settings.slug
+    planned(settings)  # what is asked for exists, before anything is started or written
+    command = command_of(settings)
+    folder = (settings.report or Path("certificates")) / settings.slug
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(command, time_limit=settings.time_limit)
     try:
-        found = modules()
-        judge = Judge(
-            session=session,
-            offers=offers(session, found, ours=settings.ours),
-            oracle=Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours),
-            modules=found,
-            seed=settings.seed,
-            examples=settings.examples,
-            grade=str(session.hello.get("grade", "direct")),
-        )
-        probes = [p for p in probes if p.loss in judge.offers or p.loss in session.hello.get("functions", {})]
+        judging = Judging(settings, session)
+        probes = judging.probes
         if not probes:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         begin(len(probes))
-        plugin = Plugin(judge, probes, settings, folder, progress)
-        code = _pytest(plugin, folder)
-        if len(plugin.results) < len(probes):  # a fault of the judge, never of the implementation
-            unjudged = [p.name for p in probes if p not in [r.probe for r in plugin.results]]
-            plugin.results += [
-                Result(p, reason="the judge failed here; junit.xml has its traceback")
-                for p in probes
-                if p.name in unjudged
-            ]
-            code = 2
+        collecting, jobs = Collecting(settings, folder, progress), settings.workers(len(probes))
+        if jobs == 1:
+            code = _pytest([judging, collecting], folder)
+        else:
+            session.close()  # it has said what it offers; each job starts its own
+            code = _pytest([Sharing(settings), collecting], folder, jobs)
     finally:
         session.close()
+    results = collecting.all_of(probes)
+    if any(result.verdict == NOT_RUN for result in results):
+        code = 2  # a fault of the judge, never of the implementation
     run = {
         "target": settings.command or settings.target,
         "ours": settings.ours,
         "seed": settings.seed,
         "examples": settings.examples,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "complete": len(plugin.results) == len(probes) and code in (0, 1),
-        "cases": judge.asked,
+        "complete": code in (0, 1),
+        "cases": sum(result.run for result in results),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    return make(session.hello, run, plugin.results, known_failures.stale(settings.known, plugin.results))
+    return make(session.hello, run, results, known_failures.stale(settings.known, results))
 
 
-def _command(settings: Settings) -> list[str]:
-    if not settings.command:
-        return worker_command(settings.target, settings.framework, settings.device, settings.losses)
-    try:
-        command = shlex.split(settings.command)
-    except ValueError as problem:
-        raise NothingToJudge(f"--command {settings.command!r}: {problem}") from problem
-    if not command:
-        raise NothingToJudge("--command is empty")
-    return command
-
-
-def _pytest(plugin: Plugin, folder: Path) -> int:
+def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
     """Run the plan under pytest, untouched by any configuration of the folder we stand in."""
     suite = files("lossproof.conformance")
-    arguments = [
-        "-c",
-        str(suite / "pytest.ini"),
-        "--rootdir",
-        str(suite),
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-    ]
-    arguments += [
-        "--import-mode=importlib",
-        f"--junitxml={folder / 'junit.xml'}",
-        "-o",
-        "junit_family=xunit2",
-    ]
-    return int(pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=[plugin]))
+    arguments = ["-c", str(suite / "pytest.ini"), "--rootdir", str(suite), "--import-mode=importlib"]
+    arguments += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "lossproof.conformance.plugin"]
+    arguments += [f"--junitxml={folder / 'junit.xml'}", "-o", "junit_family=xunit2"]
+    # neighbours in the plan share compiled code, so each job has a stretch of it, and takes from another's end
+    arguments += ["-n", str(jobs), "--dist", "worksteal"] if jobs > 1 else ["-p", "no:xdist"]
+    return int(pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=plugins))

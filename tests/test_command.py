@@ -66,6 +66,19 @@ def refused(tmp_path, *arguments):
 # Exit status
 
 
+def test_a_finding_of_any_job_is_on_disk_and_in_the_exit_status(broken, tmp_path):
+    run = certify(tmp_path, broken, *SUMS, "--jobs", "2")
+    assert run.returncode == 1
+    folder = next((tmp_path / "out").iterdir())
+    log = [json.loads(line) for line in (folder / "probes.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert "CV-2" in {finding["clause"] for probe in log for finding in probe["findings"]}
+    assert "CV-2: " in (folder / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_no_job_is_no_number_of_jobs(tmp_path):
+    assert refused(tmp_path, "numpy", "--jobs", "0")[0] == 2
+
+
 def test_status_0_for_the_reference(tmp_path):
     assert certify(tmp_path, "numpy", "--check", "examples", "--examples", "2").returncode == 0
 
@@ -311,12 +324,14 @@ def test_another_seed_asks_other_cases(twice):
     assert len(set(other.asked) & set(twice[0][0].asked)) < len(set(other.asked)) / 10
 
 
-def test_two_processes_with_the_same_seed_agree(tmp_path):
-    def worst(folder):
-        certify(tmp_path / folder, "numpy", "--check", "value", "--examples", "2", "--seed", "3")
+def test_two_processes_with_the_same_seed_agree_however_they_share_the_work(tmp_path):
+    def worst(folder, jobs):
+        certify(tmp_path / folder, "numpy", "--check", "value", "--examples", "2", "--seed", "3", "--jobs", jobs)
         path = tmp_path / folder / "out" / "numpy" / "certificate.json"
         certificate = json.loads(path.read_text(encoding="utf-8"))
         probes = [{**probe, "seconds": 0} for probe in certificate["probes"]]
         return certificate["worst"], certificate["cases"], probes
 
-    assert worst("first") == worst("second")
+    first = worst("first", "1")
+    assert worst("second", "1") == first
+    assert worst("shared", "3") == first

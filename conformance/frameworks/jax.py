@@ -11,6 +11,7 @@ import numpy as np
 
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
+FORGET = 1000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
 
@@ -29,9 +30,11 @@ class Jax:
         self.modes = ["compiled", "eager", "vectorised", "ambient"]
         self.effort = 0.34  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._asked = 0
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:
         """Call a function that is no loss."""
+        self._forget()
         native = {n: jnp.asarray(a, dtype if a.dtype.kind == "f" else a.dtype) for n, (a, dtype) in ask.inputs.items()}
         found = [jnp.asarray(part) for part in flat(ask.function(**native))]
         floats = [jnp.issubdtype(part.dtype, jnp.floating) for part in found]
@@ -39,6 +42,7 @@ class Jax:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
+        self._forget()
         native = {
             name: jnp.asarray(array, array.dtype if array.dtype.kind != "f" else dtype)
             for name, (array, dtype) in ask.inputs.items()
@@ -73,6 +77,12 @@ class Jax:
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
         return result
+
+    def _forget(self) -> None:
+        self._asked += 1
+        if self._asked % FORGET == 0:
+            self._compiled.clear()
+            jax.clear_caches()  # type: ignore[no-untyped-call]
 
     def _derive(self, function: Any, order: int) -> Any:
         def derive(rows: Any, rest: Any, cotangent: Any, along: Any, numbers: Any) -> Any:

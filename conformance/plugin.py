@@ -1,0 +1,123 @@
+"""How pytest walks the plan: in this process, or shared by the processes of pytest-xdist.
+
+The process that judges a probe hangs the result on pytest's report; the process that was started by the user takes it
+from there, whichever process that was.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossproof.conformance import known_failures
+from lossproof.conformance.certificate import probe_entry
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.offer import offers
+from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.plan import modules
+from lossproof.conformance.session import Session
+from lossproof.conformance.settings import Settings, command_of, planned
+from lossproof.conformance.verdict import Probe, Result
+
+_RESULT = pytest.StashKey[Result]()
+
+
+class Judging:
+    """Runs the probes of a plan against one session."""
+
+    def __init__(self, settings: Settings, session: Session):
+        found = modules()
+        self.settings, self.session = settings, session
+        self.judge = Judge(
+            session=session,
+            offers=offers(session, found, ours=settings.ours),
+            oracle=Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours),
+            modules=found,
+            seed=settings.seed,
+            examples=settings.examples,
+            grade=str(session.hello.get("grade", "direct")),
+        )
+        offered = (*self.judge.offers, *session.hello.get("functions", {}))
+        self.probes = [p for p in planned(settings) if p.loss in offered]
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make one test of each probe."""
+        if "probe" in metafunc.fixturenames:
+            metafunc.parametrize("probe", self.probes, ids=[probe.name for probe in self.probes])
+
+    @pytest.fixture
+    def verdict(self, request: pytest.FixtureRequest) -> Callable[[Probe], Result]:
+        """Return the function that judges a probe."""
+
+        def judged(probe: Probe) -> Result:
+            result = self.judge.run(probe, CHECKS[probe.check])
+            known_failures.apply(self.settings.known, [result])
+            request.node.stash[_RESULT] = result
+            return result
+
+        return judged
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        """Hang the result on the report, as text: reports travel between processes."""
+        report: Any = yield
+        if report.when == "call" and _RESULT in item.stash:
+            report.lossproof = base64.b64encode(pickle.dumps(item.stash[_RESULT])).decode()
+        return report
+
+    def pytest_unconfigure(self) -> None:
+        """End the process of the implementation."""
+        self.session.close()
+
+
+class Collecting:
+    """Takes the results, and has each on disk before the next is known."""
+
+    def __init__(self, settings: Settings, folder: Path, progress: Callable[[Result], None]):
+        self.settings, self.progress = settings, progress
+        self.results: list[Result] = []
+        self.log = folder / "probes.jsonl"
+        self.log.write_text("", encoding="utf-8")
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Keep the result of one probe."""
+        if not hasattr(report, "lossproof"):
+            return
+        result = pickle.loads(base64.b64decode(report.lossproof))
+        self.results.append(result)
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(probe_entry(result)) + "\n")
+        self.progress(result)
+
+    def all_of(self, probes: Sequence[Probe]) -> list[Result]:
+        """Return the results in the order of the plan; a probe without one met a fault of the judge."""
+        found = {result.probe.name: result for result in self.results}
+        missing = "the judge failed here; junit.xml has its traceback"
+        return [found.get(probe.name) or Result(probe, reason=missing) for probe in probes]
+
+
+class Sharing:
+    """Tells the processes of pytest-xdist what to judge."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand the settings to one process."""
+        node.workerinput["lossproof"] = base64.b64encode(pickle.dumps(self.settings)).decode()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin a session of our own in each process of pytest-xdist."""
+    given = getattr(config, "workerinput", {}).get("lossproof")
+    if given is not None:
+        settings: Settings = pickle.loads(base64.b64decode(given))
+        session = Session(command_of(settings), time_limit=settings.time_limit)
+        config.pluginmanager.register(Judging(settings, session))

@@ -1,0 +1,87 @@
+"""What a run is asked to do, and which probes that means."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.implementation import FRAMEWORKS
+from lossproof.conformance.plan import everything
+from lossproof.conformance.session import worker_command
+from lossproof.conformance.verdict import Probe
+from lossproof.spec import functions, losses
+
+SHARE = 40  # probes that are worth another process: below, its start-up costs more than it saves
+MOST = 4  # jobs that are started unasked: each holds the framework in memory
+
+
+class NothingToJudge(Exception):
+    """The plan is empty or cannot be carried out; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line asked for."""
+
+    target: str
+    framework: str = ""
+    command: str = ""
+    losses: Sequence[str] = ()
+    checks: Sequence[str] = ()
+    device: str = "cpu"
+    seed: int = 0
+    examples: int = 6
+    time_limit: float = 120.0
+    jobs: int | None = None  # None: as many as there are processors, up to MOST
+    known: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    report: Path | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether the target is one of this project's own backends."""
+        return not self.command and self.target in FRAMEWORKS
+
+    @property
+    def slug(self) -> str:
+        """Return the target as the name of a folder."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self.target).strip("-")
+        return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(self.target.encode()).hexdigest()[:12]}"
+
+    def workers(self, probes: int) -> int:
+        """Return how many processes shall share this many probes; one where a device is shared already."""
+        if self.jobs is not None:
+            return min(self.jobs, max(probes, 1))
+        return 1 if self.device != "cpu" else max(1, min(os.cpu_count() or 1, MOST, probes // SHARE))
+
+
+def planned(settings: Settings) -> list[Probe]:
+    """Return the probes that the settings ask for; NothingToJudge names a loss or check that does not exist."""
+    known = (*losses(), *functions())
+    for loss in settings.losses:
+        if loss not in known:
+            raise NothingToJudge(f"no loss {loss!r}; the spec has {', '.join(known)}")
+    for check in settings.checks:
+        if check not in CHECKS:
+            raise NothingToJudge(f"no check {check!r}; there are {', '.join(CHECKS)}")
+    asked = settings.losses or known
+    return [p for p in everything() if p.loss in asked and (not settings.checks or p.check in settings.checks)]
+
+
+def command_of(settings: Settings) -> list[str]:
+    """Return the command that starts the implementation."""
+    if not settings.command:
+        return worker_command(settings.target, settings.framework, settings.device, settings.losses)
+    try:
+        command = shlex.split(settings.command)
+    except ValueError as problem:
+        raise NothingToJudge(f"--command {settings.command!r}: {problem}") from problem
+    if not command:
+        raise NothingToJudge("--command is empty")
+    return command
