@@ -48,6 +48,7 @@ def make(
         "grade": max((r.grade for r in results), key=GRADES.index, default="direct"),
         "counts": counts(results),
         "worst": worst(results),
+        "fitted": fitted(results),
         "advice": _entries([(f, False) for r in results for f in r.advice], hello, run),
         "findings": _entries([(f, r.verdict == KNOWN) for r in results for f in r.findings], hello, run),
         "probes": [probe_entry(result) for result in results],
@@ -92,6 +93,16 @@ def worst(results: list[Result]) -> dict[str, dict[str, float]]:
     return found
 
 
+def fitted(results: list[Result]) -> list[str]:
+    """Return the losses that are right on every published vector and wrong on copies of them."""
+    wrong: dict[str, dict[str, bool]] = {}
+    for result in results:
+        if result.probe.check == "vectors" and result.planned:
+            of_loss = wrong.setdefault(result.probe.loss, {"": False, "copies": False})
+            of_loss[result.probe.label] |= bool(result.findings) or result.obscured > 0
+    return [loss for loss, found in wrong.items() if found["copies"] and not found[""]]
+
+
 def probe_entry(result: Result) -> dict[str, Any]:
     """Return one probe for the certificate; also a line of the log that is written while the run goes on."""
     return {
@@ -101,6 +112,7 @@ def probe_entry(result: Result) -> dict[str, Any]:
         "verdict": result.verdict,
         "planned": result.planned,
         "run": result.run,
+        "obscured": result.obscured,
         "seconds": round(result.seconds, 3),
         "reason": result.reason,
         "worst": worst([result]),

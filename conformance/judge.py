@@ -12,10 +12,11 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer, Structure
 from lossproof.conformance.compare import PARTS, against, is_coarse, trouble
-from lossproof.conformance.oracle import GRADES, Oracle
+from lossproof.conformance.oracle import GRADES, Expected, Oracle
 from lossproof.conformance.session import Session
 from lossproof.conformance.verdict import (
     CONFORMANT,
@@ -102,7 +103,8 @@ class Judge:
                 raise Unsupported("no case of this probe is within what the implementation offers")
         except Unsupported as reason:
             result.verdict, result.reason = UNSUPPORTED, str(reason)
-        result.run, result.seconds = self.asked - before, time.perf_counter() - start
+        result.run, result.obscured = self.asked - before, self.obscured
+        result.seconds = time.perf_counter() - start
         return result
 
     # Structures and cases
@@ -233,6 +235,19 @@ class Judge:
         if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
             return None
+        mismatch = self.compare(judged, answer, expected, parts, result, mask)
+        return None if mismatch is None else (case, mismatch)
+
+    def compare(
+        self,
+        judged: Case,
+        answer: Answer,
+        expected: Expected,
+        parts: tuple[str, ...],
+        result: Result | None = None,
+        mask: Mapping[str, Array] | None = None,
+    ) -> Mismatch | None:
+        """Compare an answer, grade by grade up to the one that is claimed; keep the worst shares of the budget."""
         for grade in GRADES[: GRADES.index(self.grade_of(judged)) + 1]:
             mismatch, worst = against(judged, answer, expected, parts, grade, mask)
             if mismatch is None or mismatch.errored:
@@ -241,8 +256,8 @@ class Judge:
             result.grade = max(result.grade, grade, key=GRADES.index)
             for part, share in worst.items():
                 shares = result.worst.setdefault(part, {})
-                shares[case.dtype] = max(shares.get(case.dtype, 0.0), share)
-        return None if mismatch is None else (case, mismatch)
+                shares[judged.dtype] = max(shares.get(judged.dtype, 0.0), share)
+        return mismatch
 
     def _smallest(
         self,

@@ -45,7 +45,8 @@ class Kill:
 
 
 @cache
-def _adapter() -> Any:
+def adapter() -> Any:
+    """Return the torch adapter of this process."""
     return adapter_for("torch", "cpu")
 
 
@@ -69,7 +70,7 @@ def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[
     """
     known = modules()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
-    session: Any = InProcess(implementation, "torch", _adapter())
+    session: Any = InProcess(implementation, "torch", adapter())
     judge = Judge(session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples)
     found: list[Finding] = []
     for probe in plan(mutant.loss, known[mutant.loss]):

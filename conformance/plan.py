@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lossproof.conformance.verdict import Probe
-from lossproof.spec import clauses, functions, losses
+from lossproof.spec import clauses, functions, losses, vectors
 
 HALVES = ("float16", "bfloat16")
 
@@ -27,7 +27,7 @@ def modules() -> Mapping[str, Any]:
 
 def plan(loss: str, module: Any) -> list[Probe]:
     """Return the probes of a loss, in the order in which they are run."""
-    return [*_examples(loss), *module.probes(), *_conventions(loss, module)]
+    return [*_examples(loss), *module.probes(), *_conventions(loss, module), *_vectors(loss)]
 
 
 def plan_of_function(name: str) -> list[Probe]:
@@ -52,6 +52,12 @@ def _examples(loss: str) -> Iterator[Probe]:
     for clause in clauses().values():
         if any(example.loss == loss and not example.raises for example in clause.examples):
             yield Probe(loss, "examples", clause.id)
+
+
+def _vectors(loss: str) -> Iterator[Probe]:
+    for clause in dict.fromkeys(vector.clauses[0] for vector in vectors(loss)):
+        yield Probe(loss, "vectors", clause)
+        yield Probe(loss, "vectors", clause, "copies", options={"copies": True})
 
 
 def _conventions(loss: str, module: Any) -> Iterator[Probe]:

@@ -54,6 +54,10 @@ def show_findings(certificate: Mapping[str, Any], console: Console) -> None:
         console.print(escape(f"  {entry['where']}: got {entry['got']}, want {entry['want']}, budget {entry['budget']}"))
         console.print(f"  {escape(str(entry['parameters']))} {entry['dtype']}, {entry['mode']}")
         console.print(f"  {escape(entry['reproduce'])}", soft_wrap=True, style="cyan")
+    for loss in certificate["fitted"]:
+        console.print(
+            f"\n[bold red]fitted[/] {escape(loss)} is right on every published vector and wrong on their copies"
+        )
     for finding in certificate["stale_known_failures"]:
         console.print(
             f"\n[bold red]stale[/] {escape(finding)} is declared as a known failure and does not fail any more"

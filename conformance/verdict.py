@@ -82,6 +82,7 @@ class Result:
     advice: list[Finding] = field(default_factory=list)  # of SHOULD clauses, which bind ours alone
     planned: int = 0
     run: int = 0
+    obscured: int = 0  # cases whose fault is for another probe to name
     worst: dict[str, dict[str, float]] = field(default_factory=dict)  # part -> dtype -> worst share of the budget
     grade: str = "direct"
     reason: str = ""

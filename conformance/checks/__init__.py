@@ -14,6 +14,7 @@ from lossproof.conformance.checks import (
     labels,
     masking,
     nan,
+    vectors,
 )
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Probe, Result
@@ -35,6 +36,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "compiled": agreement.both,
     "second_order": agreement.second,
     "functions": functions.check,
+    "vectors": vectors.check,
 }
 
 __all__ = ["CHECKS"]

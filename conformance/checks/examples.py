@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Case
+from lossproof.conformance.cases.space import Offer
 from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
@@ -19,12 +21,16 @@ SLACK = 2.0**-20  # of the largest number in an inexact example, in float32; its
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Call each example of the clause, in float64 and in float32."""
     offer = judge.offers[probe.loss]
-    offered = False
+    asked = False
     for example in clauses()[probe.clause].examples:
-        if example.loss != probe.loss or example.raises or not _offers(judge, example):
+        if (
+            example.loss != probe.loss
+            or example.raises
+            or not offered(offer, example.parameters, masked="mask" in example.inputs)
+        ):
             continue
         for dtype in offer.exact_dtypes:
-            offered = True
+            asked = True
             result.planned += 1
             mismatch, case = _judge(judge, example, dtype)
             if mismatch and not judge.control(
@@ -34,19 +40,19 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             elif mismatch:
                 result.findings.append(judge.finding(probe, mismatch, case))
                 return
-    if not offered:
+    if not asked:
         raise Unsupported("the examples use what is not offered")
 
 
-def _offers(judge: Judge, example: Example) -> bool:
-    offer = judge.offers[example.loss]
-    for name, entry in losses()[example.loss].parameters.items():
-        distance = example.parameters.get("distance", "p_norm")
+def offered(offer: Offer, given: Mapping[str, Any], *, masked: bool) -> bool:
+    """Whether an implementation has the options of a call, and the defaults of those that are not given."""
+    distance = given.get("distance", "p_norm")
+    for name, entry in offer.page.parameters.items():
         applies = distance == entry.get("applies_to", distance)
-        applies = applies and not (name == "eps_at" and example.parameters.get("eps") == 0)
-        if applies and not offer.choices(name, [example.parameters.get(name, entry.get("default"))]):
+        applies = applies and not (name == "eps_at" and given.get("eps") == 0)
+        if applies and not offer.choices(name, [given.get(name, entry.get("default"))]):
             return False
-    return "mask" not in example.inputs or offer.has("mask")
+    return not masked or offer.has("mask")
 
 
 def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:

@@ -1,0 +1,89 @@
+"""The frozen vectors of the spec, and copies of them that nobody has published.
+
+A general fault has its own probes, which name its clause better: a vector speaks only where plain cases are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import Array
+from lossproof.conformance.case import Case
+from lossproof.conformance.checks.examples import offered
+from lossproof.conformance.compare import trouble
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.vectors import case_of
+from lossproof.conformance.verdict import Probe, Result
+from lossproof.spec import losses, vectors
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask the vectors of a clause, or their copies, each in its own dtype."""
+    offer = judge.offers[probe.loss]
+    known = [case_of(v) for v in vectors(probe.loss) if v.clauses[0] == probe.clause]
+    known = [case for case in known if case.dtype in offer.dtypes]
+    known = [case for case in known if offered(offer, case.parameters, masked="mask" in case.inputs)]
+    if not known:
+        raise Unsupported("the vectors use what is not offered")
+    for case in known:
+        for asked in copies(case, masks=offer.has("mask")) if probe.options.get("copies") else [case]:
+            if not judge.oracle.undecided(asked):
+                result.planned += 1
+                _judge(judge, probe, result, asked)
+            if result.findings:
+                return
+
+
+def _judge(judge: Judge, probe: Probe, result: Result, judged: Case) -> None:
+    offer = judge.offers[probe.loss]
+    parameters = {name: value for name, value in judged.parameters.items() if offer.has(name)}
+    order = 1 if 1 in offer.orders else 0
+    case = replace(judged, parameters=parameters, mode=offer.modes[0], order=order)
+    answer = judge.ask(case)
+    if answer.unsupported:
+        return
+    mismatch = trouble(answer)
+    for part in ("value", "gradient")[: 1 + order]:
+        expected = judge.oracle.expected(replace(judged, order=order))
+        mismatch = mismatch or judge.compare(judged, answer, expected, (part,), result)
+    if mismatch and not judge.control(probe.loss, parameters, ("value", "gradient")[: 1 + order]):
+        judge.obscured += 1
+    elif mismatch:
+        result.findings.append(judge.finding(probe, mismatch, case))
+
+
+def copies(case: Case, *, masks: bool) -> Iterator[Case]:
+    """Yield the case with rows reversed, features turned, labels renamed, numbers scaled, rows added and masked."""
+    page = losses()[case.loss]
+    axes = {name: entry["shape"].split() for name, entry in page.inputs.items() if name in case.inputs}
+    rows = axes[next(iter(page.inputs))][0]
+    of_rows = [name for name, symbols in axes.items() if symbols[0] == rows and case.inputs[name].ndim == len(symbols)]
+    unreduced = np.ndim(case.cotangent) > 0
+
+    def with_(changed: Mapping[str, Array], cotangent: Any = case.cotangent) -> Case:
+        return replace(case, inputs={**case.inputs, **changed}, cotangent=cotangent)
+
+    if len(of_rows) > 0:
+        turned = np.flip(case.cotangent) if unreduced and case.cotangent is not None else case.cotangent
+        yield with_({name: case.inputs[name][::-1].copy() for name in of_rows}, turned)
+    wide = [name for name, symbols in axes.items() if symbols[-1] == "D"]
+    if wide:
+        signs = (-1.0) ** np.arange(case.inputs[wide[0]].shape[-1])
+        yield with_({name: case.inputs[name][..., ::-1] * signs for name in wide})
+    floats = [name for name, array in case.inputs.items() if array.dtype.kind == "f"]
+    for factor in (2.0, 0.5):
+        yield with_({name: case.inputs[name] * factor for name in floats})
+    if "labels" in axes and not page.inputs["labels"].get("range"):
+        yield with_({"labels": 7 - 2 * case.inputs["labels"]})
+    if masks and "mask" in page.inputs and case.inputs[of_rows[0]].ndim == 2:
+        given = {name: case.inputs[name] for name in of_rows}
+        added = {
+            n: np.concatenate([a, a[:1] + 1 if a.dtype.kind == "f" else a[:1]]) for n, a in given.items() if n != "mask"
+        }
+        mask = case.inputs.get("mask", np.ones(len(case.inputs[of_rows[0]]), bool))
+        more = np.pad(case.cotangent, (0, 1), constant_values=1.0) if case.cotangent is not None and unreduced else None
+        yield with_(added | {"mask": np.append(mask, False)}, case.cotangent if more is None else more)

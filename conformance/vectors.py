@@ -1,0 +1,195 @@
+"""Makes the frozen vectors of the spec: few cases that betray, twice, every bug which a single call can betray.
+
+    python -m lossproof.conformance.vectors                            add what is missing, compute every number anew
+    python -m lossproof.conformance.vectors CERTIFICATE FINDING        add the case of a finding, for instance TM-1
+
+A case comes from the suite itself: the smallest counterexample of a broken implementation. An id is never given twice,
+and a vector is never taken out: numbers alone are computed again, from the reference.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import Array
+from lossproof.conformance.case import Case, from_json, to_json
+from lossproof.conformance.compare import against, output_slack
+from lossproof.conformance.oracle import Oracle
+from lossproof.spec import Vector, losses, vectors
+
+WITNESSES = 2  # vectors that betray each bug, where there are as many
+LARGEST = 64  # numbers in an input
+JUDGE = Oracle(ours=False)  # a vector is for everyone: the budget of those we did not write
+
+
+def case_of(vector: Vector) -> Case:
+    """Return the call of a vector."""
+    kinds = {name: entry["kind"] for name, entry in losses()[vector.loss].inputs.items()}
+    types = {name: {"bool": bool, "label": np.int64}.get(kind, np.float64) for name, kind in kinds.items()}
+    inputs = {name: np.array(value, types[name]) for name, value in vector.inputs.items()}
+    parameters = {name: from_json(value) for name, value in vector.parameters.items()}
+    return Case(vector.loss, inputs, vector.dtype, parameters, order=1, cotangent=np.array(vector.cotangent, float))
+
+
+def vector_of(case: Case, name: str, clauses: tuple[str, ...], betrays: tuple[str, ...], provenance: str) -> Vector:
+    """Return the vector of a case, with every number from the reference."""
+    expected = JUDGE.expected(case)
+
+    def limit(budget: Array, want: Array) -> Any:
+        return (np.broadcast_to(budget, want.shape) + output_slack(want, case.dtype)).astype(float).tolist()
+
+    return Vector(
+        name,
+        case.loss,
+        clauses,
+        case.dtype,
+        {n: a.tolist() for n, a in case.inputs.items()},
+        {n: to_json(value) for n, value in case.parameters.items()},
+        np.broadcast_to(np.asarray(case.cotangent, float), expected.value.shape).tolist(),
+        expected.value.astype(float).tolist(),
+        {n: g.astype(float).tolist() for n, g in expected.gradients.items()},
+        {
+            "value": limit(expected.value_budget["direct"], expected.value),
+            "gradients": {n: limit(expected.gradient_budget["direct"][n], g) for n, g in expected.gradients.items()},
+        },
+        betrays,
+        provenance,
+    )
+
+
+def plain(case: Case) -> Case | None:
+    """Return a case as a vector can hold it, or None: float64 or float32, far from overflow, nothing undecided."""
+    options = losses()[case.loss].parameters
+    given = {n: v for n, v in case.parameters.items() if v != options.get(n, {}).get("default") and n != "pairwise"}
+    if case.dtype not in ("float64", "float32") or case.dtypes or case.order > 1 or case.results:
+        return None
+    sizes = np.concatenate([np.abs(a).ravel() for a in case.inputs.values() if a.dtype.kind == "f"])
+    ordinary = (sizes == 0) | (sizes < 2**30) & (sizes > 2**-30)
+    if not all(0 < a.size <= LARGEST for a in case.inputs.values()) or not ordinary.all():
+        return None
+    if any(isinstance(v, float) and np.isnan(v) for v in given.values()):
+        return None
+    try:
+        value = JUDGE.evaluate(replace(case, parameters=given)).value
+        cotangent = np.ones(value.shape) if np.shape(case.cotangent) != value.shape else case.cotangent
+        found = Case(case.loss, case.inputs, case.dtype, given, order=1, cotangent=cotangent)
+        expected = JUDGE.expected(found)
+    except (ValueError, TypeError):
+        return None
+    finite = all(np.isfinite(a).all() for a in (expected.value, *expected.gradients.values()))
+    return found if finite and not JUDGE.undecided(found) else None
+
+
+def _betrayed(loss: str, cases: list[Case]) -> list[dict[str, str]]:
+    """Return, for each case, the broken implementations that are wrong on it: id -> bug."""
+    from lossproof.conformance.implementation import Implementation
+    from lossproof.conformance.inprocess import InProcess
+    from lossproof.conformance.kills import adapter, mutants_of
+
+    expected = [JUDGE.expected(case) for case in cases]
+    found: list[dict[str, str]] = [{} for _ in cases]
+    for mutant in mutants_of(loss).values():
+        session = InProcess(Implementation({loss: mutant.function}, name=mutant.id), "torch", adapter())
+        for case, want, betrayed in zip(cases, expected, found, strict=True):
+            mismatch, _ = against(case, session.ask(case), want, ("value", "gradient"))
+            if mismatch and mismatch.kind in ("value", "gradient"):
+                betrayed[mutant.id] = mutant.bug
+    return found
+
+
+def _candidates(loss: str) -> Iterator[tuple[Case, str, str]]:
+    """Yield the smallest counterexample of each broken implementation, its clause, and where it comes from."""
+    from lossproof.conformance.kills import judged, mutants_of
+
+    for mutant in (m for m in mutants_of(loss).values() if not m.ours):
+        for finding in judged(mutant)[-1:]:
+            case = plain(finding.case)
+            if case is not None:
+                yield case, finding.clause, f"smallest counterexample of the broken implementation {mutant.id}"
+
+
+def made(loss: str) -> list[Vector]:
+    """Return the vectors of a loss: those there are, then the fewest that betray each bug twice."""
+    prefix = next(iter(losses()[loss].clauses)).split("-")[0]
+    kept = [(case_of(v), v.clauses, v.provenance, v.id) for v in vectors(loss)]
+    fresh = [(case, (clause,), origin, "") for case, clause, origin in _candidates(loss)]
+    betrayed = _betrayed(loss, [case for case, *_ in kept + fresh])
+    times = Counter(name for bugs in betrayed[: len(kept)] for name in bugs)
+    chosen = list(zip(kept, betrayed, strict=False))
+    left = list(zip(fresh, betrayed[len(kept) :], strict=True))
+    while left:
+        gains = [sum(times[name] < WITNESSES for name in bugs) for _, bugs in left]
+        if not max(gains):
+            break
+        best = left.pop(int(np.argmax(gains)))
+        chosen.append(best)
+        times.update(best[1].keys())
+    numbers = iter(range(1 + max((int(v.id.split("-v")[1]) for v in vectors(loss)), default=0), 10**6))
+    return [
+        vector_of(case, name or f"{prefix}-v{next(numbers)}", clauses, tuple(sorted(set(bugs.values()))), origin)
+        for (case, clauses, origin, name), bugs in chosen
+    ]
+
+
+def write(loss: str, found: list[Vector], folder: Path) -> None:
+    """Write the file of a loss, one vector a line."""
+    lines = ",\n".join(json.dumps(asdict(v)) for v in found)
+    page = losses()[loss]
+    head = f'{{"spec": {json.dumps(page.front["spec"])}, "page": {json.dumps(page.name)}, "vectors": [\n'
+    (folder / f"{page.name}.json").write_text(f"{head}{lines}\n]}}\n", encoding="utf-8")
+
+
+def add(certificate: Path, name: str, folder: Path) -> Vector:
+    """Add the case of a finding of a certificate; ValueError says why it cannot be a vector."""
+    judged = json.loads(certificate.read_text(encoding="utf-8"))
+    entry = next((f for f in judged["findings"] if f["finding"] == name), None)
+    if entry is None:
+        raise ValueError(
+            f"{certificate}: no finding {name!r}; it has {', '.join(f['finding'] for f in judged['findings'])}"
+        )
+    kinds = {n: e["kind"] for n, e in losses()[entry["loss"]].inputs.items()}
+    types = {n: {"bool": bool, "label": np.int64}.get(kind, np.float64) for n, kind in kinds.items()}
+    inputs = {n: np.array(value, types[n]) for n, value in entry["inputs"].items()}
+    case = plain(Case(entry["loss"], inputs, entry["dtype"], {n: from_json(v) for n, v in entry["parameters"].items()}))
+    if case is None:
+        raise ValueError(f"{name}: not a case of finite float64 or float32 numbers with nothing undecided")
+    page, there = losses()[case.loss], vectors(case.loss)
+    number = 1 + max((int(v.id.split("-v")[1]) for v in there), default=0)
+    origin = f"found in {judged['implementation']['name']} {judged['implementation']['version']}, {judged['date'][:10]}"
+    found = vector_of(
+        case, f"{next(iter(page.clauses)).split('-')[0]}-v{number}", (entry["clause"],), (), origin.strip()
+    )
+    write(case.loss, [*there, found], folder)
+    return found
+
+
+def main() -> int:
+    """Make every file anew, or add one case to its file."""
+    folder = Path("spec/vectors")
+    if not folder.is_dir():
+        print("run this in a checkout: it writes spec/vectors/", file=sys.stderr)
+        return 2
+    if len(sys.argv) == 3:
+        try:
+            print(add(Path(sys.argv[1]), sys.argv[2], folder).id)
+        except (ValueError, OSError) as problem:
+            print(problem, file=sys.stderr)
+            return 2
+        return 0
+    for loss in losses():
+        found = made(loss)
+        write(loss, found, folder)
+        print(f"{loss}: {len(found)} vectors betray {len({b for v in found for b in v.betrays})} bugs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
