@@ -19,6 +19,7 @@ class InProcess:
     def __init__(self, implementation: Implementation, framework: str, adapter: Any = None):
         self.implementation = implementation
         self.adapter = adapter or adapter_for(framework, "cpu")
+        self.adapter.forget()
         self.hello: dict[str, Any] = json.loads(json.dumps(hello_of(self.adapter, implementation, framework)))
         self.crashes = 0
 

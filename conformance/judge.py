@@ -151,8 +151,14 @@ class Judge:
         draw()
 
     def finding(self, probe: Probe, mismatch: Mismatch, case: Case) -> Finding:
-        """Return a finding of the probe's own clause."""
+        """Return a finding of the probe's own clause, or of the reduction where the shape of the loss is wrong."""
+        if mismatch.clause == "shape":
+            return Finding(probe.loss, self._shape_clause(case), "", probe.check, mismatch, case)
         return Finding(probe.loss, probe.clause, probe.label, probe.check, mismatch, case)
+
+    def _shape_clause(self, case: Case) -> str:
+        reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))
+        return {"none": "CV-1", "sum": "CV-2", "mean_nonzero": "CV-4"}.get(str(reduction), "CV-3")
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:
         """Return the case of a structure with nothing undecided, or None after a fair number of draws."""
@@ -308,7 +314,7 @@ class Judge:
     def _blame(self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch) -> str:
         module = self.modules[probe.loss]
         if mismatch.clause == "shape":
-            return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[str(structure["reduction"])]
+            return self._shape_clause(case)
         if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
             return probe.clause
         if mismatch.kind == "raised" and "mode" not in needed:

@@ -30,7 +30,7 @@ from lossproof.conformance.worker import adapter_for
 from lossproof.spec import losses
 
 SEEDS = (0, 1, 2)
-COMPILED = {"CV-20", "CV-22"}  # the clauses for which the slow check of modes is run
+COMPILED = {"CV-20", "CV-22", "CV-35"}  # the clauses for which the slow check of modes is run
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Kill:
 
 
 @cache
-def adapter() -> Any:
-    """Return the torch adapter of this process."""
-    return adapter_for("torch", "cpu")
+def adapter(framework: str = "torch") -> Any:
+    """Return the adapter of a framework for this process."""
+    return adapter_for(framework, "cpu")
 
 
 def home() -> Path:
@@ -70,7 +70,9 @@ def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[
     """
     known = modules()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
-    session: Any = InProcess(implementation, "torch", adapter())
+    session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
+    if not COMPILED & set(mutant.clauses):
+        session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
     judge = Judge(session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples)
     found: list[Finding] = []
     for probe in plan(mutant.loss, known[mutant.loss]):
@@ -99,9 +101,6 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
 
 def kills_of(name: tuple[str, str]) -> list[Kill]:
     """Judge one mutant, of a loss and with an id, with each seed."""
-    import torch
-
-    torch.set_num_threads(1)  # each processor has a job of its own
     mutant = mutants_of(name[0])[name[1]]
     return [kill(mutant, seed) for seed in SEEDS]
 
@@ -118,6 +117,7 @@ def main() -> int:
     asked = options.parse_args().loss
     console, rows = Console(), []
     mutants = [m for loss in asked or losses() for m in mutants_of(loss).values()]
+    os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
     jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:
         found = pool.map(kills_of, [(mutant.loss, mutant.id) for mutant in mutants])

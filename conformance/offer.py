@@ -55,7 +55,7 @@ def _asked(session: Session, module: Any, offer: Offer) -> Offer:
         return offer
     modes = [
         plain.mode,
-        *(m for m in offer.modes if m != plain.mode and _works(session, replace(plain, mode=m))),
+        *(m for m in offer.modes if m != plain.mode and (m == "strided" or _works(session, replace(plain, mode=m)))),
     ]
     dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]
     value = session.ask(plain).value

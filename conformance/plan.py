@@ -113,6 +113,8 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         if mode in ("vectorised", "compiled"):
             fields["mask"] = (None,)
         yield probe("compiled", "CV-22", mode, effort, **fields, mode=(mode,))
+    strided = {"mode": ("strided",), "shape": ((5, 4), (2, 3), (7, 2)), "mask": space["mask"], **choices, **every}
+    yield probe("compiled", "CV-35", **strided)
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **choices, "p": (2.0, 1.0, 3.0)}
     yield probe("compiled", "CV-20", "ambient", **ambient)
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import traceback
 from typing import Any
+
+import numpy as np
 
 from lossproof.conformance.arrays import decode, encode
 from lossproof.conformance.case import from_json, to_json
@@ -108,6 +111,11 @@ def adapter_for(framework: str, device: str) -> Any:
     return Adapter(device)
 
 
+def _random_states() -> dict[str, Any]:
+    drawn = np.random.get_state(legacy=False)["state"]
+    return {"Python's random state": random.getstate(), "numpy's random state": (drawn["pos"], drawn["key"].tobytes())}
+
+
 def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to one case; an exception of the implementation is an answer too."""
     parameters = {name: from_json(value) for name, value in message["parameters"].items()}
@@ -134,11 +142,16 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         traced,
         message.get("audit", False),
     )
+    before = _random_states()
     try:
         if message.get("results"):
             found = adapter.results(ask)
             return {"results": [encode(array, dtype) for array, dtype in found]}
         result = adapter.run(ask)
+        changed = [
+            *result.get("changed", []),
+            *(name for name, state in _random_states().items() if state != before[name]),
+        ]
     except Exception as problem:
         text = traceback.format_exc(limit=-8)
         return {
@@ -150,7 +163,7 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         }
     if "unsupported" in result:
         return dict(result)
-    encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": result.get("changed", [])}
+    encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": changed}
     for part in ("gradients", "second"):
         if part in result:
             encoded[part] = {name: encode(array, dtype) for name, (array, dtype) in result[part].items()}

@@ -58,8 +58,7 @@ def vectors(loss: str) -> tuple[Vector, ...]:
     if not path.is_file():
         return ()
     entries = json.loads(path.read_text(encoding="utf-8"))["vectors"]
-    tuples = {"clauses", "betrays"}
-    return tuple(Vector(**{k: tuple(v) if k in tuples else v for k, v in entry.items()}) for entry in entries)
+    return tuple(Vector(**entry | {name: tuple(entry[name]) for name in ("clauses", "betrays")}) for entry in entries)
 
 
 @cache

@@ -56,6 +56,7 @@ def distribution_names(requirements):
 
 BASE = distribution_names(PROJECT["project"]["dependencies"])
 JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"])
+OF_MUTANTS = {"elsewhere": {"tensorflow", "jax", "lossproof.reference"}}
 WALLS = [
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
@@ -74,7 +75,10 @@ WALLS = [
         (ROOT / "conformance" / "frameworks" / f"{framework}.py", {"lossproof.conformance", *BASE, *own})
         for framework, own in FRAMEWORKS.items()
     ),
-    *((path, {"lossproof.conformance", *BASE, "torch"}) for path in modules("conformance/mutants")),
+    *(
+        (path, {"lossproof.conformance", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})
+        for path in modules("conformance/mutants")
+    ),
     *((path, {"lossproof.conformance", *BASE, path.stem}) for path in modules("conformance/peers")),
 ]
 

@@ -78,7 +78,7 @@ def conventions(kind: str, needed: Mapping[str, Any], *, half: bool) -> str | No
     if kind == "second":
         return "CV-14"
     if "mode" in needed:
-        return "CV-20" if needed["mode"] == "ambient" else "CV-22"
+        return {"ambient": "CV-20", "strided": "CV-35"}.get(needed["mode"], "CV-22")
     if "mask" in needed:
         return "CV-9" if gradient else "CV-7"
     if "offset" in needed:

@@ -67,6 +67,10 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
     found = trouble(answer)
     if found or answer.unsupported:
         return found, case
+    assert answer.value is not None
+    if answer.value.shape != value.shape:
+        where, shape = "shape of the loss", answer.value.shape
+        return Mismatch("failure", where, shape, value.shape, 0.0, np.inf, errored=True, clause="shape"), case
     pairs: dict[str, tuple[Any, Any]] = {"loss": (answer.value, example.value)}
     if order and _first_convention(judge, example):
         pairs |= {f"gradient of {n}": (answer.gradients.get(n), want) for n, want in example.gradient.items()}

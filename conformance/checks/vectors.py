@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -62,14 +61,12 @@ def copies(case: Case, *, masks: bool) -> Iterator[Case]:
     axes = {name: entry["shape"].split() for name, entry in page.inputs.items() if name in case.inputs}
     rows = axes[next(iter(page.inputs))][0]
     of_rows = [name for name, symbols in axes.items() if symbols[0] == rows and case.inputs[name].ndim == len(symbols)]
-    unreduced = np.ndim(case.cotangent) > 0
+    cotangent = np.ones(()) if case.cotangent is None else case.cotangent
 
-    def with_(changed: Mapping[str, Array], cotangent: Any = case.cotangent) -> Case:
-        return replace(case, inputs={**case.inputs, **changed}, cotangent=cotangent)
+    def with_(changed: Mapping[str, Array], weights: Array = cotangent) -> Case:
+        return replace(case, inputs={**case.inputs, **changed}, cotangent=weights)
 
-    if len(of_rows) > 0:
-        turned = np.flip(case.cotangent) if unreduced and case.cotangent is not None else case.cotangent
-        yield with_({name: case.inputs[name][::-1].copy() for name in of_rows}, turned)
+    yield with_({name: case.inputs[name][::-1].copy() for name in of_rows}, np.flip(cotangent))
     wide = [name for name, symbols in axes.items() if symbols[-1] == "D"]
     if wide:
         signs = (-1.0) ** np.arange(case.inputs[wide[0]].shape[-1])
@@ -85,5 +82,5 @@ def copies(case: Case, *, masks: bool) -> Iterator[Case]:
             n: np.concatenate([a, a[:1] + 1 if a.dtype.kind == "f" else a[:1]]) for n, a in given.items() if n != "mask"
         }
         mask = case.inputs.get("mask", np.ones(len(case.inputs[of_rows[0]]), bool))
-        more = np.pad(case.cotangent, (0, 1), constant_values=1.0) if case.cotangent is not None and unreduced else None
-        yield with_(added | {"mask": np.append(mask, False)}, case.cotangent if more is None else more)
+        more = np.pad(cotangent, (0, 1), constant_values=1.0) if cotangent.ndim else cotangent
+        yield with_(added | {"mask": np.append(mask, False)}, more)

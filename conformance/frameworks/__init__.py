@@ -1,12 +1,15 @@
 """One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken.
 
 An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, `effort` (the
-share of the usual structures that it asks for), `run`, and `results` for functions that are no losses.
+share of the usual structures that it asks for), `run`, `results` for functions that are no losses, and `forget`, for
+when another implementation follows.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 class NotALoss(Exception):
@@ -16,6 +19,14 @@ class NotALoss(Exception):
 def flat(found: Any) -> list[Any]:
     """Return what a function gave as a list: a tuple's parts, or the one thing."""
     return list(found) if isinstance(found, tuple | list) else [found]
+
+
+def apart(array: Any) -> Any:
+    """Return a numpy array as every second number of a larger one, columns first; between them are NaN, -1 or True."""
+    turned = np.moveaxis(array, 0, -1) if array.ndim else array
+    wide = np.full((*turned.shape, 2), np.nan if array.dtype.kind == "f" else -1).astype(array.dtype)
+    wide[..., 0] = turned
+    return np.moveaxis(wide[..., 0], -1, 0) if array.ndim else wide[..., 0]
 
 
 def wired(array: Any) -> tuple[Any, str]:

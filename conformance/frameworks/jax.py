@@ -81,8 +81,12 @@ class Jax:
     def _forget(self) -> None:
         self._asked += 1
         if self._asked % FORGET == 0:
-            self._compiled.clear()
-            jax.clear_caches()  # type: ignore[no-untyped-call]
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what was compiled: another implementation follows, or there is too much of it."""
+        self._compiled.clear()
+        jax.clear_caches()  # type: ignore[no-untyped-call]
 
     def _derive(self, function: Any, order: int) -> Any:
         def derive(rows: Any, rest: Any, cotangent: Any, along: Any, numbers: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
+from lossproof.conformance.frameworks import NotALoss, Request, apart, flat, wired
 
 
 class Numpy:
@@ -17,9 +17,11 @@ class Numpy:
             raise ImportError("numpy has no device but cpu")
         self.version, self.device = np.__version__, "cpu"
         self.dtypes = ["float64", "float32", "float16"]
-        self.modes, self.orders = ["eager"], [0, 1]
-
+        self.modes, self.orders = ["eager", "strided"], [0, 1]
         self.effort = 1.0
+
+    def forget(self) -> None:
+        """Do nothing: nothing is compiled."""
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:
         """Call a function that is no loss."""
@@ -31,6 +33,8 @@ class Numpy:
         native = {
             name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in ask.inputs.items()
         }
+        if ask.mode == "strided":
+            native = {name: apart(array) for name, array in native.items()}
         before = {name: array.copy() for name, array in native.items()}
         value = ask.function(
             **native, **({} if ask.cotangent is None or not ask.order else {"cotangent": ask.cotangent})

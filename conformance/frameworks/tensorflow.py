@@ -25,6 +25,10 @@ class TensorFlow:
         self.effort = 0.5  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
+    def forget(self) -> None:
+        """Drop what was compiled: another implementation follows."""
+        self._compiled.clear()
+
     def results(self, ask: Request) -> list[tuple[Any, str]]:
         """Call a function that is no loss."""
         found = ask.function(**{name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()})
@@ -33,6 +37,7 @@ class TensorFlow:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
+        drawn = tf.random.get_global_generator().state.numpy().tobytes() if ask.audit else b""
         with tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0"):
             native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
@@ -64,6 +69,8 @@ class TensorFlow:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
+        if ask.audit and drawn != tf.random.get_global_generator().state.numpy().tobytes():
+            result["changed"] = ["TensorFlow's random state"]
         return result
 
     def _graph(self, derive: Any, mode: str, arguments: Any) -> Any:

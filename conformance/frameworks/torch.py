@@ -27,9 +27,13 @@ class Torch:
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = torch.__version__, device
         self.dtypes, self.orders = list(_DTYPES), [0, 1, 2]
-        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient"]
+        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided"]
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def forget(self) -> None:
+        """Drop what was compiled: another implementation follows."""
+        self._compiled.clear()
 
     def results(self, ask: Request) -> list[tuple[Any, str]]:
         """Call a function that is no loss."""
@@ -39,6 +43,8 @@ class Torch:
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
         native = {name: self._tensor(*pair) for name, pair in ask.inputs.items()}
+        if ask.mode == "strided":
+            native = {name: _apart(tensor) for name, tensor in native.items()}
         rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
@@ -98,6 +104,16 @@ class Torch:
             self._compiled[key] = torch.compile(call, fullgraph=True, dynamic=False)
         compiled = self._compiled[key]
         return lambda *values: compiled(*values, *rest.values())
+
+
+def _apart(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a view of every second number of a larger tensor, columns first; between them are NaN, -1 or True."""
+    turned = tensor.movedim(0, -1) if tensor.ndim else tensor
+    wide = torch.full((*turned.shape, 2), float("nan") if tensor.is_floating_point() else -1, device=tensor.device).to(
+        tensor.dtype
+    )
+    wide[..., 0] = turned
+    return wide[..., 0].movedim(-1, 0) if tensor.ndim else wide[..., 0]
 
 
 def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:

@@ -19,6 +19,7 @@ class Mutant:
         seen: where such a bug was seen, or empty.
         ours: wrong only against the spec's own choices at kinks or its wider domain, which bind our backends alone.
         loss: the loss of the spec that it claims to be.
+        framework: what it is written in.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Mutant:
     seen: str = ""
     ours: bool = False
     loss: str = "triplet_margin_loss"
+    framework: str = "torch"
 
 
 def table(*mutants: Mutant) -> dict[str, Mutant]:

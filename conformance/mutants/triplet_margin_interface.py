@@ -5,11 +5,21 @@ from __future__ import annotations
 from math import inf, isnan
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant
 from lossproof.conformance.mutants.correct import CORRECT, DISTANCES, Distance, TripletMargin, broken
+
+
+def _as_it_lies(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+    strides = [int(np.prod(row.shape[axis + 1 :], dtype=int)) for axis in range(row.ndim)]
+    return TripletMargin.prepare(loss, row.as_strided(row.shape, strides), mask)
+
+
+def _flattened(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+    return TripletMargin.prepare(loss, row.view(-1).view(row.shape), mask)
 
 
 def _accepted(*_: Any) -> None:
@@ -109,6 +119,12 @@ def _branch_on_values(loss: TripletMargin, x: Tensor) -> Tensor:
 
 
 INTERFACE = (
+    broken("memory-as-it-lies", "rows are read as if they were contiguous", "CV-35",
+        prepare=_as_it_lies, seen="extensions that take a data pointer",
+    ),
+    broken("contiguous-alone", "rows that are not contiguous are refused", "CV-35",
+        prepare=_flattened, seen="view() where reshape() was meant",
+    ),
     broken("rows-broadcast", "rows of different shapes are broadcast", "CV-24",
         check_shapes=_accepted, seen="torch, optax, MLX",
     ),

@@ -1,0 +1,33 @@
+"""Miniatures of bad tools: each gets the verdict that it deserves, from the whole plan of its loss."""
+
+import pytest
+
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.inprocess import InProcess
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.kills import adapter
+from lossproof.conformance.mutants.tools import TOOLS
+from lossproof.conformance.offer import offers
+from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.plan import modules, plan
+
+LOSS = "triplet_margin_loss"
+
+
+def judged(tool):
+    """Return the findings of every probe but those that compile."""
+    session, known = InProcess(tool.make(), "torch", adapter()), modules()
+    judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known)
+    probes = [p for p in plan(LOSS, known[LOSS]) if p.check != "compiled"]
+    return [finding for probe in probes for finding in judge.run(probe, CHECKS[probe.check]).findings]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.id)
+def test_verdict(tool):
+    verdicts = {finding.verdict for finding in judged(tool)}
+    worst = "nonconformant" if "nonconformant" in verdicts else "errored" if verdicts else "conformant"
+    assert worst == tool.verdict
+
+
+def test_ids_are_unique():
+    assert len({tool.id for tool in TOOLS}) == len(TOOLS)
