@@ -254,12 +254,15 @@ class Judge:
         mask: Mapping[str, Array] | None = None,
     ) -> Mismatch | None:
         """Compare an answer, grade by grade up to the one that is claimed; keep the worst shares of the budget."""
-        for grade in GRADES[: GRADES.index(self.grade_of(judged)) + 1]:
+        claimed = self.grade_of(judged)
+        for grade in GRADES[: GRADES.index(claimed) + 1]:
             mismatch, worst = against(judged, answer, expected, parts, grade, mask)
             if mismatch is None or mismatch.errored:
                 break
         if result is not None and mismatch is None:
             result.grade = max(result.grade, grade, key=GRADES.index)
+            if grade != claimed:  # a share of the budget is one of what the implementation claims
+                _, worst = against(judged, answer, expected, parts, claimed, mask)
             for part, share in worst.items():
                 shares = result.worst.setdefault(part, {})
                 shares[judged.dtype] = max(shares.get(judged.dtype, 0.0), share)
