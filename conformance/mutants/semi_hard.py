@@ -33,10 +33,11 @@ class SemiHard(Mined):
         units = self.units(positive, negative)
         if not len(rows):
             return rows @ rows.T if reduction == "none" else rows.sum()
-        d = self.matrix(rows, distance)
-        chosen = self.chosen(d.detach(), negative, margin)
+        known = self.matrix(rows.detach(), distance)
+        chosen = self.chosen(known, negative, margin)
+        d = self.matrix(rows.masked_fill(rows.detach().isnan().any(-1, keepdim=True), 0.0), distance)  # 0 * NaN is NaN
         terms = self.hinge(self.gap(margin, d, self.other(d).gather(1, chosen)))
-        unknown = d.detach().isnan()
+        unknown = known.isnan()
         terms = self.poison(terms, unknown | (unknown & negative).any(-1, keepdim=True))
         return self.reduce(terms, units, reduction)
 
