@@ -28,8 +28,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     known = [case for case in known if offered(offer, case.parameters, masked="mask" in case.inputs)]
     if not known:
         raise Unsupported("the vectors use what is not offered")
+    cheap = offer.effort >= 0.5  # another shape is another compilation
     for case in known:
-        for asked in copies(case, masks=offer.has("mask")) if probe.options.get("copies") else [case]:
+        for asked in copies(case, masks=cheap and offer.has("mask")) if probe.options.get("copies") else [case]:
             if not judge.oracle.undecided(asked):
                 result.planned += 1
                 _judge(judge, probe, result, asked)
