@@ -254,10 +254,14 @@ def test_spec_of_an_unknown_name_is_status_2_and_one_line():
 # The log
 
 
-def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path):
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path, jobs):
     command = [sys.executable, "-m", "lossproof.conformance", "certify", "numpy", "--examples", "1000", "--loss", LOSS]
+    command += ["--jobs", jobs]
     log = tmp_path / "out" / "numpy" / "probes.jsonl"
-    run = subprocess.Popen([*command, "--report", str(tmp_path / "out")], stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [*command, "--report", str(tmp_path / "out")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (not log.is_file() or log.read_bytes().count(b"\n") < 5):
         time.sleep(0.02)
@@ -265,7 +269,9 @@ def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path):
     run.wait()
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     planned = [probe.name for probe in plan(LOSS, modules()[LOSS])]
-    assert [entry["name"] for entry in entries] == planned[: len(entries)]
+    names = [entry["name"] for entry in entries]
+    assert len(names) >= 5
+    assert names == planned[: len(names)] if jobs == "1" else set(names) <= set(planned)
 
 
 def test_a_log_has_one_line_a_probe_of_the_certificate(tmp_path):
