@@ -53,7 +53,10 @@ def _judge(judge: Judge, probe: Probe, result: Result, judged: Case) -> None:
     if mismatch and not judge.control(probe.loss, parameters, ("value", "gradient")[: 1 + order]):
         judge.obscured += 1
     elif mismatch:
-        result.findings.append(judge.finding(probe, mismatch, case))
+        refused, module = mismatch.kind == "raised", judge.modules[probe.loss]
+        refusal = module.refusal(case) if hasattr(module, "refusal") else "CV-23"
+        clause = refusal if refused else mismatch.clause or probe.clause
+        result.findings.append(judge.finding(replace(probe, clause=clause, label=""), mismatch, case))
 
 
 def copies(case: Case, *, masks: bool) -> Iterator[Case]:
