@@ -93,6 +93,7 @@ def main(objectives: tuple[str, ...], epochs: int, pictures: str, worker: tuple[
     if worker:
         work(objectives[0], worker[0], epochs, worker[1])
         return
+    Path(pictures).mkdir(parents=True, exist_ok=True)  # before the minutes of training, not after
     console, parted = Console(width=100), []
     for objective in objectives or OBJECTIVES:
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
