@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from math import inf, isinf, isnan
 from typing import Any
 
+import numpy as np
+
 from lossproof.conformance.arrays import FORMATS, Array, decode, encode
+from lossproof.spec import losses
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,13 @@ class Case:
             "audit": self.audit,
             **({"results": True} if self.results else {}),
         }
+
+
+def inputs_of(loss: str, given: Mapping[str, Any]) -> dict[str, Array]:
+    """Return nested lists as the arrays that the page of a loss asks for."""
+    kinds = {name: entry["kind"] for name, entry in losses()[loss].inputs.items()}
+    types = {"bool": bool, "label": np.int64}
+    return {name: np.array(value, types.get(kinds[name], np.float64)) for name, value in given.items()}
 
 
 def to_json(value: Any) -> Any:

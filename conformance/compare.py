@@ -24,6 +24,11 @@ def trouble(answer: Answer) -> Mismatch | None:
     return Mismatch(kind, "the call", answer.trouble, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
 
 
+def wrong_shape(got: Array, want: Array) -> Mismatch:
+    """Return the mismatch of a loss whose shape is not the one its reduction gives."""
+    return Mismatch("failure", "shape of the loss", got.shape, want.shape, 0.0, np.inf, errored=True, clause="shape")
+
+
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
     """Return the error of each entry as a share of its budget; NaN where NaN is right counts as 0."""
     wide = np.longdouble if want.dtype == np.longdouble else np.float64
@@ -51,16 +56,7 @@ def against(
         return found, {}
     assert answer.value is not None
     if answer.value.shape != expected.value.shape:
-        return Mismatch(
-            "failure",
-            "shape of the loss",
-            answer.value.shape,
-            expected.value.shape,
-            0.0,
-            np.inf,
-            errored=True,
-            clause="shape",
-        ), {}
+        return wrong_shape(answer.value, expected.value), {}
     worst: dict[str, float] = {}
     for part in parts:
         for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():

@@ -9,6 +9,7 @@ and a vector is never taken out: numbers alone are computed again, from the refe
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import Counter
@@ -20,23 +21,18 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import Array
-from lossproof.conformance.case import Case, from_json, to_json
+from lossproof.conformance.case import Case, from_json, inputs_of, to_json
+from lossproof.conformance.checks.vectors import case_of
 from lossproof.conformance.compare import against
+from lossproof.conformance.implementation import Implementation
+from lossproof.conformance.inprocess import InProcess
+from lossproof.conformance.kills import adapter, judged, mutants_of
 from lossproof.conformance.oracle import Oracle, output_slack
 from lossproof.spec import Vector, losses, vectors
 
 WITNESSES = 2  # vectors that betray each bug, where there are as many
 LARGEST = 64  # numbers in an input
 JUDGE = Oracle(ours=False)  # a vector is for everyone: the budget of those we did not write
-
-
-def case_of(vector: Vector) -> Case:
-    """Return the call of a vector."""
-    kinds = {name: entry["kind"] for name, entry in losses()[vector.loss].inputs.items()}
-    types = {name: {"bool": bool, "label": np.int64}.get(kind, np.float64) for name, kind in kinds.items()}
-    inputs = {name: np.array(value, types[name]) for name, value in vector.inputs.items()}
-    parameters = {name: from_json(value) for name, value in vector.parameters.items()}
-    return Case(vector.loss, inputs, vector.dtype, parameters, order=1, cotangent=np.array(vector.cotangent, float))
 
 
 def vector_of(case: Case, name: str, clauses: tuple[str, ...], betrays: tuple[str, ...], provenance: str) -> Vector:
@@ -92,10 +88,6 @@ def plain(case: Case) -> Case | None:
 
 def _betrayed(loss: str, cases: list[Case]) -> list[dict[str, str]]:
     """Return, for each case, the broken implementations that are wrong on it: id -> bug."""
-    from lossproof.conformance.implementation import Implementation
-    from lossproof.conformance.inprocess import InProcess
-    from lossproof.conformance.kills import adapter, mutants_of
-
     expected = [JUDGE.expected(case) for case in cases]
     found: list[dict[str, str]] = [{} for _ in cases]
     for mutant in (m for m in mutants_of(loss).values() if m.framework == "torch"):
@@ -109,8 +101,6 @@ def _betrayed(loss: str, cases: list[Case]) -> list[dict[str, str]]:
 
 def _candidates(loss: str) -> Iterator[tuple[Case, str, str]]:
     """Yield the smallest counterexample of each broken implementation, its clause, and where it comes from."""
-    from lossproof.conformance.kills import judged, mutants_of
-
     for mutant in (m for m in mutants_of(loss).values() if not m.ours and m.framework == "torch"):
         for finding in judged(mutant)[-1:]:
             case = plain(finding.case)
@@ -118,9 +108,15 @@ def _candidates(loss: str) -> Iterator[tuple[Case, str, str]]:
                 yield case, finding.clause, f"smallest counterexample of the broken implementation {mutant.id}"
 
 
+def fresh_names(loss: str) -> Iterator[str]:
+    """Yield the ids that no vector of a loss has had, in order."""
+    prefix = next(iter(losses()[loss].clauses)).split("-")[0]
+    numbers = [int(vector.id.split("-v")[1]) for vector in vectors(loss)]
+    return (f"{prefix}-v{number}" for number in itertools.count(1 + max(numbers, default=0)))
+
+
 def made(loss: str) -> list[Vector]:
     """Return the vectors of a loss: those there are, then the fewest that betray each bug twice."""
-    prefix = next(iter(losses()[loss].clauses)).split("-")[0]
     kept = [(case_of(v), v.clauses, v.provenance, v.id) for v in vectors(loss)]
     fresh = [(case, (clause,), origin, "") for case, clause, origin in _candidates(loss)]
     betrayed = _betrayed(loss, [case for case, *_ in kept + fresh])
@@ -134,9 +130,9 @@ def made(loss: str) -> list[Vector]:
         best = left.pop(int(np.argmax(gains)))
         chosen.append(best)
         times.update(best[1].keys())
-    numbers = iter(range(1 + max((int(v.id.split("-v")[1]) for v in vectors(loss)), default=0), 10**6))
+    names = fresh_names(loss)
     return [
-        vector_of(case, name or f"{prefix}-v{next(numbers)}", clauses, tuple(sorted(set(bugs.values()))), origin)
+        vector_of(case, name or next(names), clauses, tuple(sorted(set(bugs.values()))), origin)
         for (case, clauses, origin, name), bugs in chosen
     ]
 
@@ -151,25 +147,20 @@ def write(loss: str, found: list[Vector], folder: Path) -> None:
 
 def add(certificate: Path, name: str, folder: Path) -> Vector:
     """Add the case of a finding of a certificate; ValueError says why it cannot be a vector."""
-    judged = json.loads(certificate.read_text(encoding="utf-8"))
-    entry = next((f for f in judged["findings"] if f["finding"] == name), None)
+    found_by = json.loads(certificate.read_text(encoding="utf-8"))
+    entry = next((f for f in found_by["findings"] if f["finding"] == name), None)
     if entry is None:
         raise ValueError(
-            f"{certificate}: no finding {name!r}; it has {', '.join(f['finding'] for f in judged['findings'])}"
+            f"{certificate}: no finding {name!r}; it has {', '.join(f['finding'] for f in found_by['findings'])}"
         )
-    kinds = {n: e["kind"] for n, e in losses()[entry["loss"]].inputs.items()}
-    types = {n: {"bool": bool, "label": np.int64}.get(kind, np.float64) for n, kind in kinds.items()}
-    inputs = {n: np.array(value, types[n]) for n, value in entry["inputs"].items()}
+    inputs = inputs_of(entry["loss"], entry["inputs"])
     case = plain(Case(entry["loss"], inputs, entry["dtype"], {n: from_json(v) for n, v in entry["parameters"].items()}))
     if case is None:
         raise ValueError(f"{name}: not a case of finite float64 or float32 numbers with nothing undecided")
-    page, there = losses()[case.loss], vectors(case.loss)
-    number = 1 + max((int(v.id.split("-v")[1]) for v in there), default=0)
-    origin = f"found in {judged['implementation']['name']} {judged['implementation']['version']}, {judged['date'][:10]}"
-    found = vector_of(
-        case, f"{next(iter(page.clauses)).split('-')[0]}-v{number}", (entry["clause"],), (), origin.strip()
-    )
-    write(case.loss, [*there, found], folder)
+    who = found_by["implementation"]
+    origin = f"found in {who['name']} {who['version']}, {found_by['date'][:10]}"
+    found = vector_of(case, next(fresh_names(case.loss)), (entry["clause"],), (), origin.strip())
+    write(case.loss, [*vectors(case.loss), found], folder)
     return found
 
 

@@ -142,7 +142,7 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         traced,
         message.get("audit", False),
     )
-    before = _random_states()
+    before = _random_states() if ask.audit else {}
     try:
         if message.get("results"):
             found = adapter.results(ask)
@@ -150,7 +150,7 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         result = adapter.run(ask)
         changed = [
             *result.get("changed", []),
-            *(name for name, state in _random_states().items() if state != before[name]),
+            *(name for name, state in before.items() if state != _random_states()[name]),
         ]
     except Exception as problem:
         text = traceback.format_exc(limit=-8)

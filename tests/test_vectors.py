@@ -14,7 +14,7 @@ from lossproof.conformance import exact
 from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.checks.vectors import copies
+from lossproof.conformance.checks.vectors import case_of, copies
 from lossproof.conformance.command import main
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.inprocess import InProcess
@@ -22,7 +22,7 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
-from lossproof.conformance.vectors import add, case_of, plain, vector_of, write
+from lossproof.conformance.vectors import add, plain, vector_of, write
 from lossproof.spec import clauses, losses, vector_schema, vectors
 
 FROZEN = {v.id: v for loss in losses() for v in vectors(loss)}

@@ -38,10 +38,15 @@ class Offer:
     effort: float = 1.0  # share of the usual number of structures; below 1 where a new structure is costly
 
     @property
+    def costly(self) -> bool:
+        """Whether each new structure costs a compilation."""
+        return self.effort < 0.5
+
+    @property
     def exact_dtypes(self) -> list[str]:
         """Return the dtypes that single calls are asked in: one where each call costs a compilation."""
         found = self.choices("dtype", ["float32", "float64"])
-        return found[:1] if self.effort < 0.5 else found
+        return found[:1] if self.costly else found
 
     def has(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import rounded
-from lossproof.conformance.case import Case
+from lossproof.conformance.case import Case, inputs_of
 from lossproof.conformance.cases.space import Offer
-from lossproof.conformance.compare import trouble
+from lossproof.conformance.compare import trouble, wrong_shape
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
-from lossproof.spec import Example, clauses, losses
+from lossproof.spec import Example, clauses
 
 SLACK = 2.0**-20  # of the largest number in an inexact example, in float32; its clause's own check is sharper
 
@@ -57,7 +57,7 @@ def offered(offer: Offer, given: Mapping[str, Any], *, masked: bool) -> bool:
 
 def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
     offer = judge.offers[example.loss]
-    inputs = {n: _array(example.loss, n, v) for n, v in example.inputs.items()}
+    inputs = inputs_of(example.loss, example.inputs)
     inputs = {n: rounded(a, dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
@@ -69,8 +69,7 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
         return found, case
     assert answer.value is not None
     if answer.value.shape != value.shape:
-        where, shape = "shape of the loss", answer.value.shape
-        return Mismatch("failure", where, shape, value.shape, 0.0, np.inf, errored=True, clause="shape"), case
+        return wrong_shape(answer.value, value), case
     pairs: dict[str, tuple[Any, Any]] = {"loss": (answer.value, example.value)}
     if order and _first_convention(judge, example):
         pairs |= {f"gradient of {n}": (answer.gradients.get(n), want) for n, want in example.gradient.items()}
@@ -88,14 +87,9 @@ def _first_convention(judge: Judge, example: Example) -> bool:
 
 
 def _at_a_kink(judge: Judge, example: Example) -> bool:
-    inputs = {n: _array(example.loss, n, v) for n, v in example.inputs.items()}
+    inputs = inputs_of(example.loss, example.inputs)
     case = Case(example.loss, inputs, "float32", example.parameters)
     return bool(judge.oracle.undecided(case))
-
-
-def _array(loss: str, name: str, value: Any) -> Any:
-    kind = losses()[loss].inputs[name]["kind"]
-    return np.array(value, {"bool": bool, "label": np.int64}.get(kind, float))
 
 
 def _matches(got: Any, want: Any, exact: bool) -> bool:

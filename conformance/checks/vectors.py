@@ -11,13 +11,18 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.conformance.arrays import Array
-from lossproof.conformance.case import Case
+from lossproof.conformance.case import Case, from_json, inputs_of
 from lossproof.conformance.checks.examples import offered
-from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.vectors import case_of
 from lossproof.conformance.verdict import Probe, Result
-from lossproof.spec import losses, vectors
+from lossproof.spec import Vector, losses, vectors
+
+
+def case_of(vector: Vector) -> Case:
+    """Return the call of a vector."""
+    parameters = {name: from_json(value) for name, value in vector.parameters.items()}
+    inputs = inputs_of(vector.loss, vector.inputs)
+    return Case(vector.loss, inputs, vector.dtype, parameters, order=1, cotangent=np.array(vector.cotangent, float))
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -28,9 +33,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     known = [case for case in known if offered(offer, case.parameters, masked="mask" in case.inputs)]
     if not known:
         raise Unsupported("the vectors use what is not offered")
-    cheap = offer.effort >= 0.5  # another shape is another compilation
     for case in known:
-        for asked in copies(case, masks=cheap and offer.has("mask")) if probe.options.get("copies") else [case]:
+        for asked in (
+            copies(case, masks=offer.has("mask") and not offer.costly) if probe.options.get("copies") else [case]
+        ):
             if not judge.oracle.undecided(asked):
                 result.planned += 1
                 _judge(judge, probe, result, asked)
@@ -46,11 +52,10 @@ def _judge(judge: Judge, probe: Probe, result: Result, judged: Case) -> None:
     answer = judge.ask(case)
     if answer.unsupported:
         return
-    mismatch = trouble(answer)
-    for part in ("value", "gradient")[: 1 + order]:
-        expected = judge.oracle.expected(replace(judged, order=order))
-        mismatch = mismatch or judge.compare(judged, answer, expected, (part,), result)
-    if mismatch and not judge.control(probe.loss, parameters, ("value", "gradient")[: 1 + order]):
+    parts = ("value", "gradient")[: 1 + order]
+    expected = judge.oracle.expected(replace(judged, order=order))
+    mismatch = judge.compare(judged, answer, expected, parts, result)
+    if mismatch and not judge.control(probe.loss, parameters, parts):
         judge.obscured += 1
     elif mismatch:
         refused, module = mismatch.kind == "raised", judge.modules[probe.loss]
