@@ -118,8 +118,8 @@ def evaluate(
             to_anchor, to_positive, to_negative = (
                 np.where(w != 0, w * part, 0) for part in (near[0] + sign * far[0], near[1], sign * far[1])
             )
-        gradient += to_anchor.sum(axis=1) + to_positive.sum(axis=0)
-        np.add.at(gradient, chosen, to_negative)
+            gradient += to_anchor.sum(axis=1) + to_positive.sum(axis=0)
+            np.add.at(gradient, chosen, to_negative)
         return {"embeddings": gradient}
 
     def vjp(cotangent: Array) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import stop_gradient
+from jax.lax import reduce_precision, stop_gradient
 
 from lossproof.backends.jax.arrays import Input
 from lossproof.backends.jax.distances import row_distance
@@ -90,12 +90,19 @@ def distance_matrix(rows: Array, whole: Array, distance: str, pairwise: str) -> 
 
 
 def _gram(rows: Array, whole: Array) -> Array:
-    """Return |x|^2 + |y|^2 - 2 x.y of rows from which one of them is subtracted: grade `centred`."""
-    origin = stop_gradient(rows[jnp.argmax(whole)])  # as central as the mean up to a factor of 2, exact on dyadic rows
+    """Return |x|^2 + |y|^2 - 2 x.y of rows from which their origin is subtracted: grade `centred`."""
     limit = 0.25 * (float(np.finfo(rows.dtype).max) / rows.shape[-1]) ** 0.5
-    inner = products(jnp.clip(rows - origin, -limit, limit))  # CV-19
+    inner = products(jnp.clip(rows - _origin(stop_gradient(rows), whole, limit), -limit, limit))  # CV-19
     squares = jnp.diagonal(inner)
     return jnp.asarray(squares[:, None] + squares - 2 * inner)
+
+
+def _origin(rows: Array, whole: Array, limit: float) -> Array:
+    """Return the mean of the rows that take part, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
+    first = rows[jnp.argmax(whole)]
+    away = jnp.where(whole[:, None], jnp.clip(rows - first, -limit, limit), 0)
+    mean = jnp.sum(away, axis=0) / jnp.maximum(jnp.sum(whole), 1).astype(rows.dtype)
+    return first + reduce_precision(mean, exponent_bits=np.finfo(rows.dtype).nexp, mantissa_bits=3)
 
 
 def _squares(rows: Array) -> Array:

@@ -104,17 +104,24 @@ def distance_matrix(rows: tf.Tensor, whole: tf.Tensor, distance: str, pairwise: 
 
 
 def _gram(rows: tf.Tensor, whole: tf.Tensor) -> tf.Tensor:
-    """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which one of them is subtracted: grade `centred`."""
+    """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which their origin is subtracted: grade `centred`."""
     wide = tf.cast(rows, tf.float64)
-    # the first row that takes part: as central as the mean up to a factor of 2, and exact on dyadic rows
-    first = tf.argmax(tf.pad(tf.cast(whole, tf.int32), [[0, 1]]))
-    origin = tf.stop_gradient(tf.gather(tf.pad(wide, [[0, 1], [0, 0]]), first))
     limit = 0.25 * (tf.float64.max / tf.cast(tf.shape(rows)[1], tf.float64)) ** 0.5
-    shifted = wide - origin
+    shifted = wide - _origin(tf.stop_gradient(wide), whole, limit)
     shifted = tf.where(tf.abs(shifted) > limit, tf.sign(tf.stop_gradient(shifted)) * limit, shifted)  # CV-19
     inner = tf.matmul(shifted, shifted, transpose_b=True)
     squares = tf.linalg.diag_part(inner)
     return squares[:, tf.newaxis] + squares - 2.0 * inner
+
+
+def _origin(rows: tf.Tensor, whole: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    """Return the mean of the rows that take part, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
+    first = tf.gather(tf.pad(rows, [[0, 1], [0, 0]]), tf.argmax(tf.pad(tf.cast(whole, tf.int32), [[0, 1]])))
+    away = filled(tf.clip_by_value(rows - first, -limit, limit), ~whole[:, tf.newaxis], 0.0)
+    count = tf.cast(tf.maximum(tf.math.count_nonzero(whole), 1), rows.dtype)
+    mean = tf.reduce_sum(away, axis=0) / count
+    carry = mean * (2.0**49 + 1)  # Veltkamp's splitting
+    return first + (carry - (carry - mean))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -75,16 +75,22 @@ def distance_matrix(rows: Tensor, whole: Tensor, distance: str, pairwise: str) -
 
 
 def _gram(rows: Tensor, whole: Tensor) -> Tensor:
-    """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which one of them is subtracted: grade `centred`."""
+    """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which their origin is subtracted: grade `centred`."""
     wide = rows if rows.device.type == "mps" else rows.double()
-    origin = wide.detach().index_select(
-        0, whole.int().argmax().view(1)
-    )  # as central as the mean up to a factor of 2, and exact on dyadic rows
     limit = 0.25 * (torch.finfo(wide.dtype).max / rows.shape[-1]) ** 0.5
-    wide = (wide - origin).clamp(-limit, limit)  # CV-19
+    wide = (wide - _origin(wide.detach(), whole, limit)).clamp(-limit, limit)  # CV-19
     products = wide @ wide.T
     squares = products.diagonal()
     return squares.unsqueeze(1) + squares - 2 * products
+
+
+def _origin(rows: Tensor, whole: Tensor, limit: float) -> Tensor:
+    """Return the mean of the rows that take part, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
+    first = rows.index_select(0, whole.int().argmax().view(1))
+    away = (rows - first).clamp(-limit, limit).masked_fill(~whole.unsqueeze(-1), 0.0)
+    mean = away.sum(0) / whole.sum().clamp(min=1)
+    carry = mean * (2.0**-3 / torch.finfo(rows.dtype).eps + 1)  # Veltkamp's splitting
+    return first + (carry - (carry - mean))
 
 
 class _Squares(torch.autograd.Function):
