@@ -6,6 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lossproof import reference
+
 BACKENDS = {"torch": "as_tensor", "tensorflow": "constant", "jax": "asarray"}
 
 
@@ -55,3 +57,14 @@ def test_dyadic_rows_are_exact_far_from_the_origin_beside_rows_that_take_no_part
         rows, d, _ = matrix(1024 + steps / 32, whole)
         rows[2] = 2.0**20
         assert np.array_equal(d[whole][:, whole], np.array(exact(rows), float)[whole][:, whole])
+
+
+def test_batch_all_is_as_accurate_beside_a_far_row_of_no_active_triplet(matrix, request):
+    name = request.node.callspec.params["matrix"]
+    loss = importlib.import_module(f"lossproof.backends.{name}").batch_all_triplet_loss
+    array = getattr(importlib.import_module({"jax": "jax.numpy"}.get(name, name)), BACKENDS[name])
+    rows, labels = np.array([[0.0], [0.1], [0.15], [1000.0]], np.float32), np.array([0, 0, 1, 2])
+    options = {"margin": 0.01, "distance": "euclidean", "pairwise": "direct", "reduction": "none"}
+    wide = rows.astype(np.float64)
+    got, want = loss(array(rows), array(labels), **options), reference.batch_all_triplet_loss(wide, labels, **options)
+    assert np.max(np.abs(np.asarray(got) - want)) < 1e-7

@@ -73,7 +73,7 @@ def batch_all_triplet_loss(
     index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
     threshold = jnp.where(valid, margin + columns(fixed, index), jnp.inf)
     sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = sign.astype(d.dtype) * (d - _center(fixed, positive | negative))  # BA-5: each row of counts sums to 0
+    part = sign.astype(d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
     sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
     triplets = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
     sums = jnp.where((triplets > 0) & (crowded | ~jnp.all(finite)), jnp.nan, sums)  # BA-7, PW-8
@@ -99,10 +99,11 @@ def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Ar
     return spread_out(of_positives, index) - of_negatives, jnp.sum(of_positives, axis=-1)
 
 
-def _center(d: Array, used: Array) -> Array:
-    """Return the mean distance of each anchor from its candidates."""
-    count = jnp.maximum(jnp.sum(used, axis=-1, keepdims=True), 1)
-    return jnp.sum(jnp.where(used, d, 0) / count, axis=-1, keepdims=True)
+def _center(d: Array, sign: Array) -> Array:
+    """Return the mean distance of each anchor from its rows, by their counts: as near as the active triplets are."""
+    weight = jnp.abs(sign).astype(d.dtype)
+    whole = jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1)
+    return jnp.sum(d * (weight / whole), axis=-1, keepdims=True)
 
 
 @jax.tree_util.register_pytree_node_class

@@ -74,7 +74,7 @@ def batch_all_triplet_loss(
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     threshold = filled(margin + columns(fixed, index), ~valid, float("inf"))
     sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = tf.cast(sign, d.dtype) * (d - _center(fixed, positive | negative))  # BA-5: each row of counts sums to 0
+    part = tf.cast(sign, d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
     sums = tf.reduce_sum(filled(part, sign == 0, 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
     triplets = _number(positive) * _number(negative)  # BA-2
     broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
@@ -107,10 +107,11 @@ def _number(chosen: tf.Tensor) -> tf.Tensor:
     return tf.math.count_nonzero(chosen, axis=-1, dtype=tf.int32)
 
 
-def _center(d: tf.Tensor, used: tf.Tensor) -> tf.Tensor:
-    """Return the mean distance of each anchor from its candidates."""
-    count = tf.cast(tf.maximum(_number(used), 1), d.dtype)[:, tf.newaxis]
-    return tf.reduce_sum(filled(d, ~used, 0.0) / count, axis=-1, keepdims=True)
+def _center(d: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+    """Return the mean distance of each anchor from its rows, by their counts: as near as the active triplets are."""
+    weight = tf.cast(tf.abs(sign), d.dtype)
+    whole = tf.maximum(tf.reduce_sum(weight, axis=-1, keepdims=True), 1)
+    return tf.reduce_sum(d * (weight / whole), axis=-1, keepdims=True)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")

@@ -65,7 +65,7 @@ def batch_all_triplet_loss(
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
     sign, active = _counts(d.detach(), threshold, index, valid, negative)
-    center = _center(d.detach(), positive | negative)
+    center = _center(d.detach(), sign)
     part = sign.to(d.dtype) * (d - center)  # BA-5: each row of counts sums to 0, so the centre changes nothing
     sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * active.to(d.dtype)  # BA-1
     triplets = positive.sum(-1) * negative.sum(-1)  # BA-2
@@ -91,10 +91,10 @@ def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative
     return spread_out(of_positives, index) - of_negatives, of_positives.sum(-1)
 
 
-def _center(d: Tensor, used: Tensor) -> Tensor:
-    """Return the mean distance of each anchor from its candidates."""
-    count = used.sum(-1, keepdim=True).clamp(min=1)
-    return (d.masked_fill(~used, 0.0) / count).sum(-1, keepdim=True)
+def _center(d: Tensor, sign: Tensor) -> Tensor:
+    """Return the mean distance of each anchor from its rows, by their counts: as near as the active triplets are."""
+    weight = sign.abs().to(d.dtype)
+    return (d * (weight / weight.sum(-1, keepdim=True).clamp(min=1))).sum(-1, keepdim=True)
 
 
 class BatchAllTripletLoss(nn.Module):
