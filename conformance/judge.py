@@ -154,7 +154,7 @@ class Judge:
         """Return a finding of the probe's own clause, or of the reduction where the shape of the loss is wrong."""
         if mismatch.clause == "shape":
             return Finding(probe.loss, self._shape_clause(case), "", probe.check, mismatch, case)
-        return Finding(probe.loss, probe.clause, probe.label, probe.check, mismatch, case)
+        return Finding(probe.loss, mismatch.clause or probe.clause, probe.label, probe.check, mismatch, case)
 
     def _shape_clause(self, case: Case) -> str:
         reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))

@@ -10,6 +10,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -21,13 +22,13 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.inprocess import InProcess
 from lossproof.conformance.judge import Judge
-from lossproof.conformance.mutants import Mutant
+from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
-from lossproof.conformance.plan import modules, plan
-from lossproof.conformance.verdict import Finding
+from lossproof.conformance.plan import modules, plan, plan_of_function
+from lossproof.conformance.verdict import Finding, Probe
 from lossproof.conformance.worker import adapter_for
-from lossproof.spec import losses
+from lossproof.spec import functions, losses
 
 SEEDS = (0, 1, 2)
 COMPILED = {"CV-20", "CV-22", "CV-35"}  # the clauses for which the slow check of modes is run
@@ -56,11 +57,17 @@ def home() -> Path:
     return tree if (tree / "kills.py").is_file() else Path(str(files("lossproof.conformance")))
 
 
-def mutants_of(loss: str) -> dict[str, Mutant]:
-    """Return the broken implementations of a loss, by id."""
-    module = importlib.import_module(f"lossproof.conformance.mutants.{losses()[loss].name}")
-    found: dict[str, Mutant] = module.MUTANTS
-    return found
+@cache
+def mutants() -> dict[str, Mutant]:
+    """Return every broken implementation, by id."""
+    names = [*(page.name for page in losses().values()), "updates", "mining", "verification"]
+    modules = [importlib.import_module(f"lossproof.conformance.mutants.{name}") for name in names]
+    return table(*(mutant for module in modules for mutant in module.MUTANTS.values()))
+
+
+def mutants_of(name: str) -> dict[str, Mutant]:
+    """Return the broken implementations of a loss, or of another function, by id."""
+    return {key: mutant for key, mutant in mutants().items() if mutant.loss == name}
 
 
 def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> list[Finding]:
@@ -68,23 +75,33 @@ def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[
 
     `without` leaves out checks, for instance "examples", to see what the others are worth.
     """
+    found: list[Finding] = []
+    asked = [probe for probe in probes(mutant) if probe.clause in mutant.clauses and probe.check not in without]
+    for finding in findings(mutant, asked, seed, examples):
+        found.append(finding)
+        if finding.clause in mutant.clauses:
+            break
+    return found
+
+
+def probes(mutant: Mutant) -> list[Probe]:
+    """Return the plan of the loss, or function, that a mutant claims to be; of modes only where it breaks them."""
+    if mutant.loss not in losses():
+        return plan_of_function(mutant.loss)
+    slow = COMPILED & set(mutant.clauses)
+    return [p for p in plan(mutant.loss, modules()[mutant.loss]) if p.check != "compiled" or p.clause in slow]
+
+
+def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Finding]:
+    """Yield what the judge finds in a mutant, probe by probe."""
     known = modules()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
     session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
     if not COMPILED & set(mutant.clauses):
         session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
     judge = Judge(session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples)
-    found: list[Finding] = []
-    for probe in plan(mutant.loss, known[mutant.loss]):
-        if probe.clause not in mutant.clauses or probe.check in without:
-            continue
-        if probe.check == "compiled" and probe.clause not in COMPILED:
-            continue
-        for finding in judge.run(probe, CHECKS[probe.check]).findings:
-            found.append(finding)
-            if finding.clause in mutant.clauses:
-                return found
-    return found
+    for probe in asked:
+        yield from judge.run(probe, CHECKS[probe.check]).findings
 
 
 def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> Kill:
@@ -113,15 +130,16 @@ def main() -> int:
     from rich.progress import track
 
     options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
-    options.add_argument("--loss", action="append", choices=list(losses()), help="only this loss; nothing is written")
+    names = [*losses(), *functions()]
+    options.add_argument("--loss", action="append", choices=names, help="only this one; nothing is written")
     asked = options.parse_args().loss
     console, rows = Console(), []
-    mutants = [m for loss in asked or losses() for m in mutants_of(loss).values()]
+    broken = [m for m in mutants().values() if not asked or m.loss in asked]
     os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
     jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:
-        found = pool.map(kills_of, [(mutant.loss, mutant.id) for mutant in mutants])
-        tried = list(track(zip(mutants, found, strict=True), "mutants", len(mutants), console=console, transient=True))
+        found = pool.map(kills_of, [(mutant.loss, mutant.id) for mutant in broken])
+        tried = list(track(zip(broken, found, strict=True), "mutants", len(broken), console=console, transient=True))
     for mutant, kills in tried:
         survived = [seed for seed, found in zip(SEEDS, kills, strict=True) if found.clause is None]
         if survived:

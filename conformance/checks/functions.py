@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import Example, clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
+_KINDS = {"bool": "b", "integer": "i"}
 SLACK = 64.0  # units of the dtype of the inputs, of the largest number of the result
 
 
@@ -27,7 +29,12 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     if probe.options.get("drawn") and judge.oracle.exact_only:
         raise Unsupported("the reference is not judged by itself")
     dtype = "float64" if "float64" in judge.session.hello["dtypes"] else "float32"
-    calls = _drawn(judge, probe, dtype) if probe.options.get("drawn") else _examples(probe, dtype)
+    calls = _examples(probe.loss, [probe.clause], dtype)
+    if probe.options.get("drawn"):
+        calls = _drawn(judge, probe, dtype)
+        if any(_judge(judge, *call) for call in _examples(probe.loss, clauses(), dtype)):
+            judge.obscured = result.planned = 1  # an example is wrong already, and names its own clause
+            return
     for case, wanted, exact in calls:
         result.planned += 1
         mismatch = _judge(judge, case, wanted, exact)
@@ -36,9 +43,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return
 
 
-def _examples(probe: Probe, dtype: str) -> Any:
-    for example in clauses()[probe.clause].examples:
-        if example.function == probe.loss:
+def _examples(name: str, asked: Iterable[str], dtype: str) -> Any:
+    for example in (e for clause in asked for e in clauses()[clause].examples):
+        if example.function == name:
             yield _case(example, dtype), None if example.raises else _results(example), example.exact
 
 
@@ -74,6 +81,11 @@ def _judge(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> M
         return Mismatch("failure", "number of results", len(answer.results), len(wanted), 0.0, np.inf, errored=True)
     names = functions()[case.loss]["returns"]
     for name, got, want in zip(names, answer.results, wanted, strict=True):
+        entry = names[name]
+        if got.dtype.kind != _KINDS.get(entry["kind"], got.dtype.kind):
+            return Mismatch(
+                "dtype", f"dtype of {name}", got.dtype.name, entry["kind"], 0.0, np.inf, clause=entry["clause"]
+            )
         mismatch = _compare(name, got, want, 0.0 if exact else SLACK * FORMATS[case.dtype].roundoff)
         if mismatch:
             return mismatch
