@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 from lossproof.conformance.certificate import worst
 from lossproof.conformance.checks import CHECKS
@@ -38,6 +39,21 @@ class Alarms:
             f"{len(self.findings)} alarms in {self.cases} cases over {self.seeds} seeds, {self.seconds:.0f} s; "
             f"rate below {bound:.1e} a case (95 %); worst shares {shares}"
         )
+
+
+def hunts(settings: Settings, cases: int) -> Iterator[tuple[Settings, int]]:
+    """Yield what is judged and with how many cases a loss: the target, or each variant with its share of a loss."""
+    if settings.target != "variants":
+        yield settings, cases
+        return
+    from lossproof.conformance.mutants import variants
+
+    of_loss = Counter(loss for variant in variants.VARIANTS.values() for loss in variant.losses)
+    for name, variant in variants.VARIANTS.items():
+        (loss,) = variant.losses
+        if not settings.losses or loss in settings.losses:
+            own = replace(settings, target=f"{variants.__name__}:{name}", framework="torch", losses=(loss,))
+            yield own, -(-cases // of_loss[loss])
 
 
 def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lossproof.conformance import report
-from lossproof.conformance.alarms import Alarms, hunt
+from lossproof.conformance.alarms import hunt, hunts
 from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.known_failures import KnownFailuresError, load
 from lossproof.conformance.run import certify
@@ -180,18 +180,24 @@ def alarms_command(
     seeds: int,
     first_seed: int,
 ) -> None:
-    """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any."""
-    console = Console()
+    """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any.
+
+    The target `variants` stands for correct losses, written differently on purpose, which share the cases of a loss.
+    """
+    console, alarms = Console(), 0
     settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
     try:
-        with console.status(f"{target}: fresh cases") as status:
-            found: Alarms = hunt(settings, cases, seeds, lambda text: status.update(f"{target}: {text}"))
+        for own, share in hunts(settings, cases):
+            name = own.target.rpartition(":")[2] or own.target
+            with console.status(f"{name}: fresh cases") as status:
+                found = hunt(own, share, seeds, status.update)
+            console.print(f"{name}: {found.summary()}", highlight=False, soft_wrap=True)
+            for finding in found.findings:
+                console.print(finding, markup=False, soft_wrap=True)
+            alarms += len(found.findings)
     except (NothingToJudge, SessionError) as problem:
         _nothing(str(problem))
-    console.print(found.summary(), highlight=False)
-    for finding in found.findings:
-        console.print(finding, markup=False, soft_wrap=True)
-    raise SystemExit(1 if found.findings else 0)
+    raise SystemExit(1 if alarms else 0)
 
 
 @main.command("spec")

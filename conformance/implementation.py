@@ -33,7 +33,8 @@ class Implementation:
         fixed: options that the function has no parameter for, and the value it works with.
         limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
         traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
-        grade: the grade of distance it claims: "direct", "centred" or "normwise".
+        grade: the grade of distance it claims: "direct", "centred" or "normwise". With the last two
+            rounding decides ties of distances, and they are not judged.
         origin: loss -> (module or file, expression in it), for the lines that reproduce a finding; set by `resolve`.
     """
 

@@ -180,6 +180,10 @@ class Judge:
             return self.grade
         return max(self.grade, "centred", key=GRADES.index)
 
+    def left_open(self, case: Case) -> bool:
+        """Whether rounding decides a case: it has a tie, and the implementation claims no direct distances."""
+        return not self.oracle.ours and self.grade != "direct" and bool(self.oracle.undecided(case))
+
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
         """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""
         offer, module = self.offers[loss], self.modules[loss]

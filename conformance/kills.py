@@ -28,7 +28,7 @@ from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan, plan_of_function
 from lossproof.conformance.verdict import Finding, Probe
 from lossproof.conformance.worker import adapter_for
-from lossproof.spec import functions, losses
+from lossproof.spec import clauses, functions, losses
 
 SEEDS = (0, 1, 2)
 COMPILED = {"CV-20", "CV-22", "CV-35"}  # the clauses for which the slow check of modes is run
@@ -116,10 +116,11 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
     return Kill(mutant.id, right.clause, right.check, seconds, wrong)
 
 
-def kills_of(name: tuple[str, str]) -> list[Kill]:
-    """Judge one mutant, of a loss and with an id, with each seed."""
-    mutant = mutants_of(name[0])[name[1]]
-    return [kill(mutant, seed) for seed in SEEDS]
+def tried(key: str) -> tuple[list[Kill], list[str]]:
+    """Judge one mutant with each seed, and say which clauses the whole plan names with the first."""
+    mutant = mutants()[key]
+    found = {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
+    return [kill(mutant, seed) for seed in SEEDS], [clause for clause in clauses() if clause in found]
 
 
 def main() -> int:
@@ -138,20 +139,20 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
     jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:
-        found = pool.map(kills_of, [(mutant.loss, mutant.id) for mutant in broken])
-        tried = list(track(zip(broken, found, strict=True), "mutants", len(broken), console=console, transient=True))
-    for mutant, kills in tried:
-        survived = [seed for seed, found in zip(SEEDS, kills, strict=True) if found.clause is None]
+        found = zip(broken, pool.map(tried, [mutant.id for mutant in broken]), strict=True)
+        judgements = list(track(found, "mutants", len(broken), console=console, transient=True))
+    for mutant, (kills, named) in judgements:
+        survived = [seed for seed, k in zip(SEEDS, kills, strict=True) if k.clause is None]
         if survived:
             console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
         entry = {"mutant": mutant.id, "bug": mutant.bug, "clauses": list(mutant.clauses), "killed": not survived}
-        rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills]})
+        rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills], "named": named})
     killed = sum(bool(row["killed"]) for row in rows)
     summary = {
         "mutants": len(rows),
         "killed": killed,
         "seeds": len(SEEDS),
-        "median_seconds": round(statistics.median(k.seconds for _, kills in tried for k in kills), 2),
+        "median_seconds": round(statistics.median(k.seconds for _, (kills, _) in judgements for k in kills), 2),
         "date": datetime.now(UTC).date().isoformat(),
     }
     if not asked:

@@ -120,15 +120,17 @@ def evaluate(
             return {name: np.where(w != 0, w * part, 0) for name, part in zip(("x1", "x2"), parts, strict=True)}
 
     def vjp(cotangent: Array) -> dict[str, Array]:
-        first, second = (np.where(slope[..., None] == 0, 0, slope[..., None] * g) for g in pair.gradients)  # CO-8
+        with np.errstate(all="ignore"):
+            first, second = (np.where(slope[..., None] == 0, 0, slope[..., None] * g) for g in pair.gradients)  # CO-8
         return spread(cotangent, (first, second))
 
     def vjp_scale(cotangent: Array) -> dict[str, Array]:
         reach = 2 * factor * np.where(apart, margin + pair.scale, pair.scale)[..., None]
         size = np.abs(slope)[..., None]
-        first, second = (
-            reach * np.abs(g) + size * c for g, c in zip(pair.gradients, pair.gradient_scales, strict=True)
-        )
+        with np.errstate(all="ignore"):
+            first, second = (
+                reach * np.abs(g) + size * c for g, c in zip(pair.gradients, pair.gradient_scales, strict=True)
+            )
         return spread(np.abs(cotangent), (first, second))
 
     return Evaluation(value, scale, vjp, vjp_scale, decisions, (d,))

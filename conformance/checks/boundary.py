@@ -24,7 +24,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("no gradients")
     for case in module.boundaries(probe.clause, offer, judge.seed):
         result.planned += 1
-        if not judge.control(probe.loss, case.parameters, ("value", "gradient") if case.order else ("value",)):
+        parts = ("value", "gradient") if case.order else ("value",)
+        if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts):
             judge.obscured += 1
             continue
         mismatch = _judge(judge, probe, case)
@@ -79,7 +80,7 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
 def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: Any) -> Mismatch | None:
     """Hold each gradient entry between the least and the greatest over the outcomes of the undecided decisions."""
     undecided = judge.oracle.undecided(case, evaluation)
-    outcomes = [[(place, outcome) for outcome in choices if outcome is not None] for place, choices in undecided]
+    outcomes = [[(place, outcome) for outcome in choices] for place, choices in undecided]
     count = int(np.prod([len(o) for o in outcomes], dtype=float)) if outcomes else 1
     if count > MOST_OUTCOMES:
         return None
@@ -87,7 +88,8 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
     low = {name: np.array(g, float) for name, g in spec.gradients.items()}
     high = {name: np.array(g, float) for name, g in spec.gradients.items()}
     for chosen in itertools.product(*outcomes):
-        other = judge.oracle.expected(case, judge.oracle.evaluate(case, dict(chosen)))
+        overrides = {place: outcome for place, outcome in chosen if outcome is not None}  # None: as the spec has it
+        other = judge.oracle.expected(case, judge.oracle.evaluate(case, overrides))
         for name, gradient in other.gradients.items():
             low[name], high[name] = np.minimum(low[name], gradient), np.maximum(high[name], gradient)
     for name in low:

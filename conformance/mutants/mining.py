@@ -21,7 +21,7 @@ class Masks:
 
     def same(self, labels: Array) -> Array:
         """Return which rows have one label."""
-        return labels[:, None] == labels
+        return np.asarray(labels[:, None] == labels)
 
     def both(self, mask: Array) -> Array:
         """Return the pairs whose rows take part."""

@@ -1,114 +1,91 @@
-"""Correct triplet margin losses, written differently on purpose: a judge that accuses one of them is wrong.
+"""Correct losses written differently on purpose: a judge that accuses one of them is wrong.
 
-Another algorithm, another order of summation, wider arithmetic, another subgradient where there is no derivative.
-`lossproof alarms lossproof.conformance.mutants.variants:hinge_by_clamp --framework torch` asks one of them fresh cases.
+Of every loss the implementation that the mutants are made of, written apart from the backends; the same in wider
+arithmetic, and with the rows of the batch in reversed order; and what has another algorithm, another order of summation or
+another subgradient where there is no derivative. `lossproof alarms variants` asks all of them fresh cases.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lossproof.conformance.implementation import Implementation
-from lossproof.conformance.mutants.correct import Distance, TripletMargin
+from lossproof.conformance.mutants import variants_triplet_margin
+from lossproof.conformance.mutants.batch_hard import BatchHard
+from lossproof.conformance.mutants.circle import Circle
+from lossproof.conformance.mutants.cross_entropy import CrossEntropy
+from lossproof.conformance.mutants.pairs import Mined, gram
+from lossproof.spec import losses
 
 
-def _in_order(powers: Tensor) -> Tensor:
-    """Add the features one after the other."""
-    total = torch.zeros_like(powers[..., 0])
-    for feature in powers.unbind(-1):
-        total = total + feature
-    return total
+def _reversed(loss: Callable[..., Tensor], aligned: tuple[str, ...]) -> Callable[..., Tensor]:
+    """Return the loss with the rows of its batch in reversed order, as `none` gives them back."""
+
+    @functools.wraps(loss.__call__)  # type: ignore[operator]  # for its signature
+    def function(**given: Any) -> Tensor:
+        value = loss(**{n: x.flip(0) if n in aligned and x is not None and x.ndim > 0 else x for n, x in given.items()})
+        axes = value.ndim + 2 - next(iter(given.values())).ndim  # two where a unit is a pair of rows
+        return value.flip(tuple(range(axes))) if given.get("reduction") == "none" else value
+
+    return function
 
 
-def _from_the_end(powers: Tensor) -> Tensor:
-    return _in_order(powers.flip(-1))
+def _centred(loss: Mined, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    """Return the Gram form of rows less the mean of those that are finite and not 0, as masked ones are."""
+    some = rows.detach()[(rows != 0).any(-1) & rows.isfinite().all(-1)]
+    shift = len(some) and distance != "cosine"
+    return gram(loss, rows - some.mean(0) if shift else rows, distance, floor)
 
 
-def _compensated(powers: Tensor) -> Tensor:
-    """Add as Kahan does; the compensation carries no gradient."""
-    total, lost = torch.zeros_like(powers[..., 0]), torch.zeros_like(powers[..., 0])
-    for feature in powers.unbind(-1):
-        corrected = feature - lost
-        following = total + corrected
-        lost = ((following - total) - corrected).detach()
-        total = following
-    return total
+def _by_sorting(loss: BatchHard, candidates: Tensor, *, largest: bool) -> Tensor:
+    """Return the place of the largest, of those that tie the last, or of the smallest."""
+    order = candidates.argsort(dim=-1, stable=True)
+    return order[..., -1] if largest else order[..., 0]
 
 
-def _wide(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
-    return TripletMargin.prepare(loss, row.double(), mask)
+def _softplus(loss: Circle, p: Tensor, n: Tensor, both: Tensor) -> Tensor:
+    return torch.where(both, torch.nn.functional.softplus(p + n, threshold=40.0), 0.0)
 
 
-def _one_at_zero(loss: TripletMargin, x: Tensor) -> Tensor:
-    return torch.where(x >= 0, x, torch.where(torch.isnan(x), x, torch.zeros_like(x)))
+def _by_library(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return torch.nn.functional.cross_entropy(z, labels, reduction="none", label_smoothing=smoothing)
 
 
-def _halves(loss: TripletMargin, x: Tensor) -> Tensor:
-    return torch.maximum(x, torch.zeros_like(x))
+def _of(name: str) -> Any:
+    return importlib.import_module(f"lossproof.conformance.mutants.{losses()[name].name}").CORRECT
 
 
-def _smaller(loss: TripletMargin, near: Tensor, far: Tensor, between: Tensor) -> Tensor:
-    return torch.minimum(far, between)
+def _variant(loss: str, label: str, grade: str = "direct", **methods: Any) -> Implementation:
+    correct = type("Variant", (type(_of(loss)),), methods)()
+    return Implementation({loss: correct}, name=f"{loss}: {label}", grade=grade)
 
 
-def _shared_maximum(loss: TripletMargin, t: Tensor) -> Tensor:
-    return t.abs().amax(-1)
+def _all() -> Iterator[tuple[str, Implementation]]:
+    for loss, page in losses().items():
+        short = page.name
+        yield f"{short}_plain", _variant(loss, "plain")
+        yield f"{short}_wide", _variant(loss, "float64 inside", arithmetic=lambda s, dtype: torch.float64)
+        turned = _reversed(_of(loss), page.aligned)
+        yield f"{short}_reversed", Implementation({loss: turned}, name=f"{loss}: rows in reversed order")
+    for loss in ("batch_all_triplet_loss", "semi_hard_triplet_loss"):
+        yield f"{losses()[loss].name}_centred", _variant(loss, "Gram form of centred rows", "centred", matrix=_centred)
+    yield "circle_softplus", _variant("circle_loss", "softplus", terms=_softplus)
+    yield "cross_entropy_library", _variant("cross_entropy_loss", "cross_entropy of torch", terms=_by_library)
+    yield "batch_hard_sorted", _variant("batch_hard_triplet_loss", "sorted candidates", first=_by_sorting)
+    yield from variants_triplet_margin.VARIANTS.items()
 
 
-def _library_norm(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
-    if root or floor:
-        return TripletMargin.p_norm(loss, t, p, root, floor)
-    norm: Tensor = torch.linalg.vector_norm(t, ord=p, dim=-1)
-    return norm
+VARIANTS = dict(_all())
 
 
-def _library_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
-    u, w = functional.normalize(x, dim=-1, eps=1e-37), functional.normalize(y, dim=-1, eps=1e-37)
-    zero = (x == 0).all(-1) | (y == 0).all(-1)
-    inner = (u * w).sum(-1)
-    return 1 - torch.where(zero, inner.detach(), inner)
-
-
-def _expanded(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
-    """Return |x|^2 + |y|^2 - 2 x.y, kept from below 0."""
-    return ((x * x).sum(-1) + (y * y).sum(-1) - 2 * (x * y).sum(-1)).clamp(min=0)
-
-
-def _row_by_row(
-    loss: TripletMargin, a: Tensor, p: Tensor, n: Tensor, margin: float, options: Distance, swap: bool
-) -> Tensor:
-    if a.ndim != 2 or not len(a):
-        return TripletMargin.excess(loss, a, p, n, margin, options, swap)
-    rows = [TripletMargin.excess(loss, *triplet, margin, options, swap) for triplet in zip(a, p, n, strict=True)]
-    return torch.stack(rows)
-
-
-def _fma(loss: TripletMargin, margin: float, near: Tensor, far: Tensor) -> Tensor:
-    return (near - far) + margin
-
-
-def _variant(name: str, grade: str = "direct", limits: dict[str, Any] | None = None, **methods: Any) -> Implementation:
-    loss = type("Variant", (TripletMargin,), methods)()
-    return Implementation({"triplet_margin_loss": loss}, name=name, grade=grade, limits=limits or {})
-
-
-plain = _variant("plain")
-features_in_order = _variant("features in order", total=lambda s, powers: _in_order(powers))
-features_from_the_end = _variant("features from the end", total=lambda s, powers: _from_the_end(powers))
-compensated_sums = _variant("compensated sums", total=lambda s, powers: _compensated(powers))
-float64_inside = _variant("float64 inside", prepare=_wide)
-hinge_by_clamp = _variant("derivative 1 of the hinge at 0", hinge=_one_at_zero)
-hinge_by_maximum = _variant("derivative 1/2 of the hinge at 0", hinge=_halves)
-swap_by_minimum = _variant("gradient shared at a swap tie", swapped=_smaller)
-largest_shared = _variant("gradient shared among the largest coordinates", largest=_shared_maximum)
-library_norm = _variant("vector_norm", p_norm=_library_norm)
-library_cosine = _variant("normalize", cosine=_library_cosine)
-row_by_row = _variant("row by row", excess=_row_by_row)
-margin_last = _variant("margin added last", gap=_fma)
-expanded_square = _variant("expanded square", "normwise", {"distance": ["squared_euclidean"]}, squared=_expanded)
-
-VARIANTS = {name: thing for name, thing in vars().items() if isinstance(thing, Implementation)}
+def __getattr__(name: str) -> Implementation:
+    """Return a variant by name, so that `...variants:circle_plain` is a target."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    raise AttributeError(name)

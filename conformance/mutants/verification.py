@@ -35,11 +35,11 @@ class Rates:
         own = d[kind]
         if not len(own) or np.isnan(own).any():
             return np.full(t.shape, np.nan)
-        return self.accepted(own, t).sum(-1) / len(own)
+        return np.asarray(self.accepted(own, t).sum(-1) / len(own))
 
     def accepted(self, d: Array, t: Array) -> Array:
         """Return which pairs are accepted at each threshold."""
-        return d <= t[..., None]
+        return np.asarray(d <= t[..., None])
 
 
 class Accuracy(Rates):
@@ -54,7 +54,7 @@ class Accuracy(Rates):
 
     def right(self, accepted: Array, same: Array) -> Array:
         """Return the share of pairs that are judged rightly."""
-        return (accepted == same).mean(-1)
+        return np.asarray((accepted == same).mean(-1))
 
 
 class Best(Accuracy):
@@ -100,12 +100,12 @@ class AtFar(Best):
 
 
 def _of_all(s: Rates, d: Array, kind: Array, t: Array) -> Array:
-    return Rates.rate(s, d, kind, t) * kind.sum() / len(d)
+    return np.asarray(Rates.rate(s, d, kind, t) * kind.sum() / len(d))
 
 
 def _of_accepted(s: Rates, d: Array, kind: Array, t: Array) -> Array:
     all_accepted = np.maximum(s.accepted(d, t).sum(-1), 1)
-    return Rates.rate(s, d, kind, t) * kind.sum() / all_accepted
+    return np.asarray(Rates.rate(s, d, kind, t) * kind.sum() / all_accepted)
 
 
 def _zero_over_nothing(s: Rates, d: Array, kind: Array, t: Array) -> Array:

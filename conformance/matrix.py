@@ -1,0 +1,110 @@
+"""The kill matrix: which clauses the judge names for each broken implementation, over its whole plan.
+
+python -m lossproof.conformance.matrix      writes KILLS.md beside this file from what `kills` measured
+
+Exit status 1 where a clause never stands alone and no reason says why, or where a reason is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from lossproof.conformance.kills import home
+from lossproof.conformance.plan import everything
+from lossproof.spec import clauses, page, page_names
+
+
+@cache
+def measured() -> Mapping[str, Any]:
+    """Return what `kills` measured: a summary, and a row for each broken implementation."""
+    found: Mapping[str, Any] = json.loads((home() / "mutants" / "kills.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def reasons() -> Mapping[str, str]:
+    """Return why a clause never stands alone, by id."""
+    found: Mapping[str, str] = tomllib.loads((home() / "mutants" / "never_alone.toml").read_text(encoding="utf-8"))
+    return found
+
+
+def named() -> Mapping[str, list[str]]:
+    """Return the broken implementations for which each clause is named."""
+    found = defaultdict(list)
+    for row in measured()["mutants"]:
+        for clause in row["named"]:
+            found[clause].append(row["mutant"])
+    return found
+
+
+def alone() -> Mapping[str, list[str]]:
+    """Return the broken implementations for which each clause is named and no other is: without it they survive."""
+    found = defaultdict(list)
+    for row in measured()["mutants"]:
+        if len(row["named"]) == 1:
+            found[row["named"][0]].append(row["mutant"])
+    return found
+
+
+def unexplained() -> Iterator[str]:
+    """Yield the clauses that must hold, are asked about, and never stand alone without a reason; and stale reasons."""
+    asked, only = {probe.clause for probe in everything()}, alone()
+    for key, clause in clauses().items():
+        if clause.level == "MUST" and key in asked and key not in only and key not in reasons():
+            yield f"{key}: no broken implementation is caught by it alone, and no reason says why"
+    for key in reasons():
+        if key in only:
+            yield f"{key}: has a reason why it never stands alone, and catches {', '.join(only[key])} alone"
+        if key not in clauses():
+            yield f"{key}: has a reason, and is no clause"
+
+
+def text() -> str:
+    """Return the page."""
+    summary, rows = measured()["summary"], measured()["mutants"]
+    lines = [
+        "# The kill matrix",
+        "",
+        "Made by `python -m tox run -e kills`; do not edit. Each broken implementation is judged with the whole plan",
+        "of its loss at the default effort: these clauses are named. A clause stands alone where no other is named:",
+        "without its probes that bug would be certified.",
+        "",
+        f"{summary['killed']} of {summary['mutants']} are caught by a clause that they break, with each of "
+        f"{summary['seeds']} seeds, half of them within",
+        f"{summary['median_seconds']} s ({summary['date']}); {sum(map(len, alone().values()))} by one clause alone.",
+        "",
+        "## Clauses",
+    ]
+    for name in page_names():
+        lines += ["", f"### {name}", "", "| clause | says | named for | alone for |", "|---|---|---|---|"]
+        for key, clause in page(name).clauses.items():
+            if key in named() or key in reasons():
+                why = _some(alone()[key]) if key in alone() else reasons().get(key, "")
+                lines.append(f"| {key} | {clause.title.replace('|', chr(92) + '|')} | {len(named()[key])} | {why} |")
+    lines += ["", "## Broken implementations", "", "| id | breaks | named |", "|---|---|---|"]
+    lines += [f"| {row['mutant']} | {', '.join(row['clauses'])} | {', '.join(row['named'])} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def main() -> int:
+    """Write the page; say what is unexplained."""
+    (home() / "KILLS.md").write_text(text(), encoding="utf-8")
+    found = list(unexplained())
+    for line in found:
+        print(line)
+    print(f"KILLS.md: {len(alone())} clauses stand alone, {len(reasons())} have a reason, {len(found)} unexplained")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
