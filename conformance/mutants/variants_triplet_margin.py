@@ -61,7 +61,8 @@ def _library_norm(loss: TripletMargin, t: Tensor, p: float, root: float, floor: 
     return norm
 
 
-def _library_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
+def library_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
+    """Return the cosine distance by `normalize`; a pair with a zero row has no gradient."""
     u, w = functional.normalize(x, dim=-1, eps=1e-37), functional.normalize(y, dim=-1, eps=1e-37)
     zero = (x == 0).all(-1) | (y == 0).all(-1)
     inner = (u * w).sum(-1)
@@ -100,7 +101,7 @@ VARIANTS = {
     "swap_by_minimum": _variant("gradient shared at a swap tie", swapped=_smaller),
     "largest_shared": _variant("gradient shared among the largest coordinates", largest=_shared_maximum),
     "library_norm": _variant("vector_norm", p_norm=_library_norm),
-    "library_cosine": _variant("normalize", cosine=_library_cosine),
+    "library_cosine": _variant("normalize", cosine=library_cosine),
     "row_by_row": _variant("row by row", excess=_row_by_row),
     "margin_last": _variant("margin added last", gap=_fma),
     "expanded_square": _variant("expanded square", "normwise", {"distance": ["squared_euclidean"]}, squared=_expanded),
