@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
-import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer, Structure
-from lossproof.conformance.compare import PARTS, against, is_coarse, trouble
+from lossproof.conformance.compare import PARTS, against, trouble
 from lossproof.conformance.oracle import GRADES, Expected, Oracle
+from lossproof.conformance.plan import FILLS
 from lossproof.conformance.session import Session
+from lossproof.conformance.smallest import smallest
 from lossproof.conformance.verdict import (
     CONFORMANT,
     ERRORED,
@@ -30,7 +31,6 @@ from lossproof.conformance.verdict import (
 )
 from lossproof.spec import clauses
 
-FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 REDRAWS = 40
 MAX_CRASHES = 3
 
@@ -153,10 +153,11 @@ class Judge:
     def finding(self, probe: Probe, mismatch: Mismatch, case: Case) -> Finding:
         """Return a finding of the probe's own clause, or of the reduction where the shape of the loss is wrong."""
         if mismatch.clause == "shape":
-            return Finding(probe.loss, self._shape_clause(case), "", probe.check, mismatch, case)
+            return Finding(probe.loss, self.shape_clause(case), "", probe.check, mismatch, case)
         return Finding(probe.loss, mismatch.clause or probe.clause, probe.label, probe.check, mismatch, case)
 
-    def _shape_clause(self, case: Case) -> str:
+    def shape_clause(self, case: Case) -> str:
+        """Return the clause of the reduction, which says what shape the loss has."""
         reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))
         return {"none": "CV-1", "sum": "CV-2", "mean_nonzero": "CV-4"}.get(str(reduction), "CV-3")
 
@@ -196,7 +197,7 @@ class Judge:
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:
             probe, counts = Probe(loss, "control", ""), (self.asked, self.obscured)
-            self._controls[key] = all(self._failure(probe, structure, fill, parts) is None for fill in range(FILLS))
+            self._controls[key] = all(self.failure(probe, structure, fill, parts) is None for fill in range(FILLS))
             self.asked, self.obscured = counts  # asked once for all probes, so it counts for none of them
         return self._controls[key]
 
@@ -208,10 +209,10 @@ class Judge:
         def examine(structure: Structure) -> Finding | None:
             for fill in range(fills or self.fills):
                 result.planned += 1
-                failure = self._failure(probe, structure, fill, parts, result)
+                failure = self.failure(probe, structure, fill, parts, result)
                 if failure:
                     try:
-                        return self._smallest(probe, structure, fill, parts, failure)
+                        return smallest(self, probe, structure, fill, parts, failure)
                     except _Crashed:
                         result.reason = f"ended after {MAX_CRASHES} crashes"
                         return self.finding(probe, failure[1], failure[0])
@@ -219,7 +220,7 @@ class Judge:
 
         self.structures(probe, result, examine)
 
-    def _failure(
+    def failure(
         self,
         probe: Probe,
         structure: Structure,
@@ -227,6 +228,7 @@ class Judge:
         parts: tuple[str, ...],
         result: Result | None = None,
     ) -> tuple[Case, Mismatch] | None:
+        """Ask one set of numbers of a structure and compare; return the case with its mismatch, if there is one."""
         case = self.case(probe, structure, fill)
         return None if case is None else self.judge_case(case, structure, parts, result)
 
@@ -271,113 +273,3 @@ class Judge:
                 shares = result.worst.setdefault(part, {})
                 shares[judged.dtype] = max(shares.get(judged.dtype, 0.0), share)
         return mismatch
-
-    def _smallest(
-        self,
-        probe: Probe,
-        structure: Structure,
-        fill: int,
-        parts: tuple[str, ...],
-        failure: tuple[Case, Mismatch],
-    ) -> Finding:
-        """Return the finding of a failure: fields made neutral one by one while it still fails, then round numbers.
-
-        A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
-        """
-        offer, module = self.offers[probe.loss], self.modules[probe.loss]
-        kind, least = failure[1].kind, failure[1].excess / 1024
-
-        def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
-            for number in (fill, *range(3 * FILLS)):
-                found = self._failure(probe, candidate, number, parts)
-                # a failure that all but vanishes has lost its cause, and what is left is another's rounding
-                if found and found[1].kind == kind and not found[1].excess < least:
-                    return number, found
-            return None
-
-        needed: dict[str, Any] = {}
-        for name, values in module.SPACE.items():
-            neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
-            smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
-            if name != "shape" and (not neutral or structure[name] == neutral[0]):
-                continue
-            for value in smaller:
-                candidate = module.normal(structure | {name: value}, offer)
-                if candidate == structure:
-                    break  # it does not apply here
-                found = fails(candidate)
-                if found:
-                    structure, (fill, failure) = candidate, found
-                    break
-            else:
-                if name != "shape":
-                    needed[name] = structure[name]
-        needed = {name: value for name, value in needed.items() if structure[name] == value}
-        case, mismatch = self._round_numbers(structure, parts, failure)
-        return Finding(
-            probe.loss, self._blame(probe, needed, structure, case, mismatch), "", probe.check, mismatch, case
-        )
-
-    def _blame(self, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch) -> str:
-        module = self.modules[probe.loss]
-        if mismatch.clause == "shape":
-            return self._shape_clause(case)
-        if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
-            return probe.clause
-        if mismatch.kind == "raised" and "mode" not in needed:
-            return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
-        clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
-        if clause:
-            return str(clause)
-        if mismatch.errored:
-            return "CV-23"
-        if is_coarse(mismatch, case):
-            larger = module.normal(structure | {"scale": 40}, self.offers[probe.loss])
-            parts: tuple[str, ...] = (mismatch.kind,)
-            if (
-                hasattr(module, "ABSOLUTE")
-                and case.dtype == "float64"
-                and not any(self._failure(probe, larger, fill, parts) for fill in range(FILLS))
-            ):
-                return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
-            return "CV-15" if mismatch.kind == "value" else "CV-16"
-        coupled = np.prod(structure["shape"][:-1]) > 1 and hasattr(module, "ROW_CLAUSE")
-        return str(module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind])
-
-    def _round_numbers(
-        self, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]
-    ) -> tuple[Case, Mismatch]:
-        """Make the numbers zero, round and few, while the failure stays and no decision becomes undecided."""
-        best = failure
-        if structure.get("unspecified"):
-            return best
-        for change in (np.rint, lambda x: np.rint(x * 4) / 4, lambda x: np.rint(x * 64) / 64):
-            attempt = self._still(
-                structure,
-                parts,
-                best,
-                {n: change(a) + 0.0 for n, a in best[0].inputs.items() if a.dtype.kind == "f"},
-            )
-            if attempt:
-                best = attempt
-                break
-        for name in [n for n, a in best[0].inputs.items() if a.dtype.kind == "f" and a.size <= 6]:
-            for place in np.ndindex(best[0].inputs[name].shape):
-                if best[0].inputs[name][place] != 0:
-                    zeroed = best[0].inputs[name].copy()
-                    zeroed[place] = 0.0
-                    best = self._still(structure, parts, best, {name: zeroed}) or best
-        return best
-
-    def _still(
-        self,
-        structure: Structure,
-        parts: tuple[str, ...],
-        best: tuple[Case, Mismatch],
-        changed: dict[str, Any],
-    ) -> tuple[Case, Mismatch] | None:
-        case = replace(best[0], inputs={**best[0].inputs, **changed})
-        if self.oracle.undecided(self.judged(case, structure)):
-            return None
-        found = self.judge_case(case, structure, parts)
-        return found if found and found[1].kind == best[1].kind else None

@@ -124,7 +124,7 @@ def tried(key: str) -> tuple[list[Kill], list[str]]:
 
 
 def main() -> int:
-    """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives."""
+    """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives or is missing."""
     from datetime import UTC, datetime
 
     from rich.console import Console
@@ -132,7 +132,7 @@ def main() -> int:
 
     options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
     names = [*losses(), *functions()]
-    options.add_argument("--loss", action="append", choices=names, help="only this one; nothing is written")
+    options.add_argument("--loss", action="append", choices=names, help="only this one; the rows of the others stay")
     asked = options.parse_args().loss
     console, rows = Console(), []
     broken = [m for m in mutants().values() if not asked or m.loss in asked]
@@ -147,21 +147,20 @@ def main() -> int:
             console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
         entry = {"mutant": mutant.id, "bug": mutant.bug, "clauses": list(mutant.clauses), "killed": not survived}
         rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills], "named": named})
+    out, seconds = home() / "mutants" / "kills.json", [k.seconds for _, (kills, _) in judgements for k in kills]
+    summary = {"median_seconds": round(statistics.median(seconds), 2), "date": datetime.now(UTC).date().isoformat()}
+    if asked:
+        earlier = json.loads(out.read_text(encoding="utf-8"))
+        summary, new = earlier["summary"], {row["mutant"]: row for row in rows}
+        known = {row["mutant"]: row for row in earlier["mutants"]} | new
+        rows = [known[key] for key in mutants() if key in known]
     killed = sum(bool(row["killed"]) for row in rows)
-    summary = {
-        "mutants": len(rows),
-        "killed": killed,
-        "seeds": len(SEEDS),
-        "median_seconds": round(statistics.median(k.seconds for _, (kills, _) in judgements for k in kills), 2),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    if not asked:
-        out = home() / "mutants" / "kills.json"
-        out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
+    summary |= {"mutants": len(rows), "killed": killed, "seeds": len(SEEDS)}
+    out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
     console.print(
         f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
     )
-    return 0 if killed == len(rows) else 1
+    return 0 if killed == len(mutants()) else 1
 
 
 if __name__ == "__main__":

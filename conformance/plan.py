@@ -10,6 +10,7 @@ from typing import Any
 from lossproof.conformance.verdict import Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
+FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 HALVES = ("float16", "bfloat16")
 
 

@@ -1,0 +1,132 @@
+"""The smallest case of a failure: fields made neutral while it still fails, round numbers, and the clause it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases.space import Structure
+from lossproof.conformance.compare import is_coarse
+from lossproof.conformance.plan import FILLS
+from lossproof.conformance.verdict import Finding, Mismatch, Probe
+
+if TYPE_CHECKING:
+    from lossproof.conformance.judge import Judge
+
+
+def smallest(
+    judge: Judge,
+    probe: Probe,
+    structure: Structure,
+    fill: int,
+    parts: tuple[str, ...],
+    failure: tuple[Case, Mismatch],
+) -> Finding:
+    """Return the finding of a failure: fields made neutral one by one while it still fails, then round numbers.
+
+    A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
+    """
+    offer, module = judge.offers[probe.loss], judge.modules[probe.loss]
+    kind, least = failure[1].kind, failure[1].excess / 1024
+
+    def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
+        for number in (fill, *range(3 * FILLS)):
+            found = judge.failure(probe, candidate, number, parts)
+            # a failure that all but vanishes has lost its cause, and what is left is another's rounding
+            if found and found[1].kind == kind and not found[1].excess < least:
+                return number, found
+        return None
+
+    needed: dict[str, Any] = {}
+    for name, values in module.SPACE.items():
+        neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
+        smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
+        if name != "shape" and (not neutral or structure[name] == neutral[0]):
+            continue
+        for value in smaller:
+            candidate = module.normal(structure | {name: value}, offer)
+            if candidate == structure:
+                break  # it does not apply here
+            found = fails(candidate)
+            if found:
+                structure, (fill, failure) = candidate, found
+                break
+        else:
+            if name != "shape":
+                needed[name] = structure[name]
+    needed = {name: value for name, value in needed.items() if structure[name] == value}
+    case, mismatch = _round_numbers(judge, structure, parts, failure)
+    return Finding(probe.loss, _blame(judge, probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
+
+
+def _blame(
+    judge: Judge, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch
+) -> str:
+    module = judge.modules[probe.loss]
+    if mismatch.clause == "shape":
+        return judge.shape_clause(case)
+    if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
+        return probe.clause
+    if mismatch.kind == "raised" and "mode" not in needed:
+        return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
+    clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
+    if clause:
+        return str(clause)
+    if mismatch.errored:
+        return "CV-23"
+    if is_coarse(mismatch, case):
+        larger = module.normal(structure | {"scale": 40}, judge.offers[probe.loss])
+        parts: tuple[str, ...] = (mismatch.kind,)
+        if (
+            hasattr(module, "ABSOLUTE")
+            and case.dtype == "float64"
+            and not any(judge.failure(probe, larger, fill, parts) for fill in range(FILLS))
+        ):
+            return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
+        return "CV-15" if mismatch.kind == "value" else "CV-16"
+    coupled = np.prod(structure["shape"][:-1]) > 1 and hasattr(module, "ROW_CLAUSE")
+    return str(module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind])
+
+
+def _round_numbers(
+    judge: Judge, structure: Structure, parts: tuple[str, ...], failure: tuple[Case, Mismatch]
+) -> tuple[Case, Mismatch]:
+    """Make the numbers zero, round and few, while the failure stays and no decision becomes undecided."""
+    best = failure
+    if structure.get("unspecified"):
+        return best
+    for change in (np.rint, lambda x: np.rint(x * 4) / 4, lambda x: np.rint(x * 64) / 64):
+        attempt = _still(
+            judge,
+            structure,
+            parts,
+            best,
+            {n: change(a) + 0.0 for n, a in best[0].inputs.items() if a.dtype.kind == "f"},
+        )
+        if attempt:
+            best = attempt
+            break
+    for name in [n for n, a in best[0].inputs.items() if a.dtype.kind == "f" and a.size <= 6]:
+        for place in np.ndindex(best[0].inputs[name].shape):
+            if best[0].inputs[name][place] != 0:
+                zeroed = best[0].inputs[name].copy()
+                zeroed[place] = 0.0
+                best = _still(judge, structure, parts, best, {name: zeroed}) or best
+    return best
+
+
+def _still(
+    judge: Judge,
+    structure: Structure,
+    parts: tuple[str, ...],
+    best: tuple[Case, Mismatch],
+    changed: dict[str, Any],
+) -> tuple[Case, Mismatch] | None:
+    case = replace(best[0], inputs={**best[0].inputs, **changed})
+    if judge.oracle.undecided(judge.judged(case, structure)):
+        return None
+    found = judge.judge_case(case, structure, parts)
+    return found if found and found[1].kind == best[1].kind else None
