@@ -119,8 +119,9 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
 def tried(key: str) -> tuple[list[Kill], list[str]]:
     """Judge one mutant with each seed, and say which clauses the whole plan names with the first."""
     mutant = mutants()[key]
+    kills = [kill(mutant, seed) for seed in SEEDS]  # first: what a mutant keeps between calls may wear off
     found = {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
-    return [kill(mutant, seed) for seed in SEEDS], [clause for clause in clauses() if clause in found]
+    return kills, [clause for clause in clauses() if clause in found]
 
 
 def main() -> int:

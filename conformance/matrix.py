@@ -44,11 +44,12 @@ def named() -> Mapping[str, list[str]]:
 
 
 def alone() -> Mapping[str, list[str]]:
-    """Return the broken implementations for which each clause is named and no other is: without it they survive."""
+    """Return the broken implementations for which each clause that must hold is the only one named: its own kills."""
     found = defaultdict(list)
     for row in measured()["mutants"]:
-        if len(row["named"]) == 1:
-            found[row["named"][0]].append(row["mutant"])
+        binding = [clause for clause in row["named"] if clauses()[clause].level == "MUST"]
+        if len(binding) == 1:
+            found[binding[0]].append(row["mutant"])
     return found
 
 

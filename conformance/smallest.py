@@ -68,7 +68,9 @@ def _blame(
     module = judge.modules[probe.loss]
     if mismatch.clause == "shape":
         return judge.shape_clause(case)
-    if probe.options.get("own_clause") and not (set(needed) - set(probe.vary)):
+    own = probe.options.get("own_clause") and not set(needed) - set(probe.vary)
+    beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
+    if own and (not beside_plain or judge.control(probe.loss, {}, (mismatch.kind,))):
         return probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"

@@ -14,6 +14,7 @@ from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Case, from_json, inputs_of
 from lossproof.conformance.checks.examples import offered
 from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.oracle import Expected
 from lossproof.conformance.verdict import Probe, Result
 from lossproof.spec import Vector, losses, vectors
 
@@ -55,13 +56,25 @@ def _judge(judge: Judge, probe: Probe, result: Result, judged: Case) -> None:
     parts = ("value", "gradient")[: 1 + order]
     expected = judge.oracle.expected(replace(judged, order=order))
     mismatch = judge.compare(judged, answer, expected, parts, result)
-    if mismatch and not judge.control(probe.loss, parameters, parts):
+    if mismatch and (_by_default(judge, case, expected, parts) or not judge.control(probe.loss, parameters, parts)):
         judge.obscured += 1
     elif mismatch:
         refused, module = mismatch.kind == "raised", judge.modules[probe.loss]
         refusal = module.refusal(case) if hasattr(module, "refusal") else "CV-23"
         clause = refusal if refused else mismatch.clause or probe.clause
         result.findings.append(judge.finding(replace(probe, clause=clause, label=""), mismatch, case))
+
+
+def _by_default(judge: Judge, case: Case, expected: Expected, parts: tuple[str, ...]) -> bool:
+    """Whether the call is right once every option is given: then it is a default that is wrong, which has its probe."""
+    offer, options = judge.offers[case.loss], losses()[case.loss].parameters
+    distance = case.parameters.get("distance", options.get("distance", {}).get("default"))
+    applies = {
+        n: entry for n, entry in options.items() if offer.has(n) and entry.get("applies_to", distance) == distance
+    }
+    defaults = {n: entry["default"] for n, entry in applies.items() if entry.get("default") is not None}
+    spelled = replace(case, parameters=defaults | dict(case.parameters))
+    return spelled.parameters != case.parameters and judge.compare(spelled, judge.ask(spelled), expected, parts) is None
 
 
 def copies(case: Case, *, masks: bool) -> Iterator[Case]:
