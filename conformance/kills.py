@@ -132,11 +132,13 @@ def main() -> int:
     from rich.progress import track
 
     options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
-    names = [*losses(), *functions()]
-    options.add_argument("--loss", action="append", choices=names, help="only this one; the rows of the others stay")
-    asked = options.parse_args().loss
+    names, known_ids = [*losses(), *functions()], list(mutants())
+    options.add_argument(
+        "--only", action="append", choices=names + known_ids, metavar="NAME", help="a loss or an id; other rows stay"
+    )
+    asked = options.parse_args().only
     console, rows = Console(), []
-    broken = [m for m in mutants().values() if not asked or m.loss in asked]
+    broken = [m for m in mutants().values() if not asked or m.loss in asked or m.id in asked]
     os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
     jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:

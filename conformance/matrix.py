@@ -44,12 +44,12 @@ def named() -> Mapping[str, list[str]]:
 
 
 def alone() -> Mapping[str, list[str]]:
-    """Return the broken implementations for which each clause that must hold is the only one named: its own kills."""
+    """Return the broken implementations that each clause kills alone: no other clause that they break is named."""
     found = defaultdict(list)
     for row in measured()["mutants"]:
-        binding = [clause for clause in row["named"] if clauses()[clause].level == "MUST"]
-        if len(binding) == 1:
-            found[binding[0]].append(row["mutant"])
+        right = [clause for clause in row["named"] if clause in row["clauses"]]
+        if len(right) == 1:
+            found[right[0]].append(row["mutant"])
     return found
 
 

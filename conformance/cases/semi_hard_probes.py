@@ -23,6 +23,9 @@ def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
 def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
     yield Probe(LOSS, "value", "SH-1", vary=_vary(shape=EVERY_SHAPE))
+    yield Probe(
+        LOSS, "value", "SH-3", vary=_vary(shape=((4, 1), (5, 1))), options=OWN
+    )  # few rows: often none is farther
     yield Probe(LOSS, "value", "SH-4", vary=_vary(identities=SPACE["identities"], reduction=("mean",)), options=OWN)
     yield Probe(LOSS, "value", "SH-5", vary=_vary(margin=(0.0, 0.125), reduction=SPACE["reduction"]), options=OWN)
     yield Probe(LOSS, "value", "SH-6", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})

@@ -200,7 +200,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-everywhere", "every class has the margin, not the label's alone", "AF-1", logits=_everywhere),
     _mutant("af-no-scale", "the scale is 1 whatever is asked for", "AF-1", logits=lambda s, x, w, y, k, m, b: ArcFace.logits(s, x, w, y, 1.0, m, b)),
     _mutant("af-default-scale", "the scale is 30 where it is not given", "AF-17", seen="ArcFace ports with s = 30", logits=lambda s, x, w, y, k, m, b: ArcFace.logits(s, x, w, y, 30.0 if k == 64 else k, m, b)),
-    _mutant("af-degrees", "the margin is taken in degrees", "AF-3", "AF-1", seen="pytorch-metric-learning", with_margin=_margin(radians)),
+    _mutant("af-degrees", "the margin is taken in degrees", "AF-3", seen="pytorch-metric-learning", with_margin=_margin(radians)),
     _mutant("af-default-degrees", "the default margin is 28.6 degrees", "AF-3", "AF-17", "AF-1", seen="pytorch-metric-learning: 0.49916", with_margin=_margin(lambda m: 0.49916416607037828 if m == 0.5 else m)),
     _mutant("af-raw-embeddings", "embeddings are not brought to unit length", "AF-2", unit=lambda s, rows: rows, unit_weights=lambda s, w: ArcFace.unit(s, w)),
     _mutant("af-raw-weights", "class weights are not brought to unit length", "AF-2", "AF-1", unit_weights=lambda s, w: w),

@@ -60,7 +60,7 @@ class BatchAll(Mined):
 _mutant = maker(BatchAll, "batch_all_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
-    _mutant("ba-self", "the anchor is one of its own positives", "BA-2", "BA-1", "BA-3", "PW-2", others=lambda s, count: torch.ones(count, count, dtype=torch.bool)),
+    _mutant("ba-self", "the anchor is one of its own positives", "BA-2", others=lambda s, count: torch.ones(count, count, dtype=torch.bool)),
     _mutant("ba-all-rows", "every row that is no positive is a negative, the anchor too", "BA-2", "BA-1", "BA-3", "PW-2", pairs=lambda s, labels, mask, itself: (Mined.pairs(s, labels, mask, itself)[0], Mined.pairs(s, labels, mask, itself)[1] | torch.eye(len(labels), dtype=torch.bool) & mask)),
     _mutant("ba-anchor-mean", "none gives the mean of each anchor", "BA-1", "CV-1", sums=lambda s, t: t.mean((1, 2))),
     _mutant("ba-positive-sums", "none gives the sums of each positive", "BA-1", "CV-1", sums=lambda s, t: t.sum((0, 2))),
@@ -72,7 +72,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ba-fixed-negative", "the negatives get no gradient", "BA-5", other=lambda s, d: d.detach()),
     _mutant("ba-half", "the gradient is half as large", "BA-5", gap=lambda s, m, near, far: scaled(0.5)(m + near - far)),
     _mutant("ba-at-margin", "the hinge has derivative 1 at 0", "BA-6", seen="in-place masks, clamp", ours=True, hinge=lambda s, x: torch.where(x >= 0, x, torch.where(x.isnan(), x, torch.zeros_like(x)))),
-    _mutant("ba-nan-skipped", "triplets that are NaN are left out", "BA-7", "CV-10", "PW-5", seen="selection by > 0 in pytorch-metric-learning", hinge=lambda s, x: torch.where(x > 0, x, torch.zeros_like(x)), poison=lambda s, t, u: t),
+    _mutant("ba-nan-skipped", "triplets that are NaN are left out", "BA-7", seen="selection by > 0 in pytorch-metric-learning", hinge=lambda s, x: torch.where(x > 0, x, torch.zeros_like(x)), poison=lambda s, t, u: t),
     _mutant("ba-nan-own", "only the triplets of the NaN row itself are NaN", "BA-7", "CV-10", hinge=lambda s, x: torch.where(x > 0, x, torch.zeros_like(x)), poison=lambda s, t, u: t.masked_fill(u & (torch.arange(len(t)) == 0)[:, None, None], torch.nan)),
     _mutant("ba-margin", "the margin is 0.05 where it is not given", "BA-8", seen="pytorch-metric-learning", gap=lambda s, m, near, far: (0.05 if m == 1.0 else m) + near - far),
     _mutant("ba-squared", "squared distances are taken for distances", "DI-9", "BA-1", "BA-8", euclidean=lambda s, x, y: s.squared(x, y)),

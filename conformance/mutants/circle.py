@@ -252,7 +252,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ci-sums-added", "log(1 + S_p + S_n): the sums are added", "CI-5", "CI-1", terms=_added),
     _mutant("ci-no-one", "the 1 in the logarithm is left out", "CI-5", "CI-1", terms=_without_one),
     _mutant("ci-no-weights", "all weights are 1", "CI-1", "CI-4", seen="the unweighted form, eq. 3 of the paper", weights=_no_weights),
-    _mutant("ci-weights-not-clipped", "weights may be negative", "CI-4", "CI-1", seen="ports without the [.]+ of eq. 5", weights=_unclipped),
+    _mutant("ci-weights-not-clipped", "weights may be negative", "CI-4", seen="ports without the [.]+ of eq. 5", weights=_unclipped),
     _mutant("ci-margins-exchanged", "Delta_p = m and Delta_n = 1 - m", "CI-1", centres=_margins_swapped),
     _mutant("ci-optimum-without-margin", "the optima are 1 and 0", "CI-1", "CI-4", weights=lambda s, c, same, m: Circle.weights(s, c, same, 0.0)),
     _mutant("ci-mean-of-exponentials", "the sums are means", "CI-1", "CI-2", log_sum=_mean_of_powers),
@@ -282,7 +282,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ci-any-margin", "a margin of 2 or NaN is taken", "CV-28", check_margin=lambda s, margin: None),
     _mutant("ci-masked-rows-counted", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: Circle.count(s, t, None, r)),
     _mutant("ci-masked-rows-are-candidates", "a masked row is still a positive or a negative", "CV-7", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), pairs=lambda s, same, mask: Circle.pairs(s, same, torch.ones_like(mask))),
-    _mutant("ci-reversed", "terms come in reversed order", "CI-15", "CI-1", terms=lambda s, p, n, both: Circle.terms(s, p, n, both).flip(0)),
+    _mutant("ci-reversed", "terms come in reversed order", "CI-15", terms=lambda s, p, n, both: Circle.terms(s, p, n, both).flip(0)),
     _defaults("ci-default-margin", "margin is 0.4 where it is not given", margin=0.4),
     _defaults("ci-default-gamma", "gamma is 80 where it is not given", gamma=80.0),
 )  # fmt: skip

@@ -96,6 +96,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-labels-swapped", "1 is taken for a similar pair", "CO-1", "CO-2", seen="second answer of the source of S3", terms=lambda s, d, apart, m, f: Contrastive.terms(s, d, ~apart, m, f)),
     _mutant("co-minus", "the second part has a minus sign", "CO-2", seen="second answer of the source of S3", push=lambda s, d, m: -(torch.relu(m - d) ** 2)),
     _mutant("co-linear", "distances are not squared", "CO-1", "CO-2", seen="pytorch-metric-learning", pull=lambda s, d: d, push=lambda s, d, m: torch.relu(m - d)),
+    _mutant("co-pull-linear", "the distance of a similar pair is not squared", "CO-1", pull=lambda s, d: d),
     _mutant("co-push-linear", "the hinge is not squared", "CO-2", push=lambda s, d, m: torch.relu(m - d)),
     _mutant("co-margin-of-square", "the margin is compared with the squared distance", "CO-2", seen="many ports of eq. 4", push=lambda s, d, m: torch.relu(m - d * d)),
     _mutant("co-no-half", "the factor of the paper is left out", "CO-3", "CO-5", "CO-1", "CO-2", seen="S2 under the name of S1", terms=lambda s, d, a, m, f: Contrastive.terms(s, d, a, m, 1.0)),
@@ -107,7 +108,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-coincident", "a coincident dissimilar pair has no loss", "CO-6", push=lambda s, d, m: torch.where(d == 0, 0.0, Contrastive.push(s, d, m))),
     _mutant("co-margin-zero", "a margin of 0 is refused", "CO-10", check_number=lambda s, n, v, low: TripletMargin.check_number(s, n, v, 1e-9 if n == "margin" else low)),
     _mutant("co-reversed", "x1 is subtracted from x2", "DI-4", pair=lambda s, x, y, o: s.distance(y, x, o)),
-    _mutant("co-bare-root", "the square root is differentiated at 0", "CO-8", "DI-15", seen="bare square roots of S3", low=_bare_root),
+    _mutant("co-bare-root", "the square root is differentiated at 0", "CO-8", seen="bare square roots of S3", low=_bare_root),
     _mutant("co-nan-swallowed", "the hinge swallows NaN", "CV-10", push=lambda s, d, m: torch.where(m - d > 0, m - d, 0.0) ** 2),
     _mutant("co-gradient-double", "the gradient lacks the 2 of the square", "CO-7", terms=_times(0.5)),
     _mutant("co-gradient-near", "the gradient is 1.001 times too large", "CO-7", "CV-16", terms=_times(1.001)),
@@ -115,7 +116,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-number-labels", "labels are taken for true where they are not 0", "CO-9", flags=lambda s, a, x: Contrastive.flags(s, a.bool(), x)),
     _mutant("co-count-all", "the mean counts pairs that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
     _mutant("co-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
-    _mutant("co-batch-mean", "distances are divided by their mean over the batch", "CO-4", "CO-1", pair=lambda s, x, y, o: s.distance(x, y, o) / s.distance(x, y, o).detach().mean().clamp(min=1e-9) if x.ndim > 1 and len(x) > 1 else s.distance(x, y, o)),
+    _mutant("co-batch-mean", "distances are divided by their mean over the batch", "CO-4", pair=lambda s, x, y, o: s.distance(x, y, o) / s.distance(x, y, o).detach().mean().clamp(min=1e-9) if x.ndim > 1 and len(x) > 1 else s.distance(x, y, o)),
     _mutant("co-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

@@ -153,7 +153,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ce-two", "the logarithm is to base 2", "CE-1", cost=lambda s, z: CrossEntropy.cost(s, z) / 0.6931471805599453),
     _mutant("ce-probabilities", "the inputs are taken for probabilities", "CE-1", seen="Keras' from_logits=False", cost=lambda s, z: -z.abs().clamp(min=1e-7).log()),
     _mutant("ce-softmax-twice", "the softmax is taken twice", "CE-1", seen="a model that ends in a softmax", cost=lambda s, z: CrossEntropy.cost(s, z.softmax(-1))),
-    _mutant("ce-smooth-others", "each other class has eps/(K - 1), and the label 1 - eps", "CE-2", "CE-5", seen="fast-reid", target=_others_only),
+    _mutant("ce-smooth-others", "each other class has eps/(K - 1), and the label 1 - eps", "CE-2", seen="fast-reid", target=_others_only),
     _mutant("ce-smooth-short", "the label has 1 - eps in place of 1 - eps + eps/K", "CE-2", "CE-5", target=_unscaled),
     _mutant("ce-smooth-never", "smoothing is ignored", "CE-2", "CE-5", target=lambda s, z, y, e: CrossEntropy.target(s, z, y, 0.0)),
     _mutant("ce-smooth-sum", "smoothing adds eps to each class", "CE-2", "CE-5", target=lambda s, z, y, e: CrossEntropy.target(s, z, y, 0.0) * (1 - e) + e),

@@ -86,7 +86,7 @@ MUTANTS = table(
     _kinds("mi-strictly-easy", "a triplet at the margin is semi-hard", "MI-4", seen="pytorch-metric-learning's miners", easy=lambda s, ap, an, m: (m + ap < an) | ((m == 0) & (ap == an))),
     _kinds("mi-no-margin", "easy is what has the negative further than the positive", "MI-4", "MI-5", easy=lambda s, ap, an, m: ap < an),
     _kinds("mi-squared-margin", "the margin is squared", "MI-4", "MI-5", easy=lambda s, ap, an, m: m * m + ap <= an),
-    _kinds("mi-half-margin", "semi-hard reaches to half the margin", "MI-5", "MI-4", easy=lambda s, ap, an, m: m / 2 + ap <= an),
+    _kinds("mi-half-margin", "semi-hard reaches to half the margin", "MI-5", easy=lambda s, ap, an, m: m / 2 + ap <= an),
     _kinds("mi-tie-semi-hard", "a tie of the distances is semi-hard", "MI-6", seen="strict inequality of S8", hard=lambda s, ap, an: an < ap),
     _kinds("mi-tie-hard", "with margin 0 a tie is hard", "MI-6", easy=lambda s, ap, an, m: (m + ap <= an) & (an > ap)),
     _kinds("mi-nan-hard", "a NaN distance is hard", "MI-7", unknown=lambda s, ap, an: np.zeros(ap.shape, bool), hard=lambda s, ap, an: ~(an > ap)),

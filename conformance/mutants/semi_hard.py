@@ -83,10 +83,10 @@ def _gram_unless_direct(loss: SemiHard, rows: Tensor, distance: str, floor: floa
 _mutant = maker(SemiHard, "semi_hard_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
-    _mutant("sh-self", "the anchor is one of its own positives", "SH-4", "PW-2", "SH-1", others=lambda s, count: torch.ones(count, count, dtype=torch.bool)),
+    _mutant("sh-self", "the anchor is one of its own positives", "PW-2", others=lambda s, count: torch.ones(count, count, dtype=torch.bool)),
     _mutant("sh-not-strict", "a negative as far as the positive counts as farther", "SH-2", farther=lambda s, an, ap, m: an >= ap),
-    _mutant("sh-nearest-fallback", "the fallback is the nearest negative", "SH-3", "SH-1", fallback=lambda s, each, among: s.picked(each, among, largest=False)),
-    _mutant("sh-window", "the mean leaves out pairs without a negative within the margin", "SH-5", "SH-4", "CV-3", seen="pytorch-metric-learning, whose miner drops them", count=lambda s, t, m, r: TripletMargin.count(s, t, m, "mean_nonzero")),
+    _mutant("sh-nearest-fallback", "the fallback is the nearest negative", "SH-3", fallback=lambda s, each, among: s.picked(each, among, largest=False)),
+    _mutant("sh-window", "the mean leaves out pairs without a negative within the margin", "SH-5", seen="pytorch-metric-learning, whose miner drops them", count=lambda s, t, m, r: TripletMargin.count(s, t, m, "mean_nonzero")),
     _mutant("sh-hardest", "the nearest negative is taken, farther or not", "SH-1", "SH-6", farther=lambda s, an, ap, m: torch.ones_like(an, dtype=torch.bool)),
     _mutant("sh-per-anchor", "one negative serves all positives of an anchor", "SH-1", "SH-6", seen="TensorFlow Similarity", chosen=_per_anchor),
     _mutant("sh-no-negative", "a pair without a negative counts", "SH-4", seen="tensorflow_addons", units=lambda s, p, n: p),
@@ -99,12 +99,12 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-fixed-negative", "the negative gets no gradient", "SH-7", other=lambda s, d: d.detach()),
     _mutant("sh-half", "the gradient is half as large", "SH-7", gap=lambda s, m, near, far: scaled(0.5)(m + near - far)),
     _mutant("sh-euclidean", "the default distance is euclidean", "SH-6", seen="tensorflow_addons under this name", squared=lambda s, x, y: s.euclidean(x, y)),
-    _mutant("sh-no-centring", "the matrix product is of the rows as they stand", "PW-6", "PW-7", "CV-15", seen="every public implementation", matrix=gram),
+    _mutant("sh-no-centring", "the matrix product is of the rows as they stand", "PW-6", seen="every public implementation", matrix=gram),
     _mutant("sh-half-centred", "a part of the mean is subtracted before the matrix product", "PW-6", "PW-7", "CV-15", matrix=_gram_unless_direct),
-    _mutant("sh-turned", "the gradient of a distance is 1.01 times too large", "PW-7", "SH-7", "CV-16", matrix=lambda s, rows, distance, floor=0.0: scaled(1.01)(Mined.matrix(s, rows, distance, floor))),
+    _mutant("sh-turned", "the gradient of a distance is 1.01 times too large", "PW-7", matrix=lambda s, rows, distance, floor=0.0: scaled(1.01)(Mined.matrix(s, rows, distance, floor))),
     _mutant("sh-normalised", "rows are normalised first", "PW-1", "SH-1", seen="pytorch-metric-learning", matrix=normalised),
     _mutant("sh-many-positives", "max_positives is not looked at", "PW-8", check_most=lambda s, positive, most: None),
-    _mutant("sh-nan-everywhere", "one NaN row makes every pair NaN", "SH-10", "CV-10", seen="a mean subtracted from all rows", poison=lambda s, terms, unknown: terms.masked_fill(unknown.any(), torch.nan)),
+    _mutant("sh-nan-everywhere", "one NaN row makes every pair NaN", "SH-10", seen="a mean subtracted from all rows", poison=lambda s, terms, unknown: terms.masked_fill(unknown.any(), torch.nan)),
     _mutant("sh-nan-skipped", "a negative that is NaN is skipped", "SH-10", "PW-5", "CV-10", first=lambda s, c, largest: Mined.first(s, c.nan_to_num(nan=-1e30 if largest else 1e30), largest=largest), poison=lambda s, terms, unknown: terms),
     _mutant("sh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
 )  # fmt: skip

@@ -67,6 +67,17 @@ def _masked_rows_dropped(loss: TripletMargin, terms: Tensor, mask: Tensor | None
     return TripletMargin.reduce(loss, kept, None, reduction)
 
 
+def _unless_nothing(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+    return TripletMargin.prepare(loss, row, mask if mask is None or mask.any() else None)
+
+
+def _sloped(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
+    if mask is None or mask.any() or reduction == "none":
+        return TripletMargin.reduce(loss, terms, mask, reduction)
+    every = TripletMargin.reduce(loss, terms, None, reduction)
+    return every - every.detach()
+
+
 def _count_unguarded(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     counted = torch.ones_like(terms, dtype=torch.bool) if mask is None else mask
     return (counted & ~(terms <= 0) if reduction == "mean_nonzero" else counted).sum()
@@ -202,6 +213,9 @@ TERMS = (
     broken("mean-over-nothing", "a mean over nothing is 0/0", "CV-5", "CV-6",
         count=_count_unguarded,
         seen="torch and Paddle on an empty batch; TensorFlow Addons semi-hard with no positive pair",
+    ),
+    broken("mean-over-nothing-slopes", "a mean over nothing is 0 with the gradient of all rows", "CV-6",
+        prepare=_unless_nothing, reduce=_sloped,
     ),
     broken("mask-ignored", "masked rows take part in sums and in denominators", "CV-7",
         prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms,
