@@ -9,7 +9,7 @@ import numpy as np
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.space import Structure
-from lossproof.conformance.compare import is_coarse
+from lossproof.conformance.compare import PARTS, is_coarse
 from lossproof.conformance.plan import FILLS
 from lossproof.conformance.verdict import Finding, Mismatch, Probe
 
@@ -70,7 +70,8 @@ def _blame(
         return judge.shape_clause(case)
     own = probe.options.get("own_clause") and not set(needed) - set(probe.vary)
     beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
-    if own and (not beside_plain or judge.control(probe.loss, {}, (mismatch.kind,))):
+    parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
+    if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
         return probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
@@ -81,7 +82,6 @@ def _blame(
         return "CV-23"
     if is_coarse(mismatch, case):
         larger = module.normal(structure | {"scale": 40}, judge.offers[probe.loss])
-        parts: tuple[str, ...] = (mismatch.kind,)
         if (
             hasattr(module, "ABSOLUTE")
             and case.dtype == "float64"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossproof.conformance import trace
+from lossproof.conformance import matrix, trace
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.kills import home, kill
 from lossproof.conformance.plan import everything
@@ -22,6 +22,26 @@ def test_nothing_in_the_trace_is_an_orphan():
 
 def test_the_trace_is_up_to_date():
     assert trace.text() == (home() / "TRACE.md").read_text(encoding="utf-8")
+
+
+def test_every_clause_is_needed_to_catch_something():
+    assert list(matrix.unexplained()) == []
+
+
+def test_the_matrix_is_up_to_date_and_has_every_broken_implementation():
+    assert matrix.text() == (home() / "KILLS.md").read_text(encoding="utf-8")
+    assert {row["mutant"]: row["clauses"] for row in matrix.measured()["mutants"]} == {
+        key: list(mutant.clauses) for key, mutant in MUTANTS.items()
+    }
+
+
+def test_a_clause_that_nothing_needs_is_noticed(monkeypatch):
+    monkeypatch.setattr(matrix, "alone", lambda: {"TM-1": ["one"]})
+    monkeypatch.setattr(matrix, "reasons", lambda: {"TM-1": "stale", "XX-1": "no clause"})
+    found = list(matrix.unexplained())
+    assert any(line.startswith("TM-2: no broken") for line in found)
+    assert any(line.startswith("TM-1: has a reason") for line in found)
+    assert any(line.startswith("XX-1: ") for line in found)
 
 
 def test_every_probe_asks_about_a_clause_and_has_a_check():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import FLOATS, REDUCTIONS, TripletMargin
+from lossproof.conformance.mutants.correct import FLOATS, REDUCTIONS, TripletMargin, with_default
 
 
 class Center(TripletMargin):
@@ -140,7 +140,7 @@ def _through(loss: Center, square: Tensor, floor: float, ceiling: float) -> Tens
 MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-no-half", "the factor is left out", "CN-1", "CN-4", seen="S15 under the name of S14", terms=lambda s, q, f, lo, hi: s.kept(q, lo, hi)),
     _mutant("cn-half-always", "the factor is 1/2 whatever is asked for", "CN-1", terms=lambda s, q, f, lo, hi: 0.5 * s.kept(q, lo, hi)),
-    _mutant("cn-default-factor", "the factor is 1 where it is not given", "CN-4", terms=lambda s, q, f, lo, hi: (1.0 if f == 0.5 else f) * s.kept(q, lo, hi)),
+    _mutant("cn-default-factor", "the factor is 1 where it is not given", "CN-4", __call__=with_default(Center, factor=1.0)),
     _mutant("cn-not-squared", "the distance is not squared", "CN-1", squared=lambda s, x, y: TripletMargin.squared(s, x, y).clamp(min=1e-30).sqrt()),
     _mutant("cn-mean-of-features", "the squared distance is a mean over the features", "CN-1", seen="mean squared error of a framework", squared=lambda s, x, y: TripletMargin.squared(s, x, y) / x.shape[1]),
     _mutant("cn-wrong-center", "rows meet the center after their own", "CN-1", "CN-3", own=lambda s, c, y: c.roll(-1, 0)[y]),

@@ -5,6 +5,7 @@ Written from the clauses and apart from the backends, so that a slip there is no
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -239,6 +240,16 @@ class TripletMargin:
         if reduction == "mean_nonzero":
             counted = counted & ~(terms.detach() <= 0)
         return counted.sum().clamp(min=1)
+
+
+def with_default(correct: type[TripletMargin], **defaults: Any) -> Callable[..., Tensor]:
+    """Return the call of a class with other defaults; its signature still says the old ones."""
+
+    @functools.wraps(correct.__call__)
+    def call(self: TripletMargin, *args: Any, **given: Any) -> Tensor:
+        return correct.__call__(self, *args, **(defaults | given))
+
+    return call
 
 
 CORRECT = TripletMargin()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import TripletMargin
+from lossproof.conformance.mutants.correct import TripletMargin, with_default
 from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
 
 
@@ -98,7 +98,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-at-margin", "the hinge has derivative 1 at 0", "SH-9", seen="tf.maximum", ours=True, hinge=lambda s, x: torch.where(x >= 0, x, torch.where(x.isnan(), x, torch.zeros_like(x)))),
     _mutant("sh-fixed-negative", "the negative gets no gradient", "SH-7", other=lambda s, d: d.detach()),
     _mutant("sh-half", "the gradient is half as large", "SH-7", gap=lambda s, m, near, far: scaled(0.5)(m + near - far)),
-    _mutant("sh-euclidean", "the default distance is euclidean", "SH-6", seen="tensorflow_addons under this name", squared=lambda s, x, y: s.euclidean(x, y)),
+    _mutant("sh-euclidean", "the default distance is euclidean", "SH-6", seen="tensorflow_addons under this name", __call__=with_default(SemiHard, distance="euclidean")),
     _mutant("sh-no-centring", "the matrix product is of the rows as they stand", "PW-6", seen="every public implementation", matrix=gram),
     _mutant("sh-half-centred", "a part of the mean is subtracted before the matrix product", "PW-6", "PW-7", "CV-15", matrix=_gram_unless_direct),
     _mutant("sh-turned", "the gradient of a distance is 1.01 times too large", "PW-7", matrix=lambda s, rows, distance, floor=0.0: scaled(1.01)(Mined.matrix(s, rows, distance, floor))),
