@@ -56,7 +56,10 @@ def distribution_names(requirements):
 
 BASE = distribution_names(PROJECT["project"]["dependencies"])
 JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"])
-OF_MUTANTS = {"elsewhere": {"tensorflow", "jax", "lossproof.reference"}}
+OF_MUTANTS = {
+    "elsewhere": {"tensorflow", "jax", "lossproof.reference"},
+    "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
+}
 WALLS = [
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),

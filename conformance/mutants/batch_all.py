@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
+from lossproof.conformance.mutants.correct import with_default
 from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
 
 
@@ -74,7 +75,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ba-at-margin", "the hinge has derivative 1 at 0", "BA-6", seen="in-place masks, clamp", ours=True, hinge=lambda s, x: torch.where(x >= 0, x, torch.where(x.isnan(), x, torch.zeros_like(x)))),
     _mutant("ba-nan-skipped", "triplets that are NaN are left out", "BA-7", seen="selection by > 0 in pytorch-metric-learning", hinge=lambda s, x: torch.where(x > 0, x, torch.zeros_like(x)), poison=lambda s, t, u: t),
     _mutant("ba-nan-own", "only the triplets of the NaN row itself are NaN", "BA-7", "CV-10", hinge=lambda s, x: torch.where(x > 0, x, torch.zeros_like(x)), poison=lambda s, t, u: t.masked_fill(u & (torch.arange(len(t)) == 0)[:, None, None], torch.nan)),
-    _mutant("ba-margin", "the margin is 0.05 where it is not given", "BA-8", seen="pytorch-metric-learning", gap=lambda s, m, near, far: (0.05 if m == 1.0 else m) + near - far),
+    _mutant("ba-margin", "the margin is 0.05 where it is not given", "BA-8", seen="pytorch-metric-learning", __call__=with_default(BatchAll, margin=0.05)),
     _mutant("ba-squared", "squared distances are taken for distances", "DI-9", "BA-1", "BA-8", euclidean=lambda s, x, y: s.squared(x, y)),
     _mutant("ba-no-centring", "the matrix product is of the rows as they stand", "PW-6", "PW-7", "CV-15", seen="every public implementation", matrix=gram),
     _mutant("ba-normalised", "rows are normalised first", "PW-1", "BA-1", "BA-8", seen="pytorch-metric-learning", matrix=normalised),

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import TripletMargin
+from lossproof.conformance.mutants.correct import TripletMargin, with_default
 from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
 
 
@@ -156,7 +156,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-soft-half", "the gradient of the soft margin is half as large", "BH-7", terms=_half_soft),
     _mutant("bh-half", "the gradient is half as large", "BH-7", terms=_half),
     _mutant("bh-fixed-negative", "the negative gets no gradient", "BH-7", terms=_fixed_negative),
-    _mutant("bh-margin-one", "the margin is 1 where it is not given", "BH-6", seen="TensorFlow Addons under this name", terms=lambda s, near, far, m, soft: BatchHard.terms(s, near, far, 1.0 if m == 0.3 else m, soft)),
+    _mutant("bh-margin-one", "the margin is 1 where it is not given", "BH-6", seen="TensorFlow Addons under this name", __call__=with_default(BatchHard, margin=1.0)),
     _mutant("bh-gram", "distances come from a matrix product of the rows as they stand", "BH-5", seen="every public implementation", matrix=gram),
     _mutant("bh-normalised", "rows are normalised first", "PW-1", "BH-1", "BH-6", seen="pytorch-metric-learning", matrix=normalised),
     _mutant("bh-squared", "squared distances are taken for distances", "DI-9", "BH-1", "BH-6", euclidean=lambda s, x, y: s.squared(x, y)),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import TripletMargin
+from lossproof.conformance.mutants.correct import TripletMargin, with_default
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
@@ -160,7 +160,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ce-smooth-one", "a smoothing of 1 is taken for none", "CE-5", target=lambda s, z, y, e: CrossEntropy.target(s, z, y, 0.0 if e == 1 else e)),
     _mutant("ce-smooth-negative", "a negative smoothing is adaptive", "CE-6", seen="fast-reid", check_smoothing=lambda s, e: None if e < 0 else CrossEntropy.check_smoothing(s, e), target=lambda s, z, y, e: CrossEntropy.target(s, z, y, max(e, 0.0))),
     _mutant("ce-smooth-any", "no smoothing is refused", "CE-6", check_smoothing=lambda s, e: None, target=lambda s, z, y, e: CrossEntropy.target(s, z, y, min(max(e, 0.0), 1.0))),
-    _mutant("ce-default-smoothing", "smoothing is 0.1 where it is not given", "CE-12", seen="torchreid and reid-strong-baseline", target=lambda s, z, y, e: CrossEntropy.target(s, z, y, e or 0.1)),
+    _mutant("ce-default-smoothing", "smoothing is 0.1 where it is not given", "CE-12", seen="torchreid and reid-strong-baseline", __call__=with_default(CrossEntropy, label_smoothing=0.1)),
     _mutant("ce-no-pivot", "no number is subtracted before the exponentials", "CE-3", cost=_no_pivot),
     _mutant("ce-late-pivot", "the normaliser is added up before the logit is subtracted", "CE-3", "CV-15", cost=_late_pivot),
     _mutant("ce-batch-pivot", "the largest logit of the batch is subtracted, not that of the row", "CE-3", "CE-11", "CE-1", cost=_batch_pivot),
