@@ -18,7 +18,7 @@ from lossproof.conformance.settings import NothingToJudge, Settings
 from lossproof.conformance.verdict import Result
 
 FILLS = 12  # sets of numbers for each structure: three times those of a certificate, which pays for every structure
-COSTLY = 18  # where a structure costs a compilation
+FILLS_IF_COMPILED = 18  # where a structure costs a compilation
 
 
 @dataclass
@@ -71,7 +71,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
             probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
             asked, seed = 0, settings.seed
-            fills = FILLS if offered[loss].effort == 1 else COSTLY
+            fills = FILLS if offered[loss].effort == 1 else FILLS_IF_COMPILED
             each = max(2, round(cases / seeds / len(probes) / fills))
             while asked < cases or seed - settings.seed < seeds:
                 judge = Judge(

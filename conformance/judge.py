@@ -181,9 +181,16 @@ class Judge:
             return self.grade
         return max(self.grade, "centred", key=GRADES.index)
 
+    def with_fixed(self, case: Case) -> Case:
+        """Return the case as the oracle sees it where its options are written out: with those that cannot be given."""
+        offer = self.offers[case.loss]
+        fixed = {name: value for name, value in offer.fixed.items() if not offer.has(name)}
+        return replace(case, parameters={**fixed, **case.parameters})
+
     def left_open(self, case: Case) -> bool:
         """Whether rounding decides a case: it has a tie, and the implementation claims no direct distances."""
-        return not self.oracle.ours and self.grade != "direct" and bool(self.oracle.undecided(case))
+        claims = not self.oracle.ours and self.grade != "direct"
+        return claims and bool(self.oracle.undecided(self.with_fixed(case)))
 
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
         """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.checks import CHECKS
@@ -25,6 +23,7 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.pages import home
 from lossproof.conformance.plan import modules, plan, plan_of_function
 from lossproof.conformance.verdict import Finding, Probe
 from lossproof.conformance.worker import adapter_for
@@ -51,10 +50,10 @@ def adapter(framework: str = "torch") -> Any:
     return adapter_for(framework, "cpu")
 
 
-def home() -> Path:
-    """Return where the measured pages are kept: the checkout we stand in, or else the installed package."""
-    tree = Path("conformance")
-    return tree if (tree / "kills.py").is_file() else Path(str(files("lossproof.conformance")))
+def measured() -> dict[str, Any]:
+    """Return what was measured last: a summary, and a row for each broken implementation."""
+    found: dict[str, Any] = json.loads((home() / "mutants" / "kills.json").read_text(encoding="utf-8"))
+    return found
 
 
 @cache
@@ -153,7 +152,7 @@ def main() -> int:
     out, seconds = home() / "mutants" / "kills.json", [k.seconds for _, (kills, _) in judgements for k in kills]
     summary = {"median_seconds": round(statistics.median(seconds), 2), "date": datetime.now(UTC).date().isoformat()}
     if asked:
-        earlier = json.loads(out.read_text(encoding="utf-8"))
+        earlier = measured()
         summary, new = earlier["summary"], {row["mutant"]: row for row in rows}
         known = {row["mutant"]: row for row in earlier["mutants"]} | new
         rows = [known[key] for key in mutants() if key in known]

@@ -7,24 +7,16 @@ Exit status 1 where a clause never stands alone and no reason says why, or where
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
 
-from lossproof.conformance.kills import home
+from lossproof.conformance.kills import measured
+from lossproof.conformance.pages import cell, home, publish, some
 from lossproof.conformance.plan import everything
 from lossproof.spec import clauses, page, page_names
-
-
-@cache
-def measured() -> Mapping[str, Any]:
-    """Return what `kills` measured: a summary, and a row for each broken implementation."""
-    found: Mapping[str, Any] = json.loads((home() / "mutants" / "kills.json").read_text(encoding="utf-8"))
-    return found
 
 
 @cache
@@ -68,43 +60,37 @@ def unexplained() -> Iterator[str]:
 
 def text() -> str:
     """Return the page."""
-    summary, rows = measured()["summary"], measured()["mutants"]
+    summary, rows, named_for, only = measured()["summary"], measured()["mutants"], named(), alone()
     lines = [
         "# The kill matrix",
         "",
         "Made by `python -m tox run -e kills`; do not edit. Each broken implementation is judged with the whole plan",
-        "of its loss at the default effort: these clauses are named. A clause stands alone where no other is named:",
-        "without its probes that bug would be certified.",
+        "of its loss at the default effort, and these clauses are named. Each says which clauses its bug breaks,",
+        "and is caught where one of them is named; others may suffer with them. A clause is alone where it is the",
+        "only one of them that is named: without its probes that bug would not be called by its name.",
         "",
         f"{summary['killed']} of {summary['mutants']} are caught by a clause that they break, with each of "
         f"{summary['seeds']} seeds, half of them within",
-        f"{summary['median_seconds']} s ({summary['date']}); {sum(map(len, alone().values()))} by one clause alone.",
+        f"{summary['median_seconds']} s ({summary['date']}); {sum(map(len, only.values()))} by one such clause alone, "
+        f"and for {sum(len(row['named']) == 1 for row in rows)} no other clause is named at all.",
         "",
         "## Clauses",
-    ]
+    ]  # fmt: skip
     for name in page_names():
         lines += ["", f"### {name}", "", "| clause | says | named for | alone for |", "|---|---|---|---|"]
         for key, clause in page(name).clauses.items():
-            if key in named() or key in reasons():
-                why = _some(alone()[key]) if key in alone() else reasons().get(key, "")
-                lines.append(f"| {key} | {clause.title.replace('|', chr(92) + '|')} | {len(named()[key])} | {why} |")
+            if key in named_for or key in reasons():
+                why = some(only[key], 3) if key in only else reasons().get(key, "")
+                lines.append(f"| {key} | {cell(clause.title)} | {len(named_for.get(key, ()))} | {why} |")
     lines += ["", "## Broken implementations", "", "| id | breaks | named |", "|---|---|---|"]
     lines += [f"| {row['mutant']} | {', '.join(row['clauses'])} | {', '.join(row['named'])} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-
-
 def main() -> int:
     """Write the page; say what is unexplained."""
-    (home() / "KILLS.md").write_text(text(), encoding="utf-8")
-    found = list(unexplained())
-    for line in found:
-        print(line)
-    print(f"KILLS.md: {len(alone())} clauses stand alone, {len(reasons())} have a reason, {len(found)} unexplained")
-    return 1 if found else 0
+    summary = f"{len(alone())} clauses stand alone, {len(reasons())} have a reason"
+    return publish("KILLS.md", text(), unexplained(), summary)
 
 
 if __name__ == "__main__":

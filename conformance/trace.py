@@ -5,13 +5,12 @@ python -m lossproof.conformance.trace      writes TRACE.md beside this file; exi
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from lossproof.conformance.kills import home, mutants
+from lossproof.conformance.kills import measured, mutants
+from lossproof.conformance.pages import cell, publish, some
 from lossproof.conformance.plan import everything
 from lossproof.spec import Page, clauses, page, page_names
 
@@ -77,7 +76,7 @@ def orphans() -> Iterator[str]:
 
 def text() -> str:
     """Return the page."""
-    killed = _kills()
+    killed = {row["mutant"]: ", ".join(dict.fromkeys(row["by"])) for row in measured()["mutants"]}
     lines = [
         "# The trace",
         "",
@@ -99,7 +98,7 @@ def text() -> str:
         lines += ["", f"## {name}", "", *_table(page(name))]
     lines += ["", "## Broken implementations", "", "| id | bug | seen | breaks | caught by |", "|---|---|---|---|---|"]
     for key, m in mutants().items():
-        lines.append(f"| {key} | {_cell(m.bug)} | {_cell(m.seen)} | {', '.join(m.clauses)} | {killed.get(key, '')} |")
+        lines.append(f"| {key} | {cell(m.bug)} | {cell(m.seen)} | {', '.join(m.clauses)} | {killed.get(key, '')} |")
     return "\n".join(lines) + "\n"
 
 
@@ -109,30 +108,14 @@ def _table(own: Page) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for key, c in own.clauses.items():
         found = asked.get(key) or [elsewhere(own.name, key)]
-        ids = broken.get(key, [])
-        some = ", ".join(ids[:4]) + (f" and {len(ids) - 4} more" if len(ids) > 4 else "")
-        yield f"| {key} | {c.level} | {c.kind} | {_cell(c.title)} | {', '.join(found)} | {len(c.examples)} | {some} |"
-
-
-def _cell(words: str) -> str:
-    return words.replace("|", "\\|")
-
-
-def _kills() -> Mapping[str, str]:
-    path = home() / "mutants" / "kills.json"
-    measured: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"mutants": []}
-    return {row["mutant"]: ", ".join(dict.fromkeys(row["by"])) for row in measured["mutants"]}
+        few = some(broken.get(key, []), 4)
+        yield (f"| {key} | {c.level} | {c.kind} | {cell(c.title)} | {', '.join(found)} | {len(c.examples)} | {few} |")
 
 
 def main() -> int:
     """Write the page; say what is an orphan."""
-    page_file = home() / "TRACE.md"
-    page_file.write_text(text(), encoding="utf-8")
-    found = list(orphans())
-    for orphan in found:
-        print(orphan)
-    print(f"{page_file.name}: {len(clauses())} clauses, {len(mutants())} broken implementations, {len(found)} orphans")
-    return 1 if found else 0
+    summary = f"{len(clauses())} clauses, {len(mutants())} broken implementations"
+    return publish("TRACE.md", text(), orphans(), summary)
 
 
 if __name__ == "__main__":

@@ -148,10 +148,8 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
             found = adapter.results(ask)
             return {"results": [encode(array, dtype) for array, dtype in found]}
         result = adapter.run(ask)
-        changed = [
-            *result.get("changed", []),
-            *(name for name, state in before.items() if state != _random_states()[name]),
-        ]
+        after = _random_states() if ask.audit else {}
+        changed = [*result.get("changed", []), *(name for name, state in after.items() if state != before[name])]
     except Exception as problem:
         text = traceback.format_exc(limit=-8)
         return {

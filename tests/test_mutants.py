@@ -4,7 +4,8 @@ import pytest
 
 from lossproof.conformance import matrix, trace
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.kills import home, kill
+from lossproof.conformance.kills import kill
+from lossproof.conformance.pages import home
 from lossproof.conformance.plan import everything
 from lossproof.spec import clauses
 

@@ -35,8 +35,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 
 def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    judged = replace(case, parameters={**{n: v for n, v in offer.fixed.items() if not offer.has(n)}, **case.parameters})
+    module = judge.modules[probe.loss]
+    judged = judge.with_fixed(case)
     answer = judge.ask(case)
     found = trouble(answer)
     if found or answer.unsupported:

@@ -84,7 +84,7 @@ def _judge(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> M
         entry = names[name]
         if got.dtype.kind != _KINDS.get(entry["kind"], got.dtype.kind):
             return Mismatch(
-                "dtype", f"dtype of {name}", got.dtype.name, entry["kind"], 0.0, np.inf, clause=entry["clause"]
+                "dtype", f"dtype of {name}", got.dtype.name, entry["kind"], 0.0, np.inf, clause=entry.get("clause")
             )
         mismatch = _compare(name, got, want, 0.0 if exact else SLACK * FORMATS[case.dtype].roundoff)
         if mismatch:
