@@ -1,9 +1,10 @@
-"""The command line: `lossproof certify`, `lossproof alarms`, `lossproof spec`."""
+"""The command line: `lossproof certify`, `lossproof alarms`, `lossproof explore`, `lossproof spec`."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lossproof.conformance import report
 from lossproof.conformance.alarms import hunt, hunts
+from lossproof.conformance.explore import explore, kept
 from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.known_failures import KnownFailuresError, load
 from lossproof.conformance.run import certify
@@ -198,6 +200,34 @@ def alarms_command(
     except (NothingToJudge, SessionError) as problem:
         _nothing(str(problem))
     raise SystemExit(1 if alarms else 0)
+
+
+@main.command("explore")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@_FRAMEWORK
+@_LOSSES
+@_DEVICE
+@click.option(
+    "--cases", type=click.IntRange(min=1), default=500, show_default=True, help="Cases for each loss and dtype."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--keep", is_flag=True, help="Add the worst cases to spec/vectors/ of this checkout.")
+def explore_command(targets: tuple[str, ...], framework: str | None, cases: int, keep: bool, **options: Any) -> None:
+    """Climb towards the worst errors of each TARGET; exit status 1 where one is beyond its budget."""
+    console, folder, found = Console(width=None if sys.stdout.isatty() else 120), Path("spec/vectors"), []
+    if keep and not folder.is_dir():
+        _nothing("--keep writes spec/vectors/: run it in a checkout")
+    try:
+        for target in targets:
+            with console.status(f"{target}: climbing"):
+                found += explore(Settings(target=target, framework=framework or target, **options), cases)
+    except (NothingToJudge, SessionError) as problem:
+        _nothing(str(problem))
+    console.print(report.worst_table(found))
+    if keep:
+        for worst, name in kept(found, folder, datetime.now(UTC).date().isoformat()):
+            console.print(f"{worst.loss}, {worst.part}: {name or 'no vector: not a plain case'}", highlight=False)
+    raise SystemExit(1 if any(worst.share > 1 for worst in found) else 0)
 
 
 @main.command("spec")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lossproof.conformance.explore import Worst
 from lossproof.conformance.verdict import VERDICTS
 
 _STYLE = {
@@ -91,6 +92,20 @@ def table(certificates: Sequence[Mapping[str, Any]]) -> Table:
         others = [str(totals["known-failing"]), str(totals["unsupported"]), c["grade"], "\n".join(shares)]
         found.add_row(name, verdict, *judged, *others, str(c["cases"]), f"{c['seconds']:.0f}")
     return found
+
+
+def worst_table(found: Sequence[Worst]) -> Table:
+    """Return the table of an exploration: a line for the worst case of each loss, part and dtype."""
+    table = Table(title="Worst errors found", title_justify="left")
+    for heading in ("loss", "part", "dtype", "target", "share of the budget", "options"):
+        table.add_column(heading, justify="right" if heading.startswith("share") else "left", overflow="fold")
+    for worst in found:
+        style = "red" if worst.share > 1 else "green"
+        share = f"[{style}]{worst.share:.2f}[/]"
+        table.add_row(
+            worst.loss, worst.part, worst.dtype, escape(worst.target), share, str(dict(worst.case.parameters))
+        )
+    return table
 
 
 def _passed(row: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -159,8 +159,15 @@ def add(certificate: Path, name: str, folder: Path) -> Vector:
         raise ValueError(f"{name}: not a case of finite float64 or float32 numbers with nothing undecided")
     who = found_by["implementation"]
     origin = f"found in {who['name']} {who['version']}, {found_by['date'][:10]}"
-    found = vector_of(case, next(fresh_names(case.loss)), (entry["clause"],), (), origin.strip())
-    write(case.loss, [*vectors(case.loss), found], folder)
+    (found,) = keep(case.loss, [(case, entry["clause"], origin.strip())], folder)
+    return found
+
+
+def keep(loss: str, cases: Iterable[tuple[Case, str, str]], folder: Path) -> list[Vector]:
+    """Add plain cases, each with its clause and provenance, to the file of a loss, under ids that no other has had."""
+    names = fresh_names(loss)
+    found = [vector_of(case, next(names), (clause,), (), provenance) for case, clause, provenance in cases]
+    write(loss, [*vectors(loss), *found], folder)
     return found
 
 

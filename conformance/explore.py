@@ -1,0 +1,143 @@
+"""Exploration: hypothesis climbs towards the cases where an implementation is nearest to the edge of its budget.
+
+A case is a structure with its numbers, and a few edits of single numbers; `hypothesis.target` is given the share of the
+budget that the worst error of each part takes. What it finds can be kept as a frozen vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+
+from lossproof.conformance.arrays import rounded
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases.space import Structure
+from lossproof.conformance.compare import against, trouble
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.offer import offers
+from lossproof.conformance.oracle import Oracle
+from lossproof.conformance.plan import modules
+from lossproof.conformance.session import Session, worker_command
+from lossproof.conformance.settings import NothingToJudge, Settings
+from lossproof.conformance.verdict import Probe
+
+EDITS = 6  # numbers of a case that are changed
+FILLS = 16  # sets of numbers of a structure: few, so that edits have something to stand on
+CLAUSES = {"value": "CV-15", "gradient": "CV-16"}  # of each part
+EXACT = ("float64", "float32")  # where a share says something of the arithmetic, not of the last rounding
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst case found of one part in one dtype, as the oracle sees it."""
+
+    target: str
+    loss: str
+    part: str
+    dtype: str
+    share: float
+    case: Case
+
+
+def explore(settings: Settings, cases: int) -> list[Worst]:
+    """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
+    session = Session(worker_command(settings.target, settings.framework, settings.device, settings.losses))
+    try:
+        spaces = modules()
+        offered = offers(session, spaces, ours=settings.ours)
+        oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
+        grade = str(session.hello.get("grade", "direct"))
+        judge = Judge(session, offered, oracle, spaces, seed=settings.seed, grade=grade)
+        losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
+        if not losses:
+            raise NothingToJudge(f"{settings.target} has none of the losses asked for")
+        dtypes = {loss: [d for d in EXACT if d in offered[loss].dtypes] for loss in losses}
+        return [
+            replace(worst, target=settings.target)
+            for loss in losses
+            for dtype in dtypes[loss]
+            for worst in _climb(judge, loss, dtype, cases)
+        ]
+    finally:
+        session.close()
+
+
+def _climb(judge: Judge, loss: str, dtype: str, cases: int) -> list[Worst]:
+    """Return the worst cases of one loss in one dtype."""
+    offer, module = judge.offers[loss], judge.modules[loss]
+    vary = {**module.SPACE, "mode": tuple(offer.modes[:1]), "order": (1,), "dtype": (dtype,)}
+    choices = judge.choices(Probe(loss, "explore", "CV-15", vary=vary))
+    worst: dict[str, Worst] = {}
+
+    @hypothesis.seed(judge.seed)
+    @hypothesis.settings(
+        max_examples=cases, phases=[Phase.generate, Phase.target], database=None, deadline=None,
+        suppress_health_check=list(HealthCheck), print_blob=False,
+    )  # fmt: skip
+    @hypothesis.given(
+        st.fixed_dictionaries({n: st.sampled_from(v) for n, v in choices.items()}),
+        st.integers(0, FILLS - 1),
+        st.lists(st.tuples(st.integers(0, 255), st.integers(-12, 12), st.floats(-1.0, 1.0)), max_size=EDITS),
+    )
+    def climb(structure: Structure, fill: int, edits: list[tuple[int, int, float]]) -> None:
+        structure = module.normal({**structure, "variant": 0}, offer)
+        case = edited(module.build(structure, offer, judge.seed, fill), edits)
+        for part, share in _shares(judge, case, judge.judged(case, structure)).items():
+            hypothesis.target(min(share, 1e6), label=part)
+            if share > worst.get(part, Worst("", loss, part, dtype, 0.0, case)).share:
+                worst[part] = Worst("", loss, part, dtype, share, judge.judged(case, structure))
+
+    climb()
+    return list(worst.values())
+
+
+def edited(case: Case, edits: list[tuple[int, int, float]]) -> Case:
+    """Return the case with single numbers scaled by a power of two and moved by a part of themselves."""
+    inputs = {name: array.copy() for name, array in case.inputs.items()}
+    floats = [array for array in inputs.values() if array.dtype.kind == "f" and array.size]
+    for place, exponent, part in edits if floats else ():
+        array = floats[place % len(floats)].reshape(-1)
+        index = place // len(floats) % array.size
+        array[index] = rounded(np.ldexp(array[index], exponent) * (1.0 + part), case.dtype)
+    return replace(case, inputs=inputs)
+
+
+def _shares(judge: Judge, case: Case, judged: Case) -> dict[str, float]:
+    """Return the worst share of the budget of each part; none where the case is undecided or the answer no number."""
+    if judge.oracle.undecided(judged):
+        return {}
+    answer = judge.ask(case)
+    if answer.unsupported or trouble(answer):
+        return {}
+    found: dict[str, float] = {}
+    expected: Any = judge.oracle.expected(judged)
+    for part in list(CLAUSES)[: 1 + case.order]:
+        mismatch, worst = against(judged, answer, expected, (part,), judge.grade_of(judged))
+        found |= {part: mismatch.excess} if mismatch else worst
+    return found
+
+
+def kept(found: Iterable[Worst], folder: Path, date: str) -> Iterator[tuple[Worst, str | None]]:
+    """Add the worst case of each loss and part to the frozen vectors; yield it with its id, None if not plain."""
+    from lossproof.conformance.vectors import keep, plain
+
+    worst: dict[str, dict[str, Worst]] = {}
+    for one in found:
+        of_loss = worst.setdefault(one.loss, {})
+        of_loss[one.part] = max(of_loss.get(one.part, one), one, key=lambda w: w.share)
+    for loss, parts in worst.items():
+        cases = {part: case for part, one in parts.items() if (case := plain(one.case))}
+        origins = {
+            part: f"worst {part} found in {parts[part].target}, {parts[part].share:.2f} of its budget, {date}"
+            for part in cases
+        }
+        added = keep(loss, [(case, CLAUSES[part], origins[part]) for part, case in cases.items()], folder)
+        ids = {part: vector.id for part, vector in zip(cases, added, strict=True)}
+        yield from ((one, ids.get(part)) for part, one in parts.items())
