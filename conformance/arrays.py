@@ -31,7 +31,8 @@ FORMATS = {
     "float32": Format(2.0**-24, 2.0**-126, 3.4028234663852886e38),
     "float64": Format(2.0**-53, 2.0**-1022, 1.7976931348623157e308),
 }
-_WIRE = (*FORMATS, "bool", "int32", "int64")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
+WIRE = (*FORMATS, "bool", *INTEGERS)
 
 
 def arithmetic(dtype: str) -> Format:
@@ -81,7 +82,7 @@ def decode(wire: Any) -> tuple[Array, str]:
     """Return an array from its wire form, floats as float64, and its dtype; ValueError for anything else."""
     try:
         dtype, shape, raw = wire["dtype"], tuple(wire["shape"]), base64.b64decode(wire["data"], validate=True)
-        if dtype not in _WIRE or any(not isinstance(n, int) or n < 0 for n in shape):
+        if dtype not in WIRE or any(not isinstance(n, int) or n < 0 for n in shape):
             raise ValueError(f"dtype {dtype!r}, shape {shape}")
         stored = np.dtype("<u2") if dtype == "bfloat16" else np.dtype(dtype).newbyteorder("<")
         flat = np.frombuffer(raw, stored)

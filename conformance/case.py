@@ -87,6 +87,7 @@ class Answer:
     unsupported: str | None = None
     failure: str | None = None  # crashed, hung or answered garbage
     results: tuple[Array, ...] = ()  # of a function that is no loss
+    result_dtypes: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # what the audit found changed
 
     @property
@@ -112,15 +113,21 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         )
     if "unsupported" in message:
         return Answer(unsupported=str(message["unsupported"]))
-    if "results" in message:
-        return Answer(results=tuple(decode(wire)[0] for wire in message["results"]))
-    value, value_dtype = decode(message.get("value"))
-    if value_dtype not in FORMATS:
-        raise ValueError(f"a loss of dtype {value_dtype}")
-    for part, kind in (("gradients", dict), ("second", dict), ("changed", list)):
+    for part, kind in (("gradients", dict), ("second", dict), ("changed", list), ("results", list)):
         if not isinstance(message.get(part) or kind(), kind):
             raise ValueError(f"{part} is no {kind.__name__}")
     gradients = {name: decode(wire) for name, wire in (message.get("gradients") or {}).items()}
+    if "results" in message:
+        arrays, dtypes = zip(*map(decode, message["results"]), strict=True) if message["results"] else ((), ())
+        return Answer(
+            results=arrays,
+            result_dtypes=dtypes,
+            gradients={name: array for name, (array, _) in gradients.items()},
+            changed=tuple(map(str, message.get("changed") or ())),
+        )
+    value, value_dtype = decode(message.get("value"))
+    if value_dtype not in FORMATS:
+        raise ValueError(f"a loss of dtype {value_dtype}")
     second = {name: decode(wire)[0] for name, wire in (message.get("second") or {}).items()}
     return Answer(
         value=value,

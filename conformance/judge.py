@@ -65,6 +65,7 @@ class Judge:
     grade: str = "direct"
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of
+    known: dict[str, bool] = field(default_factory=dict)  # what checks remember of this implementation
     _failures: int = 0  # crashes, hangs and garbage of the current probe
     _controls: dict[str, bool] = field(default_factory=dict)
     stop: Callable[[], bool] = field(default=lambda: False)
@@ -212,9 +213,12 @@ class Judge:
 
     def agree(self, probe: Probe, result: Result, parts: tuple[str, ...], fills: int | None = None) -> None:
         """Compare structures of a probe with the oracle; the first failure becomes a finding."""
+        large = probe.options.get("large", False)
+        if large and self.oracle.exact_only:
+            raise Unsupported("too large for the second oracle")
 
         def examine(structure: Structure) -> Finding | None:
-            for fill in range(fills or self.fills):
+            for fill in range(1 if large else fills or self.fills):
                 result.planned += 1
                 failure = self.failure(probe, structure, fill, parts, result)
                 if failure:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from lossproof.conformance.cases.function_errors import wrongs
 from lossproof.conformance.verdict import Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
@@ -34,10 +35,47 @@ def plan(loss: str, module: Any) -> list[Probe]:
 def plan_of_function(name: str) -> list[Probe]:
     """Return the probes of a function that is no loss: the examples of each clause, then drawn calls."""
     own = [c.id for c in clauses().values() if any(example.function == name for example in c.examples)]
-    return [
-        *(Probe(name, "functions", clause) for clause in own),
-        *(Probe(name, "functions", clause, "drawn", options={"drawn": True}) for clause in own[:1]),
-    ]
+    examples = [Probe(name, "functions", clause) for clause in own]
+    return [*examples, Probe(name, "function_purity", "CV-21"), *_drawn(name, own[0]), *_kept(name), *_refused(name)]
+
+
+def _drawn(name: str, clause: str) -> Iterator[Probe]:
+    """Yield the probes of drawn calls: in each dtype, of every size, with labels of every integer dtype."""
+    entry, drawn = functions()[name], {"drawn": True}
+
+    def probe(clause: str, label: str, effort: float = 1.0, **options: Any) -> Probe:
+        return Probe(name, "functions", clause, label, options=drawn | options, effort=effort)
+
+    yield probe(clause, "drawn", plain=True, many=True)
+    if any(given["kind"] == "float" for given in entry["inputs"].values()):
+        yield probe(clause, "drawn float32", 0.5, dtype="float32", lenient=True)
+        for half in HALVES:
+            yield probe("CV-17", f"drawn {half}", dtype=half, lenient=True, many=True)
+    for axis, own in entry.get("empty", {}).items():
+        yield probe(own, f"{axis} = 0", 0.25, sizes={axis: 0})
+    if "labels" in entry["inputs"]:
+        yield probe("CV-31", "integers of every dtype", 0.5, integers=True, lenient=True, sizes={"B": 9})
+
+
+def _kept(name: str) -> Iterator[Probe]:
+    """Yield the probes of what a call leaves alone."""
+    entry = functions()[name]
+    if "constant" in entry:
+        yield Probe(name, "function_purity", entry["constant"], "constant", options={"constant": True})
+    for returned, kept in entry["returns"].items():
+        if "unmet" in kept:
+            yield Probe(name, "function_purity", kept["unmet"], "unmet", options={"unmet": returned})
+
+
+def _refused(name: str) -> Iterator[Probe]:
+    """Yield the probes of calls that are wrong."""
+    for key, wrong in wrongs(name).items():
+        yield Probe(name, "refusals", wrong.clause, wrong.label, options={"wrong": key})
+    for key, given in functions()[name]["inputs"].items():
+        if given["kind"] == "label" and "range" in given:
+            yield Probe(name, "refusals", "CV-33")
+        if given["kind"] == "index":
+            yield Probe(name, "refusals", given["clause"], options={"index": key})
 
 
 def everything() -> list[Probe]:
@@ -77,7 +115,8 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
 
     clause_of = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
     for reduction in reductions:
-        fields = {**basic, "shape": space["shape"], "reduction": (reduction,), "mask": (None, "some")}
+        masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
+        fields = {**basic, "shape": space["shape"], "reduction": (reduction,), "mask": masks}
         yield probe("reductions", clause_of[reduction], **fields)
     means = tuple(r for r in reductions if r.startswith("mean"))
     for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
@@ -100,7 +139,13 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
         else:
             yield probe("labels", "CV-33", **{**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none",)})
-    yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))))
+    numbers = [n for n, entry in page.parameters.items() if entry["kind"] == "real" and n in space and n != "p"]
+    options = {**choices, **{n: space[n] for n in numbers}, **every, "mask": (None, "some")}
+    yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))), options)
+    yield from _large(space, probe, basic, getattr(module, "MANY", (300, 2)))
+    if "..." in next(iter(page.inputs.values()))["shape"]:
+        axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **choices, **every}
+        yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
@@ -120,7 +165,18 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("compiled", "CV-20", "ambient", **ambient)
 
 
-def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any) -> Iterator[Probe]:
+def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, many: Any) -> Iterator[Probe]:
+    """Yield the probes of batches that are worked on in blocks, counted in small integers, or far from the origin."""
+    large = {"large": True}
+    classes = {"classes": (100,)} if "classes" in space else {}
+    rows = {**basic, "shape": (many,), "reduction": ("mean",), "mask": (None, "some"), **classes}
+    yield probe("precision", "CV-15", "many rows", 0.34, large, **rows)
+    if "offset" in space:
+        yield probe("precision", "CV-15", "many rows far off", 0.34, large, **rows | {"offset": (1000.0,)})
+    yield probe("precision", "CV-15", "wide rows", 0.34, large, **{**basic, "shape": ((5, 130),), "offset": (1000.0,)})
+
+
+def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any, options: Any) -> Iterator[Probe]:
     """Yield the probes of the budgets, where they are sharp."""
     sharp = {
         "shape": few,
@@ -139,6 +195,7 @@ def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any) 
     for half in HALVES:
         fields = {"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)}
         yield probe("precision", "CV-17", half, **fields)
+        yield probe("precision", "CV-17", f"{half}, every option", **{**options, **fields})
         yield probe("precision", "CV-16", half, **fields)
     extremes = {"distance": space.get("distance", ()), "p": space.get("p", ()), "reduction": ("none", "mean")}
     yield probe("precision", "CV-19", dtype=space["dtype"], **extremes)

@@ -94,6 +94,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "dtypes": adapter.dtypes,
         "modes": adapter.modes,
         "orders": adapter.orders,
+        "integers": adapter.integers,
         "effort": adapter.effort,
     }
 
@@ -112,6 +113,7 @@ def adapter_for(framework: str, device: str) -> Any:
 
 
 def _random_states() -> dict[str, Any]:
+    """Return the random states of Python and numpy."""
     drawn = np.random.get_state(legacy=False)["state"]
     return {"Python's random state": random.getstate(), "numpy's random state": (drawn["pos"], drawn["key"].tobytes())}
 
@@ -142,12 +144,11 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         traced,
         message.get("audit", False),
     )
+    if ask.audit:  # or a call that sets the seed sets what is set already
+        random.random(), np.random.random()
     before = _random_states() if ask.audit else {}
     try:
-        if message.get("results"):
-            found = adapter.results(ask)
-            return {"results": [encode(array, dtype) for array, dtype in found]}
-        result = adapter.run(ask)
+        result = adapter.results(ask) if message.get("results") else adapter.run(ask)
         after = _random_states() if ask.audit else {}
         changed = [*result.get("changed", []), *(name for name, state in after.items() if state != before[name])]
     except Exception as problem:
@@ -161,7 +162,11 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         }
     if "unsupported" in result:
         return dict(result)
-    encoded: dict[str, Any] = {"value": encode(*result["value"]), "changed": changed}
+    encoded: dict[str, Any] = {"changed": changed}
+    if "results" in result:
+        encoded["results"] = [encode(array, dtype) for array, dtype in result["results"]]
+    else:
+        encoded["value"] = encode(*result["value"])
     for part in ("gradients", "second"):
         if part in result:
             encoded[part] = {name: encode(array, dtype) for name, (array, dtype) in result[part].items()}

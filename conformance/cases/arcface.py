@@ -21,11 +21,11 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "dtype": ("float64", "float32"),
     "identities": ("few", "one", "apart"),
     "classes": (3, 5),
-    "angle": ("any", "small", "nearly pi"),  # between a row and the class weight of its label
+    "angle": ("any", "small", "nearly pi", "sure"),  # between a row and the class weight of its label
     "mask": (None, "some"),
     "reduction": ("none", "sum", "mean"),
     "scale": (8.0, 1.0, 64.0),
-    "margin": (0.5, 0.0, 1.25),
+    "margin": (0.5, 0.0, 1.25, 0.3),
     "beyond_pi": ("keep", "linear", "continuous"),
     "size": (0,),  # rows and class weights times 2**size and 2**-size
     "mode": (),  # the implementation's first
@@ -62,7 +62,9 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     (count, width), classes, unit = structure["shape"], structure["classes"], 2.0 ** structure["size"]
     labels = batches.labels(structure, rng, classes)
     rows, weights = rng.standard_normal((count, width)), rng.standard_normal((classes, width))
-    if structure["angle"] != "any":
+    if structure["angle"] == "sure":  # the label's class weight is by far the nearest
+        rows = weights[labels] + 0.1 * rows
+    elif structure["angle"] != "any":
         weights = weights[:1] + 0.05 * weights  # so that the label's logit is not the largest by far
         rows = weights[labels] + rng.choice([3e-4, 1e-3]) * rows
         rows = rows if structure["angle"] == "small" else -rows

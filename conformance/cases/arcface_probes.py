@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, nan
+from math import inf, nan, pi
 from typing import Any
 
 from lossproof.conformance.cases import batch_probes
@@ -30,7 +30,10 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "AF-4", vary=_vary(**near), options=OWN, effort=1.5)
     yield Probe(LOSS, "gradient", "AF-11", "near 0 and pi", vary=_vary(**near), effort=1.5)
     for clause, beyond in (("AF-5", "keep"), ("AF-6", "linear"), ("AF-7", "continuous")):
-        yield Probe(LOSS, "value", clause, vary=_vary(beyond_pi=(beyond,), margin=WIDE), options=OWN)
+        wide = _vary(beyond_pi=(beyond,), margin=WIDE, reduction=("none", "mean"))
+        yield Probe(LOSS, "value", clause, vary=wide, options=OWN)
+    sure = _vary(angle=("sure",), margin=(0.0, 0.1), scale=(64.0,), shape=((5, 4), (8, 3)))
+    yield Probe(LOSS, "precision", "CV-15", "a sure row", vary=sure)
     narrow = _vary(beyond_pi=("linear", "continuous"), margin=(0.1, 0.0, 1.5), angle=("any", "nearly pi"))
     yield Probe(LOSS, "value", "AF-8", vary=narrow, options=OWN)
     single = {"shape": ((5, 2),), "dtype": SPACE["dtype"], "classes": (1,), "scale": (64.0, 1.0)}
@@ -45,7 +48,12 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
         yield Probe(LOSS, "boundary", clause)
-    accepted = {"shape": ((1, 2), (0, 3)), "margin": (0.0, 3.0), "scale": (0.0, 64.0), "beyond_pi": SPACE["beyond_pi"]}
+    accepted = {
+        "shape": ((1, 2), (0, 3)),
+        "margin": (0.0, 3.0, pi),
+        "scale": (0.0, 64.0),
+        "beyond_pi": SPACE["beyond_pi"],
+    }
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((7, 4), (5, 2)), "dtype": SPACE["dtype"]}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
@@ -63,6 +71,6 @@ def _errors() -> Iterator[Probe]:
     yield error("CV-34", "one class weight alone", inputs={"class_weights": [1.0, 0.5]})
     yield error("CV-26", "class weights of another dtype", dtypes={"class_weights": "float16"})
     yield error("CV-27", "unknown beyond_pi", parameters={"beyond_pi": "easy"})
-    for value in (28.6, -0.5, nan):
+    for value in (28.6, 4.0, -0.5, nan):
         yield error("AF-15", f"margin {value:g}", parameters={"margin": value})
     yield from batch_probes.numbers(LOSS, ("scale", -1.0), ("scale", inf), ("scale", nan), ("margin", inf))

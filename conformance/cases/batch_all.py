@@ -23,6 +23,7 @@ BASIC = {
 VARIED = ("pairwise",)
 CONTROLLED = ("distance", "pairwise")
 SMALLER_SHAPES = pairs.SMALLER_SHAPES
+MANY = (70, 2)  # rows of a large batch: each meets each
 VECTORISED = False
 FORMULA = {"value": "BA-1", "gradient": "BA-5"}
 normal = pairs.normal

@@ -25,6 +25,7 @@ BASIC = {
 VARIED = ("include_self", "soft_margin")
 CONTROLLED = ("distance", "soft_margin")
 SMALLER_SHAPES = pairs.SMALLER_SHAPES
+MANY = (70, 2)  # rows of a large batch: each meets each
 VECTORISED = False
 FORMULA = {"value": "BH-1", "gradient": "BH-7"}
 normal = pairs.normal

@@ -24,7 +24,10 @@ def errors(loss: str, *, reduction: bool = True, rows: str = "embeddings") -> It
     yield error("CV-25", "no features", inputs={rows: [[], [], []]})
     yield error("CV-26", "integer rows", inputs={rows: [[1, 2], [0, -1], [3, 1]]}, dtypes={rows: "int64"})
     yield error("CV-29", "mask of numbers", inputs={"mask": [1.0, 0.0, 1.0]}, dtypes={"mask": "float32"})
+    yield error("CV-29", "mask of integers", inputs={"mask": [1, 0, 1]}, dtypes={"mask": "int64"})
+    yield error("CV-29", "mask of bytes", inputs={"mask": [1, 0, 1]}, dtypes={"mask": "uint8"})
     yield error("CV-30", "mask (B, 1)", inputs={"mask": [[True], [False], [True]]})
+    yield error("CV-30", "mask of one row", inputs={"mask": [True]})
     if reduction:
         yield error("CV-27", "unknown reduction", parameters={"reduction": "average"})
 

@@ -22,7 +22,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "reduction": ("none", "sum", "mean"),
     "classes": (3, 1, 6),
     "factor": (0.5, 1.0, 0.3),
-    "floor": (0.0, 1e-12, 0.75),
+    "floor": (0.0, 1e-12, 0.75, 0.3),
     "ceiling": (inf, 1e12, 2.5),
     **{name: batches.SPACE[name] for name in ("scale", "offset", "mode", "order")},
 }

@@ -38,7 +38,12 @@ def probes() -> Iterator[Probe]:
         yield Probe(LOSS, "boundary", clause)
     scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"], "floor": (0.0, 0.75)}
     yield Probe(LOSS, "precision", "CV-15", "scales", vary=scales)
-    accepted = {"shape": ((0, 3), (1, 1), (3, 2)), "factor": (0.0, 3.0), "floor": (0.0, 2.0), "ceiling": (2.0, inf)}
+    accepted = {
+        "shape": ((0, 3), (1, 1), (3, 2)),
+        "factor": (0.0, 3.0),
+        "floor": (0.0, 2.0),
+        "ceiling": (2.0, inf, 1e300),
+    }
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
     yield Probe(LOSS, "invariances", "CN-1", "permutation", vary=rows, options={"relation": "permutation"})
@@ -50,7 +55,9 @@ def _errors() -> Iterator[Probe]:
         return Probe(LOSS, "errors", clause, label, options=options)
 
     yield from batch_probes.errors(LOSS)
-    yield from batch_probes.numbers(LOSS, ("factor", -0.5), ("factor", inf), ("floor", -1.0), ("ceiling", float("nan")))
+    yield from batch_probes.numbers(
+        LOSS, ("factor", -0.5), ("factor", inf), ("floor", -1.0), ("floor", inf), ("ceiling", float("nan"))
+    )
     yield error("CN-10", "ceiling below floor", parameters={"floor": 2.0, "ceiling": 1.0})
     yield error("CV-34", "centers of another width", inputs={"centers": [[0.0], [1.0], [2.0]]})
     yield error("CV-26", "integer centers", inputs={"centers": [[0, 0], [1, 1]]}, dtypes={"centers": "int64"})

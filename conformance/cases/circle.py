@@ -16,7 +16,7 @@ OPTIONS = ("margin", "gamma", "detach_weights", "reduction")
 SPACE: dict[str, tuple[Any, ...]] = {
     **batches.SPACE,
     "margin": (0.25, 0.4, -0.2, 0.0),
-    "gamma": (8.0, 2.0, 32.0, 256.0),
+    "gamma": (8.0, 2.0, 32.0, 256.0, 80.1),
     "detach_weights": (True, False),
 }
 BASIC = {
@@ -28,6 +28,7 @@ BASIC = {
 VARIED = ("detach_weights", "identities")  # options that the conventions are asked about
 CONTROLLED = ("detach_weights",)
 SMALLER_SHAPES = batches.SMALLER_SHAPES
+MANY = (70, 2)  # rows of a large batch: each meets each
 VECTORISED = batches.VECTORISED
 FEW_ROWS = ((5, 4), (4, 3))  # a term that is not 0 needs three rows
 

@@ -69,6 +69,9 @@ def _errors() -> Iterator[Probe]:
     for name, value in (("margin", -1.0), ("margin", float("nan")), ("factor", -0.5), ("p", 0.5), ("eps", -0.5)):
         yield error("CV-28", f"{name} {value:g}", parameters={name: value})
     yield error("CV-29", "mask of numbers", inputs={"mask": [1.0, 0.0]}, dtypes={"mask": "float32"})
+    yield error("CV-29", "mask of integers", inputs={"mask": [1, 0]}, dtypes={"mask": "int64"})
+    yield error("CV-29", "mask of bytes", inputs={"mask": [1, 0]}, dtypes={"mask": "uint8"})
     yield error("CV-30", "mask (N, 1)", inputs={"mask": [[True], [False]]})
+    yield error("CV-30", "mask of one row", inputs={"mask": [True]})
     yield error("DI-20", "root at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "root"})
     yield error("DI-21", "p with cosine", parameters={"distance": "cosine", "p": 1.0})

@@ -8,53 +8,93 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array
+from lossproof.conformance.arrays import Array, rounded
 from lossproof.spec import functions
 
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
 _SIZES = (1, 2, 3, 5, 8)
+_SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
+_UNLABELLED = (-1, -5, 100)
+_NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
 
 
-def drawn(name: str, rng: np.random.Generator) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return inputs and options of one legal call."""
+def drawn(
+    name: str, rng: np.random.Generator, dtype: str = "float64", sizes: Mapping[str, int] | None = None
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return inputs and options of one legal call; `sizes` gives axes their length.
+
+    Rows take any numbers, so they get them: small and large. Distances have ties, and thresholds meet them.
+    """
     entry = functions()[name]
     options = {
         n: _option(o, rng) for n, o in entry.get("parameters", {}).items() if "default" not in o or rng.random() < 0.6
     }
-    sizes: dict[str, int] = {}
-    inputs = {}
+    lengths = dict(sizes or {})
+    inputs: dict[str, Array] = {}
+    unit = options.get("normalise", entry.get("parameters", {}).get("normalise", {}).get("default"))
+    scale = 2.0 ** rng.choice(_SCALES.get(dtype, (0, 0, 20, -20, -45))) if "embeddings" in entry["inputs"] else 1.0
+    scale = 1.0 if unit else scale  # the page's accuracy is that of rows and tables of about unit length
     for key, given in entry["inputs"].items():
         if given.get("optional") and rng.random() < 0.5:
             continue
-        shape = [("9" if axis == "..." else axis) for axis in given["shape"].split()]
-        for axis in shape:
-            sizes.setdefault(axis, int(axis) if axis.isdigit() else int(rng.choice(_SIZES)))
-        inputs[key] = _array(given, tuple(sizes[axis] for axis in shape), rng)
+        for axis in given["shape"].split():
+            lengths.setdefault(axis, int(rng.choice(_SIZES)))
+        shape = tuple(lengths[axis] for axis in given["shape"].split())
+        if "scalar" in given and rng.random() < 0.2 and not sizes:
+            shape = ()
+        inputs[key] = _array(given, shape, rng, inputs)
+        if given["kind"] == "float":
+            inputs[key] = rounded(scale * inputs[key], dtype)
     for key, given in entry["inputs"].items():  # once every size is known
         if key in inputs and given["kind"] in ("label", "index"):
-            inputs[key] = _integers(given, inputs[key].shape, sizes, options, entry, rng)
+            inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
+    if unit:
+        _one_orthant(inputs, rng)
+    if "nan" in entry:
+        _spoil(inputs, rng)
     return inputs, options
 
 
-def _array(given: dict[str, Any], shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+def _one_orthant(inputs: dict[str, Array], rng: np.random.Generator) -> None:
+    """Turn all rows so that no sum of two cancels: what is left of one would be divided by its small length."""
+    rows = [name for name, array in inputs.items() if array.dtype.kind == "f" and array.ndim == 2]
+    signs = rng.choice([-1.0, 1.0], size=inputs[rows[0]].shape[1])
+    inputs.update({name: signs * np.abs(inputs[name]) for name in rows})
+
+
+def _spoil(inputs: dict[str, Array], rng: np.random.Generator) -> None:
+    """Put NaN into what is masked out, often, and into one place that takes part, at times."""
+    numbers = inputs["embeddings" if "embeddings" in inputs else "distances"]
+    if "mask" in inputs and rng.random() < 0.5:
+        numbers[~inputs["mask"]] = np.nan
+    if numbers.size and rng.random() < _NAN:
+        numbers.flat[rng.integers(numbers.size)] = np.nan
+
+
+def _array(given: Mapping[str, Any], shape: tuple[int, ...], rng: np.random.Generator, inputs: Any) -> Array:
     if given["kind"] == "bool":
         return np.asarray(rng.random(shape) < 0.6)
     numbers = np.asarray(rng.standard_normal(shape))
-    if str(given.get("range", "")).startswith(("[0", "(0")):
+    if given.get("ties"):
         numbers = np.abs(numbers)
-    return np.sort(numbers) if given.get("sorted") else numbers
+        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4, numbers)
+    if "from" in given and len(inputs[given["from"]]):
+        numbers = np.where(rng.random(shape) < 0.5, rng.choice(inputs[given["from"]], size=shape), np.abs(numbers))
+    return np.sort(numbers) if given.get("sorted") and shape else numbers
 
 
 def _integers(
-    given: dict[str, Any],
+    given: Mapping[str, Any],
     shape: tuple[int, ...],
-    sizes: dict[str, int],
-    options: dict[str, Any],
+    sizes: Mapping[str, int],
+    options: Mapping[str, Any],
     entry: Mapping[str, Any],
     rng: np.random.Generator,
 ) -> Array:
     bound = re.fullmatch(r"\[0, (\w+)\)", given.get("range", ""))
-    found = np.asarray(rng.integers(0, sizes[bound[1]] if bound else 4, size=shape))
+    found = np.asarray(rng.integers(0, max(sizes[bound[1]], 1) if bound else 4, size=shape))
+    if not bound and rng.random() < 0.5:
+        found = found - 2 + 2**32 * rng.integers(0, 2, size=shape)  # any integers: no int32 tells them all apart
     other = given.get("or")
     if other is None:
         return found
@@ -62,12 +102,12 @@ def _integers(
     return np.where(rng.random(shape) < 0.4, number, found)
 
 
-def _option(entry: dict[str, Any], rng: np.random.Generator) -> Any:
-    """Return a value of an option: one of its choices, its default, or a number of [0, 1]."""
+def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
+    """Return a value of an option: one of its choices, a number in its range, or an integer that is no label."""
     if entry["kind"] == "bool":
         return bool(rng.random() < 0.5)
     if entry["kind"] == "choice":
         return str(rng.choice(entry["choices"]))
     if entry["kind"] == "real":
-        return float(rng.choice([0.25, 0.5, 0.9]))
-    return entry["default"]
+        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
+    return int(rng.choice(_UNLABELLED))

@@ -39,7 +39,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "JO-7", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in GRADIENT_BOUNDARIES:
         yield Probe(LOSS, "boundary", clause)
-    accepted = {"shape": ((1, 3), (0, 3)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}
+    accepted = {"shape": ((1, 3), (0, 3), (7, 2)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     yield Probe(LOSS, "invariances", "JO-9", vary=BASIC, options={"relation": "permutation"})
     yield from _errors()
@@ -53,6 +53,10 @@ def _errors() -> Iterator[Probe]:
     yield error("JO-8", "more centers than classes", inputs={"centers": [[0.5, 0.5], [1.0, -1.0], [0.0, 2.0]]})
     yield error("JO-8", "one center for two classes", inputs={"centers": [[0.5, 0.5]]})
     yield error("JO-8", "fewer logits than embeddings", inputs={"logits": [[1.0, 2.0], [0.5, -1.0]]})
+    yield error(
+        "JO-8", "fewer centers than classes", inputs={"logits": [[1.0, 2.0, 0.5], [0.5, -1.0, 1.0], [0.0, 3.0, 2.0]]}
+    )
+    yield error("JO-8", "one row of logits", inputs={"logits": [[1.0, 2.0]]})
     yield error("CV-34", "logits of one axis", inputs={"logits": [1.0, 2.0, 3.0]})
     yield error("CV-34", "centers of another width", inputs={"centers": [[0.5], [1.0]]})
     yield error("CV-26", "logits of another dtype", dtypes={"logits": "float16"})

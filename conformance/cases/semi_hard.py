@@ -26,6 +26,7 @@ BASIC = {
 VARIED = ("pairwise",)
 CONTROLLED = ("distance", "pairwise")
 SMALLER_SHAPES = pairs.SMALLER_SHAPES
+MANY = (70, 2)  # rows of a large batch: each meets each
 VECTORISED = False
 FORMULA = {"value": "SH-1", "gradient": "SH-7"}
 normal = pairs.normal

@@ -22,7 +22,7 @@ def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
     yield Probe(LOSS, "value", "TM-1", vary=_vary())
     yield Probe(LOSS, "value", "TM-4", vary=_vary(eps=(0.25,), swap=(False, True), p=(2.0, 1.0)))
-    yield Probe(LOSS, "value", "TM-5", vary=_vary(swap=(True,)))
+    yield Probe(LOSS, "value", "TM-5", vary=_vary(swap=(True,), distance=SPACE["distance"]))
     yield Probe(
         LOSS,
         "value",
@@ -148,6 +148,7 @@ def _errors() -> Iterator[Probe]:
         yield error("CV-28", f"{name} {value:g}", parameters={name: value})
     yield error("CV-29", "mask of numbers", inputs={"mask": [1.0, 0.0]}, dtypes={"mask": "float32"})
     yield error("CV-29", "mask of integers", inputs={"mask": [1, 0]}, dtypes={"mask": "int64"})
+    yield error("CV-29", "mask of bytes", inputs={"mask": [1, 0]}, dtypes={"mask": "uint8"})
     yield error("CV-30", "mask (N, 1)", inputs={"mask": [[True], [False]]})
     yield error("CV-30", "mask of one row", inputs={"mask": [True]})
     yield error("DI-20", "root at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "root"})

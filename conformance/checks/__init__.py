@@ -8,12 +8,14 @@ from lossproof.conformance.checks import (
     determinism,
     errors,
     examples,
+    function_purity,
     functions,
     interface,
     invariances,
     labels,
     masking,
     nan,
+    refusals,
     vectors,
 )
 from lossproof.conformance.judge import Judge
@@ -36,6 +38,8 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "compiled": agreement.both,
     "second_order": agreement.second,
     "functions": functions.check,
+    "function_purity": function_purity.check,
+    "refusals": refusals.check,
     "vectors": vectors.check,
 }
 

@@ -89,19 +89,20 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
 
 
 def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
-    """Rename the labels one to one, to integers that float32 cannot tell apart: the loss stays."""
-    names = {label: 2**24 + i for i, label in enumerate(np.unique(case.inputs["labels"]))}
-    labels = np.array([names[label] for label in case.inputs["labels"]], np.int64).reshape(-1)
-    answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, "labels": labels}))
-    if not isinstance(answers, tuple):
-        return answers
-    first, second, expected = answers
-    assert first.value is not None
-    assert second.value is not None
-    room = _room(judge, case, expected, first)
-    if np.any(~(np.abs(second.value - first.value) <= room)):
-        got, want = second.value.tolist(), first.value.tolist()
-        return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
+    """Rename the labels one to one, to integers that floats or int32 cannot tell apart, or of either sign."""
+    for name in (lambda i: 2**24 + i, lambda i: i - 1, lambda i: 5 + i * 2**32, lambda i: 2**53 + i):
+        names = {label: name(i) for i, label in enumerate(np.unique(case.inputs["labels"]))}
+        labels = np.array([names[label] for label in case.inputs["labels"]], np.int64).reshape(-1)
+        answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, "labels": labels}))
+        if not isinstance(answers, tuple):
+            return answers
+        first, second, expected = answers
+        assert first.value is not None
+        assert second.value is not None
+        room = _room(judge, case, expected, first)
+        if np.any(~(np.abs(second.value - first.value) <= room)):
+            got, want = second.value.tolist(), first.value.tolist()
+            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
     return None
 
 

@@ -1,8 +1,8 @@
 """One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken.
 
-An adapter has `version`, `device`, `dtypes`, `modes` (the first is the one for general cases), `orders`, `effort` (the
-share of the usual structures that it asks for), `run`, `results` for functions that are no losses, and `forget`, for
-when another implementation follows.
+An adapter has `version`, `device`, `dtypes`, `integers` (dtypes of labels), `modes` (the first is the one for general
+cases), `orders`, `effort` (the share of the usual structures that it asks for), `run`, `results` for functions that are
+no losses, and `forget`, for when another implementation follows.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from lossproof.conformance.arrays import WIRE
 
 
 class NotALoss(Exception):
@@ -30,11 +32,12 @@ def apart(array: Any) -> Any:
 
 
 def wired(array: Any) -> tuple[Any, str]:
-    """Return a numpy array with the dtype it travels in: floats as float64, integers as int64, booleans."""
+    """Return a numpy array with the dtype it travels in: its own, or the widest of its kind."""
     kinds = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
     if array.dtype.kind not in kinds:
         raise NotALoss(f"the function returned {array.dtype}")
-    return array.astype(kinds[array.dtype.kind]), kinds[array.dtype.kind]
+    name = array.dtype.name if array.dtype.name in WIRE else kinds[array.dtype.kind]
+    return array.astype(kinds["f"] if array.dtype.kind == "f" else name), name
 
 
 @dataclass(frozen=True)

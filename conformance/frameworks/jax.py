@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
 FORGET = 1000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
@@ -26,19 +27,29 @@ class Jax:
             raise ImportError(f"JAX sees no device {device}") from problem
         jax.config.update("jax_default_device", chosen)  # type: ignore[no-untyped-call]
         self.version, self.device = jax.__version__, device
-        self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
+        self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
         self.modes = ["compiled", "eager", "vectorised", "ambient"]
         self.effort = 0.34  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._asked = 0
 
-    def results(self, ask: Request) -> list[tuple[Any, str]]:
-        """Call a function that is no loss."""
+    def results(self, ask: Request) -> dict[str, Any]:
+        """Call a function that is no loss; its derivative is that of the sum of all float results."""
         self._forget()
         native = {n: jnp.asarray(a, dtype if a.dtype.kind == "f" else a.dtype) for n, (a, dtype) in ask.inputs.items()}
+        rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
+        rest = {name: array for name, array in native.items() if name not in rows}
         found = [jnp.asarray(part) for part in flat(ask.function(**native))]
-        floats = [jnp.issubdtype(part.dtype, jnp.floating) for part in found]
-        return [wired(np.asarray(p.astype("float64") if f else p)) for p, f in zip(found, floats, strict=True)]
+        result: dict[str, Any] = {"results": [_wired(part) for part in found]}
+        if ask.order:
+
+            def total(rows: Any) -> Any:
+                parts = [jnp.asarray(part) for part in flat(ask.function(**rows, **rest))]
+                floats = [part for part in parts if jnp.issubdtype(part.dtype, jnp.floating)]
+                return sum((jnp.sum(part.astype("float64")) for part in floats), jnp.zeros((), "float64"))
+
+            result["gradients"] = {name: _named(gradient) for name, gradient in jax.grad(total)(rows).items()}
+        return result
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
@@ -115,6 +126,10 @@ class Jax:
             return value, gradients, jax.grad(product)(rows)
 
         return derive
+
+
+def _wired(array: Any) -> tuple[Any, str]:
+    return _named(array) if array.dtype.name in _NAMES else wired(np.asarray(array))
 
 
 def _named(array: Any) -> tuple[Any, str]:

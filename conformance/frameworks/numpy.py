@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, apart, flat, wired
 
 
@@ -16,17 +17,19 @@ class Numpy:
         if device != "cpu":
             raise ImportError("numpy has no device but cpu")
         self.version, self.device = np.__version__, "cpu"
-        self.dtypes = ["float64", "float32", "float16"]
+        self.dtypes, self.integers = ["float64", "float32", "float16"], list(INTEGERS)
         self.modes, self.orders = ["eager", "strided"], [0, 1]
         self.effort = 1.0
 
     def forget(self) -> None:
         """Do nothing: nothing is compiled."""
 
-    def results(self, ask: Request) -> list[tuple[Any, str]]:
-        """Call a function that is no loss."""
+    def results(self, ask: Request) -> dict[str, Any]:
+        """Call a function that is no loss; nothing is differentiated."""
         native = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, (a, dtype) in ask.inputs.items()}
-        return [wired(np.asarray(found)) for found in flat(ask.function(**native))]
+        before = {name: array.copy() for name, array in native.items()}
+        found = [wired(np.asarray(found)) for found in flat(ask.function(**native))]
+        return {"results": found, "changed": _changed(native, before)}
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
@@ -43,8 +46,11 @@ class Numpy:
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
-        changed = [name for name, array in native.items() if before[name].tobytes() != array.tobytes()]
-        return {**result, "changed": changed}
+        return {**result, "changed": _changed(native, before)}
+
+
+def _changed(native: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    return [name for name, array in native.items() if before[name].tobytes() != array.tobytes()]
 
 
 def _named(value: Any) -> tuple[Any, str]:

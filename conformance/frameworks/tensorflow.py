@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
@@ -20,7 +21,7 @@ class TensorFlow:
         if device != "cpu" and not tf.config.list_physical_devices("GPU"):
             raise ImportError(f"TensorFlow sees no device {device}")
         self.version, self.device = tf.__version__, device
-        self.dtypes, self.orders = list(_NAMES), [0, 1, 2]
+        self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
         self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
         self.effort = 0.5  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -29,11 +30,24 @@ class TensorFlow:
         """Drop what was compiled: another implementation follows."""
         self._compiled.clear()
 
-    def results(self, ask: Request) -> list[tuple[Any, str]]:
-        """Call a function that is no loss."""
-        found = ask.function(**{name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()})
-        tensors = [tf.convert_to_tensor(part) for part in flat(found)]
-        return [wired((tf.cast(t, tf.float64) if t.dtype.is_floating else t).numpy()) for t in tensors]
+    def results(self, ask: Request) -> dict[str, Any]:
+        """Call a function that is no loss; its derivative is that of the sum of all float results."""
+        native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
+        rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
+        drawn = tf.random.get_global_generator().state.numpy().tobytes()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(rows)
+            found = [tf.convert_to_tensor(part) for part in flat(ask.function(**native))]
+            total = sum(
+                (tf.reduce_sum(tf.cast(t, tf.float64)) for t in found if t.dtype.is_floating), tf.zeros((), tf.float64)
+            )
+        result: dict[str, Any] = {"results": [_wired(tensor) for tensor in found]}
+        if ask.order:
+            gradients = tape.gradient(total, rows, unconnected_gradients="zero")
+            result["gradients"] = {name: _named(tf.convert_to_tensor(g)) for name, g in gradients.items()}
+        same = drawn == tf.random.get_global_generator().state.numpy().tobytes()
+        result["changed"] = [] if same else ["TensorFlow's random state"]
+        return result
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
@@ -113,6 +127,10 @@ def _weighted(value: Any, seed: Any) -> Any:
 
 def _tensor(array: Any, dtype: str) -> Any:
     return tf.constant(array) if array.dtype.kind != "f" else tf.cast(tf.constant(array), dtype)
+
+
+def _wired(tensor: Any) -> tuple[Any, str]:
+    return _named(tensor) if tensor.dtype.name in _NAMES else wired(tensor.numpy())
 
 
 def _named(tensor: Any) -> tuple[Any, str]:

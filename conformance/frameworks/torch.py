@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
 _DTYPES = {
@@ -26,7 +27,7 @@ class Torch:
         if device != "cpu" and not torch.cuda.is_available():
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = torch.__version__, device
-        self.dtypes, self.orders = list(_DTYPES), [0, 1, 2]
+        self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
         self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided"]
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -35,10 +36,23 @@ class Torch:
         """Drop what was compiled: another implementation follows."""
         self._compiled.clear()
 
-    def results(self, ask: Request) -> list[tuple[Any, str]]:
-        """Call a function that is no loss."""
-        found = ask.function(**{name: self._tensor(*pair) for name, pair in ask.inputs.items()})
-        return [wired((t.double() if t.is_floating_point() else t).numpy(force=True)) for t in flat(found)]
+    def results(self, ask: Request) -> dict[str, Any]:
+        """Call a function that is no loss; its derivative is that of the sum of all float results."""
+        native = {name: self._tensor(*pair) for name, pair in ask.inputs.items()}
+        rows = {name: t.requires_grad_(ask.order > 0) for name, t in native.items() if t.is_floating_point()}
+        torch.rand(int(ask.audit))
+        state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
+        found = flat(ask.function(**native))
+        result: dict[str, Any] = {"results": [_wired(tensor) for tensor in found]}
+        result["changed"] = _changed(native, *state) if ask.audit else []
+        if ask.order:
+            total = sum((t.double().sum() for t in found if t.is_floating_point()), torch.zeros(()))
+            grown = torch.autograd.grad(total, list(rows.values()), allow_unused=True) if total.requires_grad else ()
+            gradients = dict(zip(rows, grown or [None] * len(rows), strict=True))
+            result["gradients"] = {
+                n: _named(torch.zeros_like(rows[n]) if g is None else g) for n, g in gradients.items()
+            }
+        return result
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
@@ -49,6 +63,7 @@ class Torch:
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
         along = [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
+        torch.rand(int(ask.audit))  # or a call that sets the seed sets what is set already
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
 
         def loss(*values: torch.Tensor) -> torch.Tensor:
@@ -80,10 +95,7 @@ class Torch:
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
         if ask.audit:
-            changed = [name for name, tensor in native.items() if not _same(tensor, state[1][name])]
-            result["changed"] = changed + (
-                ["torch's random state"] if not torch.equal(state[0], torch.get_rng_state()) else []
-            )
+            result["changed"] = _changed(native, *state)
         return result
 
     def _tensor(self, array: Any, dtype: str) -> torch.Tensor:
@@ -171,6 +183,16 @@ def _named(tensor: Any) -> tuple[Any, str]:
         kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise NotALoss(f"the loss returned {kind}, not a float tensor")
     return tensor.detach().double().cpu().numpy(force=True), _NAMES[tensor.dtype]
+
+
+def _wired(tensor: torch.Tensor) -> tuple[Any, str]:
+    return _named(tensor) if tensor.dtype in _NAMES else wired(tensor.numpy(force=True))
+
+
+def _changed(native: dict[str, torch.Tensor], state: torch.Tensor, before: dict[str, torch.Tensor]) -> list[str]:
+    """Return what a call changed: its inputs, and torch's random state."""
+    drawn = [] if torch.equal(state, torch.get_rng_state()) else ["torch's random state"]
+    return [name for name, tensor in native.items() if not _same(tensor, before[name])] + drawn
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

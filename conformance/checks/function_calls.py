@@ -1,0 +1,115 @@
+"""The calls of a function that is no loss: its worked examples, and drawn ones with what the reference answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import lossproof.reference as reference
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases.functions import KINDS, drawn
+from lossproof.conformance.cases.space import generator
+from lossproof.conformance.checks.function_results import judged
+from lossproof.conformance.judge import Judge, Unsupported
+from lossproof.conformance.plan import plan_of_function
+from lossproof.conformance.verdict import Mismatch, Probe
+from lossproof.spec import Example, clauses, functions
+
+CALLS = 24  # drawn calls of a function, at the default effort of 6
+MANY = {"B": 600, "C": 2, "D": 2, "N": 600}  # more than eight bits count, and than a half format adds up one by one
+OFTEN = {"B": 9, "C": 2}  # several rows of one class
+FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
+COSTLY = 0.5  # effort below which a new shape costs a compilation
+Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly
+
+
+def offered(judge: Judge, probe: Probe) -> None:
+    """Raise where the implementation has no such function, or is the reference and would be its own judge."""
+    if probe.loss not in judge.session.hello.get("functions", {}):
+        raise Unsupported(f"no function {probe.loss}")
+    if judge.oracle.exact_only and (probe.options.get("drawn") or probe.check == "refusals"):
+        raise Unsupported("the reference is not judged by itself")
+
+
+def plain_dtype(judge: Judge) -> str:
+    """Return the dtype of plain calls."""
+    return "float64" if "float64" in judge.session.hello["dtypes"] else "float32"
+
+
+def ask(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
+    """Ask one call and compare."""
+    return judged(case, judge.ask(case), wanted, exact)
+
+
+def answer(name: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[Any]:
+    """Return what the reference answers."""
+    found = getattr(reference, name)(**inputs, **parameters)
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def legal(
+    judge: Judge, probe: Probe, number: int, dtype: str, sizes: Mapping[str, int] | None = None
+) -> tuple[Case, list[Any]]:
+    """Return a drawn call with what the reference answers; of few shapes where each costs a compilation."""
+    costly = float(judge.session.hello.get("effort", 1.0)) < COSTLY
+    few = FEW[number % len(FEW)] if costly else {}
+    inputs, parameters = drawn(probe.loss, generator(judge.seed, probe.name, number), dtype, {**few, **(sizes or {})})
+    return Case(probe.loss, inputs, dtype, parameters, order=0, results=True), answer(probe.loss, inputs, parameters)
+
+
+def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:
+    """Yield the worked examples that some clauses give for a function."""
+    for example in (e for clause in asked for e in clauses()[clause].examples):
+        if example.function == name:
+            yield _case(example, dtype), None if example.raises else _results(example), example.exact
+
+
+def calls(judge: Judge, probe: Probe, dtype: str) -> Iterator[Call]:
+    """Yield the drawn calls of a probe."""
+    share = probe.effort * float(judge.session.hello.get("effort", 1.0)) * judge.examples / 6
+    integers = judge.session.hello.get("integers", ["int64"])
+    counted = [n for n, given in functions()[probe.loss]["inputs"].items() if given["kind"] in ("label", "index")]
+    for number in range(max(1, round(CALLS * share))):
+        turn = number % 4 if probe.options.get("sizes") is None else 0
+        sizes = MANY if number == 2 and probe.options.get("many") else OFTEN if turn == 3 else {}
+        case, wanted = legal(judge, probe, number, dtype, probe.options.get("sizes", sizes))
+        if probe.options.get("integers"):
+            own = integers[number % len(integers)]
+            lowest, highest = (0 if own == "uint8" else -100), 100
+            if not all(((case.inputs[n] >= lowest) & (case.inputs[n] <= highest)).all() for n in counted):
+                continue
+            case = replace(case, dtypes=dict.fromkeys(counted, own))
+        yield case, wanted, False
+
+
+def right(judge: Judge, probe: Probe) -> bool:
+    """Whether every example of a function is right, so that other calls of it say something new."""
+    key = f"examples of {probe.loss}"
+    if key not in judge.known:
+        found = examples(probe.loss, clauses(), plain_dtype(judge))
+        judge.known[key] = not any(ask(judge, *call) for call in found)
+    return judge.known[key]
+
+
+def sound(judge: Judge, probe: Probe) -> bool:
+    """Whether every example and every plain drawn call is right."""
+    key = f"calls of {probe.loss}"
+    if key not in judge.known:
+        plain = next(p for p in plan_of_function(probe.loss) if p.options.get("plain"))
+        found = calls(judge, plain, plain_dtype(judge)) if right(judge, probe) else ()
+        judge.known[key] = right(judge, probe) and not any(ask(judge, *call) for call in found)
+    return judge.known[key]
+
+
+def _case(example: Example, dtype: str) -> Case:
+    entries = functions()[str(example.function)]["inputs"]
+    inputs = {name: np.array(value, KINDS[entries[name]["kind"]]) for name, value in example.inputs.items()}
+    return Case(str(example.function), inputs, dtype, example.parameters, order=0, results=True)
+
+
+def _results(example: Example) -> list[Any]:
+    many = len(functions()[str(example.function)]["returns"]) > 1
+    return list(example.result) if many else [example.result]

@@ -1,0 +1,80 @@
+"""What came back from a function that is no loss, against what must: kinds, dtypes and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import FORMATS, Array, arithmetic
+from lossproof.conformance.case import Answer, Case
+from lossproof.conformance.compare import trouble
+from lossproof.conformance.oracle import output_slack
+from lossproof.conformance.verdict import Mismatch
+from lossproof.spec import functions
+
+SLACK = 64.0  # units of the arithmetic, of the largest number of the call; one more for each row
+_KINDS = {"bool": "b", "integer": "iu"}
+
+
+def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
+    """Return the first mismatch of an answer; `wanted` is None where an error is right."""
+    if wanted is None:
+        if answer.error or answer.unsupported:
+            return None
+        return trouble(answer) or Mismatch("accepted", "the call", "results", "an error", 0.0, np.inf)
+    found = trouble(answer)
+    if found or answer.unsupported:
+        return found
+    if len(answer.results) != len(wanted):
+        return Mismatch("failure", "number of results", len(answer.results), len(wanted), 0.0, np.inf, errored=True)
+    names = functions()[case.loss]["returns"]
+    for name, got, dtype, want in zip(names, answer.results, answer.result_dtypes, wanted, strict=True):
+        mismatch = _kind(case, name, names[name], got, dtype)
+        slack = 0.0 if exact else room(case, wanted)
+        mismatch = mismatch or _compare(name, got, want, slack, dtype if not exact else "float64")
+        if mismatch:
+            return mismatch
+    return None
+
+
+def room(case: Case, wanted: list[Any]) -> float:
+    """Return the largest error that arithmetic may make: of the largest number that goes in or comes out."""
+    numbers = [*case.inputs.values(), *(np.asarray(want, float) for want in wanted)]
+    floats = [a[np.isfinite(a)] for a in numbers if a.dtype.kind == "f"]
+    largest = max((float(np.max(np.abs(a), initial=0.0)) for a in floats), default=0.0)
+    rows = max(len(a) for a in case.inputs.values() if a.ndim)
+    return (SLACK + rows) * arithmetic(case.dtype).roundoff * largest
+
+
+def _kind(case: Case, name: str, entry: Any, got: Array, dtype: str) -> Mismatch | None:
+    """Return the mismatch of a result that is of another kind, or not of the dtype of the input that it replaces."""
+    if got.dtype.kind not in _KINDS.get(entry["kind"], got.dtype.kind):
+        return Mismatch(
+            "dtype", f"dtype of {name}", got.dtype.name, entry["kind"], 0.0, np.inf, clause=entry.get("clause")
+        )
+    own = case.dtype_of(entry["like"]) if "like" in entry else dtype
+    if own == dtype:
+        return None
+    return Mismatch("dtype", f"dtype of {name}", dtype, own, 0.0, np.inf, clause=entry["clause"])
+
+
+def _compare(name: str, got: Array, want: Any, slack: float, dtype: str) -> Mismatch | None:
+    """Compare one result; the entries of an example that are "unspecified" stand for any number."""
+    left_open = np.asarray(want, object) == "unspecified"
+    numbers = np.where(left_open, 0, np.asarray(want, object)).astype(float)
+    if got.shape != numbers.shape:
+        return Mismatch("failure", f"shape of {name}", got.shape, numbers.shape, 0.0, np.inf, errored=True)
+    if not got.size:
+        return None
+    rounding = output_slack(numbers, dtype) if slack and dtype in FORMATS else np.zeros(())
+    limit = np.broadcast_to(slack + rounding, numbers.shape)
+    values = got.astype(float)
+    with np.errstate(invalid="ignore"):
+        right = (values == numbers) | (np.isnan(values) & np.isnan(numbers)) | (np.abs(values - numbers) <= limit)
+    wrong = np.argwhere(~(right | left_open))
+    if not len(wrong):
+        return None
+    place = tuple(map(int, wrong[0]))
+    where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
+    return Mismatch("value", where, float(values[place]), float(numbers[place]), float(limit[place]), np.inf)

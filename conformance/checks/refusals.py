@@ -1,0 +1,77 @@
+"""Bad input of a function that is no loss raises; where a page leaves a choice, the row in question takes no part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.case import Case
+from lossproof.conformance.cases.function_errors import wrongs
+from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, sound
+from lossproof.conformance.checks.function_results import judged
+from lossproof.conformance.judge import Judge
+from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.spec import functions
+
+SIZES = {"B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
+ROW = 1
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask the call that is wrong; or, with an option, calls whose label or index is outside its range."""
+    offered(judge, probe)
+    if not sound(judge, probe):
+        judge.obscured = result.planned = 1
+        return
+    for case, wanted, choice in _calls(judge, probe):
+        result.planned += 1
+        found = judge.ask(case)
+        if choice and (found.error or found.unsupported):
+            continue
+        mismatch: Mismatch | None = judged(case, found, wanted, exact=False)
+        if mismatch:
+            result.findings.append(judge.finding(probe, mismatch, case))
+            return
+
+
+def _calls(judge: Judge, probe: Probe) -> Iterator[tuple[Case, list[Any] | None, bool]]:
+    """Yield calls with what must come back, None for an error, and whether an error is as right as results."""
+    case, _ = legal(judge, probe, 0, plain_dtype(judge), SIZES)
+    if "mask" in functions()[probe.loss]["inputs"]:
+        case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
+    case = _whole(case)
+    if probe.options.get("wrong"):
+        wrong = wrongs(probe.loss)[str(probe.options["wrong"])]
+        changed = {name: change(case.inputs[name]) for name, change in wrong.inputs.items()}
+        parameters = {**case.parameters, **wrong.parameters}
+        yield replace(case, inputs={**case.inputs, **changed}, dtypes=wrong.dtypes, parameters=parameters), None, False
+    elif probe.options.get("index"):
+        name, size = str(probe.options["index"]), SIZES["Q"]
+        for index in (size, -1, 7 * size + 1):
+            wanted = answer(probe.loss, {**case.inputs, name: np.array(index % size)}, case.parameters)
+            yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True
+    else:
+        yield from _labels(case)
+
+
+def _labels(case: Case) -> Iterator[tuple[Case, list[Any] | None, bool]]:
+    """Yield calls with one label out of range, of a row that takes part and of one that does not."""
+    options = {n: -5 for n in ("unlabelled",) if n in functions()[case.loss].get("parameters", {})}
+    labels = np.arange(SIZES["B"]) % SIZES["C"]
+    part = case.inputs.get("mask", np.ones(len(labels), bool))
+    for wild in (SIZES["C"], -1, -7, 10**6):
+        for row in (ROW, 0):
+            changed = np.where(np.arange(len(labels)) == row, wild, labels)
+            inputs = {**case.inputs, "labels": labels, "mask": part & (np.arange(len(labels)) != row)}
+            wanted = answer(case.loss, inputs, {**case.parameters, **options})
+            given = {**case.inputs, "labels": changed}
+            yield replace(case, inputs=given, parameters={**case.parameters, **options}), wanted, bool(part[row])
+
+
+def _whole(case: Case) -> Case:
+    """Return the case without NaN."""
+    inputs = {n: np.nan_to_num(a, nan=1.5) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+    return replace(case, inputs=inputs)
