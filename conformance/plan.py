@@ -51,6 +51,10 @@ def _drawn(name: str, clause: str) -> Iterator[Probe]:
         yield probe(clause, "drawn float32", 0.5, dtype="float32", lenient=True)
         for half in HALVES:
             yield probe("CV-17", f"drawn {half}", dtype=half, lenient=True, many=True)
+    for returned, kept in entry["returns"].items():
+        if "like" in kept:
+            other = {"integers": True} if kept["kind"] == "integer" else {"dtype": "float16"}
+            yield probe(kept["clause"], f"dtype of {returned}", 0.25, lenient=True, sizes={"B": 3}, **other)
     for axis, own in entry.get("empty", {}).items():
         yield probe(own, f"{axis} = 0", 0.25, sizes={axis: 0})
     if "labels" in entry["inputs"]:

@@ -16,9 +16,9 @@ from lossproof.spec import functions
 
 def findings(name, function):
     """Return what the judge finds in one function: clause and check label, in the order of the plan."""
-    session = InProcess(Implementation({name: function}, name="test"), "numpy")
+    session = InProcess(Implementation({name: function}, name="test", limits={"dtype": ["float64"]}), "numpy")
     judge = Judge(session, {}, Oracle(ours=False), {})
-    results = [judge.run(probe, CHECKS["functions"]) for probe in plan_of_function(name)]
+    results = [judge.run(probe, CHECKS[probe.check]) for probe in plan_of_function(name)]
     return [(finding.clause, finding.label) for result in results for finding in result.findings]
 
 
@@ -80,7 +80,7 @@ def test_a_function_that_knows_the_examples_alone_is_caught():
 def test_a_function_that_is_not_offered_is_unsupported():
     session = InProcess(Implementation({"triplet_masks": reference.triplet_masks}, name="test"), "numpy")
     judge = Judge(session, {}, Oracle(ours=False), {})
-    verdicts = {judge.run(probe, CHECKS["functions"]).verdict for probe in plan_of_function("update_centers")}
+    verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("update_centers")}
     assert verdicts == {UNSUPPORTED}
-    verdicts = {judge.run(probe, CHECKS["functions"]).verdict for probe in plan_of_function("triplet_masks")}
+    verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("triplet_masks")}
     assert verdicts == {CONFORMANT}

@@ -19,7 +19,7 @@ from lossproof.conformance.verdict import Mismatch, Probe
 from lossproof.spec import Example, clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
-MANY = {"B": 600, "C": 2, "D": 2, "N": 600}  # more than eight bits count, and than a half format adds up one by one
+MANY = {"B": 600, "C": 1, "D": 2, "N": 600}  # more than eight bits count, and than a half format adds up one by one
 OFTEN = {"B": 9, "C": 2}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 COSTLY = 0.5  # effort below which a new shape costs a compilation
@@ -74,7 +74,7 @@ def calls(judge: Judge, probe: Probe, dtype: str) -> Iterator[Call]:
     counted = [n for n, given in functions()[probe.loss]["inputs"].items() if given["kind"] in ("label", "index")]
     for number in range(max(1, round(CALLS * share))):
         turn = number % 4 if probe.options.get("sizes") is None else 0
-        sizes = MANY if number == 2 and probe.options.get("many") else OFTEN if turn == 3 else {}
+        sizes = MANY if number in (2, 6, 10) and probe.options.get("many") else OFTEN if turn == 3 else {}
         case, wanted = legal(judge, probe, number, dtype, probe.options.get("sizes", sizes))
         if probe.options.get("integers"):
             own = integers[number % len(integers)]

@@ -30,7 +30,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     offered(judge, probe)
     options = probe.options
     dtype = options.get("dtype", plain_dtype(judge))
-    if dtype not in judge.session.hello["dtypes"]:
+    limits = judge.session.hello["functions"][probe.loss].get("limits", {})
+    if dtype not in judge.session.hello["dtypes"] or dtype not in limits.get("dtype", [dtype]):
         raise Unsupported(f"dtype = {dtype!r}")
     if not options.get("drawn"):
         asked: Iterable[Call] = examples(probe.loss, [probe.clause], dtype)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.mutants import Mutant, table
+from lossproof.conformance.mutants.legal import legal
 
 
 class Masks:
@@ -68,11 +69,27 @@ class Kinds:
 
 
 def _masks(key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
-    return Mutant(key, bug, names, type(key, (Masks,), methods)(), seen, loss="triplet_masks", framework="numpy")
+    return Mutant(
+        key,
+        bug,
+        names,
+        legal("triplet_masks", type(key, (Masks,), methods)(), methods),
+        seen,
+        loss="triplet_masks",
+        framework="numpy",
+    )
 
 
 def _kinds(key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
-    return Mutant(key, bug, names, type(key, (Kinds,), methods)(), seen, loss="classify_triplets", framework="numpy")
+    return Mutant(
+        key,
+        bug,
+        names,
+        legal("classify_triplets", type(key, (Kinds,), methods)(), methods),
+        seen,
+        loss="classify_triplets",
+        framework="numpy",
+    )
 
 
 MUTANTS = table(
@@ -95,5 +112,5 @@ MUTANTS = table(
     _kinds("mi-broadcast", "distances of two shapes are broadcast", "MI-8", check=lambda s, ap, an: None),
 )  # fmt: skip
 
-CORRECT = {"triplet_masks": Masks(), "classify_triplets": Kinds()}
+CORRECT = {"triplet_masks": legal("triplet_masks", Masks()), "classify_triplets": legal("classify_triplets", Kinds())}
 __all__ = ["CORRECT", "MUTANTS"]

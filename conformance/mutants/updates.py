@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.mutants import Mutant, table
+from lossproof.conformance.mutants.legal import legal
 
 
 class Centers:
@@ -61,7 +61,11 @@ class Memory:
             elif self.queued(part[i], labels[i], unlabelled) and len(queue):
                 rows, at = self.written(rows, at, embeddings[i])
         table_ = self.finished(table_, normalise)
-        return table_, rows, np.asarray(at)
+        return table_, rows, self.head(at, head)
+
+    def head(self, at: int, before: Any) -> Array:
+        """Return the new head, in the dtype of the one before."""
+        return np.asarray(at, np.asarray(before).dtype)
 
     def check(self, momentum: float) -> None:
         """Refuse a momentum outside [0, 1]."""
@@ -119,7 +123,7 @@ def _written_while_room(s: Memory, rows: Array, at: int, x: Array) -> tuple[Arra
 
 
 def _mutant(kind: type, name: str, key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
-    function: Callable[..., Any] = type(key, (kind,), methods)()
+    function = legal(name, type(key, (kind,), methods)(), methods)
     return Mutant(key, bug, names, function, seen, loss=name, framework="numpy")
 
 
@@ -158,11 +162,15 @@ MUTANTS = table(
     _memory("um-queue-normalised", "a row of the queue is divided by its norm", "OI-17", written=lambda s, rows, at, x: Memory.written(s, rows, at, s.unit(x))),
     _memory("um-mask-ignored", "rows that are masked out visit", "OI-19", part=lambda s, mask: mask | True),
     _memory("um-masked-queued", "rows that are masked out are written into the queue", "OI-19", queued=lambda s, part, y, unlabelled: not part or y == unlabelled),
+    _memory("um-head-wide", "the head comes back as int64", "OI-21", head=lambda s, at, before: np.asarray(at)),
     _memory("um-momentum-any", "any momentum is taken", "OI-22", check=lambda s, momentum: None),
     _memory("um-momentum-default", "momentum is 0.9 unless given", "OI-23", MOMENTUM=0.9),
     _memory("um-plain-default", "nothing is normalised unless asked", "OI-23", seen="the authors' layer", NORMALISE=False),
     _memory("um-unlabelled-default", "rows without an identity have label -2 unless given", "OI-23", "OI-17", "OI-18", UNLABELLED=-2),
 )  # fmt: skip
 
-CORRECT = {"update_centers": Centers(), "update_oim_memory": Memory()}
+CORRECT = {
+    "update_centers": legal("update_centers", Centers()),
+    "update_oim_memory": legal("update_oim_memory", Memory()),
+}
 __all__ = ["CORRECT", "MUTANTS"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.mutants import Mutant, table
+from lossproof.conformance.mutants.legal import legal
 
 
 class Rates:
@@ -125,7 +126,9 @@ def _nan_everywhere(s: Rates, d: Array, kind: Array, t: Array) -> Array:
 
 
 def _mutant(kind: type, name: str, key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
-    return Mutant(key, bug, names, type(key, (kind,), methods)(), seen, loss=name, framework="numpy")
+    return Mutant(
+        key, bug, names, legal(name, type(key, (kind,), methods)(), methods), seen, loss=name, framework="numpy"
+    )
 
 
 def _rates(key: str, bug: str, *names: str, **rest: Any) -> Mutant:
@@ -167,9 +170,9 @@ MUTANTS = table(
 )  # fmt: skip
 
 CORRECT = {
-    "verification_rates": Rates(),
-    "verification_accuracy": Accuracy(),
-    "best_accuracy": Best(),
-    "val_at_far": AtFar(),
+    "verification_rates": legal("verification_rates", Rates()),
+    "verification_accuracy": legal("verification_accuracy", Accuracy()),
+    "best_accuracy": legal("best_accuracy", Best()),
+    "val_at_far": legal("val_at_far", AtFar()),
 }
 __all__ = ["CORRECT", "MUTANTS"]
