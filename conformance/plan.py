@@ -120,7 +120,8 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     clause_of = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
     for reduction in reductions:
         masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
-        fields = {**basic, "shape": space["shape"], "reduction": (reduction,), "mask": masks}
+        varied = {name: space[name] for name in module.VARIED if name in space}
+        fields = {**basic, **varied, "shape": space["shape"], "reduction": (reduction,), "mask": masks}
         yield probe("reductions", clause_of[reduction], **fields)
     means = tuple(r for r in reductions if r.startswith("mean"))
     for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
@@ -142,11 +143,13 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         if not page.inputs["labels"].get("range"):
             yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
         else:
-            yield probe("labels", "CV-33", **{**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none",)})
+            wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none",)}
+            wrong |= {n: space[n] for n in ("unlabelled",) if n in space}
+            yield probe("labels", "CV-33", **{**basic, **wrong})
     numbers = [n for n, entry in page.parameters.items() if entry["kind"] == "real" and n in space and n != "p"]
     options = {**choices, **{n: space[n] for n in numbers}, **every, "mask": (None, "some")}
     yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))), options)
-    yield from _large(space, probe, basic, getattr(module, "MANY", (300, 2)))
+    yield from _large(space, probe, basic, getattr(module, "MANY", (600, 2)))
     if "..." in next(iter(page.inputs.values()))["shape"]:
         axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **choices, **every}
         yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
@@ -173,10 +176,14 @@ def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, ma
     """Yield the probes of batches that are worked on in blocks, counted in small integers, or far from the origin."""
     large = {"large": True}
     classes = {"classes": (100,)} if "classes" in space else {}
-    rows = {**basic, "shape": (many,), "reduction": ("mean",), "mask": (None, "some"), **classes}
+    rows = {**basic, "shape": (many,), "reduction": ("mean",), "mask": ("some",), **classes}
+    if "identities" in space and not classes:
+        rows["identities"] = ("many rows",)
     yield probe("precision", "CV-15", "many rows", 0.34, large, **rows)
+    yield probe("precision", "CV-16", "many rows", 0.17, large, **rows | {"reduction": ("sum",)})
     if "offset" in space:
-        yield probe("precision", "CV-15", "many rows far off", 0.34, large, **rows | {"offset": (1000.0,)})
+        far = rows | {"offset": (1000.0,), "dtype": ("float32",)}
+        yield probe("precision", "CV-15", "many rows far off", 0.17, large, **far)
     yield probe("precision", "CV-15", "wide rows", 0.34, large, **{**basic, "shape": ((5, 130),), "offset": (1000.0,)})
 
 

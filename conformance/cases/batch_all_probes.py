@@ -27,7 +27,14 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "BA-3", vary=_vary(reduction=("mean",), mask=(None, "some")), options=OWN)
     yield Probe(LOSS, "value", "BA-4", vary=_vary(reduction=("mean_nonzero",), mask=(None, "some")), options=OWN)
     yield Probe(LOSS, "value", "BA-8", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
-    yield Probe(LOSS, "value", "PW-1", vary=_vary(distance=SPACE["distance"], pairwise=SPACE["pairwise"]), options=OWN)
+    yield Probe(
+        LOSS,
+        "value",
+        "PW-1",
+        vary=_vary(distance=SPACE["distance"], pairwise=SPACE["pairwise"]),
+        options=OWN,
+        effort=2.0,
+    )
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
         yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))

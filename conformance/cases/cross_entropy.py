@@ -19,7 +19,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     **batches.SPACE,
     "shape": ((7, 2), (5, 4), (8, 3), (12, 5), (1, 3)),
     "reduction": ("none", "sum", "mean"),
-    "label_smoothing": (0.0, 0.1, 0.75, 1.0),
+    "label_smoothing": (0.0, 0.1, 0.75, 1.0, 0.005),
     "ruled_out": ("nothing", "others", "any"),  # which logits may be -inf: CE-7, CE-9
 }
 BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"], "scale": (1, 3)}  # few shapes: each is compiled

@@ -113,7 +113,7 @@ MUTANTS = table(
     _centers("uc-gradient-of-rows", "the rows carry a gradient into the centers", "CN-14", apart=lambda s, t: t.detach() if t.ndim == 2 and len(t) == 2 else t),
     _centers("uc-in-place", "the centers are changed in place", "CV-21", seen="buffers updated in the forward pass", given=_in_place),
     _centers("uc-half", "half centers move in half arithmetic", "CV-17", wide=lambda s, t: t),
-    _centers("uc-half-count", "rows are counted in bfloat16", "CN-11", count=_half_count),
+    _centers("uc-half-count", "rows are counted in bfloat16", "CN-11", "CV-17", count=_half_count),
     _centers("uc-dtype", "half centers come back in float32", "CN-16", given=lambda s, c, moved: moved),
     _centers("uc-sign", "a center of -0 without rows becomes 0", "CN-12", kept=lambda s, met, moved, old: moved),
     _centers("uc-masked-label", "the label of a row that is masked out is looked at", "CV-33", check_range=_all_in_range),
