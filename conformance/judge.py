@@ -80,6 +80,13 @@ class Judge:
                 raise _Crashed(answer, case)
         return answer
 
+    def reads(self, dtypes: Mapping[str, str]) -> None:
+        """Raise where a case has integers of a dtype that the worker does not read."""
+        known = ("int64", "int32", *self.session.hello.get("integers", ()))
+        unread = [d for d in dtypes.values() if "int" in d and d not in known]
+        if unread:
+            raise Unsupported(f"the worker does not say that it reads {unread[0]}")
+
     def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
         """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
         result, start, before = Result(probe), time.perf_counter(), self.asked

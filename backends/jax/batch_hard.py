@@ -73,10 +73,11 @@ def batch_hard_triplet_loss(
     order = mining_distances(rows, distance)  # BH-7
     hardest = jnp.argmax(jnp.where(positive, order, -jnp.inf), axis=-1)  # BH-1, BH-8
     nearest = jnp.argmin(jnp.where(negative, order, jnp.inf), axis=-1)
+    itself = jnp.arange(rows.shape[0])
+    hardest, nearest = (jnp.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
     ap = floored_distance(rows, rows[hardest], distance, floor)  # BH-5
     an = floored_distance(rows, rows[nearest], distance, floor)
-    itself = hardest == jnp.arange(rows.shape[0])
-    slack = jnp.where(itself, jax.lax.stop_gradient(ap), ap) - an  # BH-10
+    slack = jnp.where(hardest == itself, jax.lax.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = _softplus(slack)  # BH-4
         reduction = "mean" if reduction == "mean_nonzero" else reduction

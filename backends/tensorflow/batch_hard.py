@@ -71,11 +71,11 @@ def batch_hard_triplet_loss(
     order = mining_distances(rows, distance)  # BH-7
     hardest = lowest_index(order, positive, largest=True)  # BH-1, BH-8
     nearest = lowest_index(order, negative, largest=False)
-    padded = tf.pad(rows, [[0, 1], [0, 0]])  # a row to be picked where there are no candidates
-    ap = floored_distance(rows, tf.gather(padded, hardest), distance, float(floor))  # BH-5
-    an = floored_distance(rows, tf.gather(padded, nearest), distance, float(floor))
-    itself = hardest == tf.range(tf.shape(rows, tf.int64)[0])
-    slack = tf.where(itself, tf.stop_gradient(ap), ap) - an  # BH-10
+    itself = tf.range(tf.shape(rows, tf.int64)[0])
+    hardest, nearest = (tf.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
+    ap = floored_distance(rows, tf.gather(rows, hardest), distance, float(floor))  # BH-5
+    an = floored_distance(rows, tf.gather(rows, nearest), distance, float(floor))
+    slack = tf.where(hardest == itself, tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = tf.nn.softplus(slack)  # BH-4
         reduction = "mean" if reduction == "mean_nonzero" else reduction

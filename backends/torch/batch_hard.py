@@ -66,10 +66,13 @@ def batch_hard_triplet_loss(
     order = mining_distances(rows, distance)  # BH-7
     hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8
     nearest = order.masked_fill(~negative, torch.inf).argmin(-1)
+    itself = torch.arange(rows.shape[0], device=rows.device)
+    hardest, nearest = (
+        torch.where(anchors, chosen, itself) for chosen in (hardest, nearest)
+    )  # CV-11: no NaN from afar
     ap = floored_distance(rows, rows[hardest], distance, float(floor))  # BH-5
     an = floored_distance(rows, rows[nearest], distance, float(floor))
-    itself = hardest == torch.arange(rows.shape[0], device=rows.device)
-    slack = torch.where(itself, ap.detach(), ap) - an  # BH-10
+    slack = torch.where(hardest == itself, ap.detach(), ap) - an  # BH-10
     if soft_margin:
         terms = nn.functional.softplus(slack, threshold=40.0)  # BH-4; beyond 40 it is the identity in float64 too
         reduction = "mean" if reduction == "mean_nonzero" else reduction

@@ -89,7 +89,8 @@ class _Pairs:
 
     def accepted(self, thresholds: Tensor) -> Tensor:
         """Return the number of pairs of each kind with a distance of at most the threshold (VE-2)."""
-        return self.nearest[:, torch.searchsorted(self.sorted, thresholds, right=True)]
+        known = self.sorted.masked_fill(self.sorted.isnan(), torch.inf)  # a binary search that meets NaN goes astray
+        return self.nearest[:, torch.searchsorted(known, thresholds, right=True)]
 
     def rates(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
         """VE-1, VE-3, VE-4."""

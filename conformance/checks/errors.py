@@ -27,6 +27,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             raise Unsupported(f"{name} = {changed[name]!r}")
     inputs = {name: np.array(value) for name, value in probe.options.get("inputs", {}).items()}
     dtypes = probe.options.get("dtypes", {})
+    judge.reads(dtypes)
     wrong = replace(legal, inputs={**legal.inputs, **inputs}, parameters={**legal.parameters, **changed}, dtypes=dtypes)
     result.planned += 2
     sibling = judge.ask(_sibling(legal, inputs))

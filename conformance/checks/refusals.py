@@ -45,6 +45,7 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[tuple[Case, list[Any] | None,
     case = _whole(case)
     if probe.options.get("wrong"):
         wrong = wrongs(probe.loss)[str(probe.options["wrong"])]
+        judge.reads(wrong.dtypes)
         changed = {name: change(case.inputs[name]) for name, change in wrong.inputs.items()}
         parameters = {**case.parameters, **wrong.parameters}
         yield replace(case, inputs={**case.inputs, **changed}, dtypes=wrong.dtypes, parameters=parameters), None, False
