@@ -58,6 +58,8 @@ BASE = distribution_names(PROJECT["project"]["dependencies"])
 JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"])
 OF_MUTANTS = {
     "elsewhere": {"tensorflow", "jax", "lossproof.reference"},
+    "legal": {"lossproof.reference", "lossproof.spec"},  # the checks of the reference, and what is like what
+    "updates_torch": {"torch", "lossproof.reference"},
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
 WALLS = [
