@@ -83,3 +83,10 @@ def test_module_has_the_options_of_the_function():
     assert loss(torch.tensor(ROWS), torch.tensor(LABELS)) == expected
     with pytest.raises(ValueError, match="floor must"):
         backend.BatchHardTripletLoss(distance="cosine", floor=1.0)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "cosine"])
+def test_a_nan_row_in_no_triplet_leaves_the_gradient_of_the_others_alone(distance):
+    rows = torch.tensor([[float("nan")], [1.0]], requires_grad=True)
+    backend.batch_hard_triplet_loss(rows, torch.tensor([0, 1]), distance=distance, reduction="sum").backward()
+    assert rows.grad[1].item() == 0.0

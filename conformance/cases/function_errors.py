@@ -54,11 +54,8 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
             if len(inputs) > 1:
                 yield Wrong("CV-31", "too few labels", {key: lambda a: a[:-1]})
         if given["kind"] == "bool" and key != "mask":
-            for label, change, dtype in (
-                (f"{key} of integers", np.int64, "int64"),
-                (f"{key} of floats", np.float64, "float32"),
-            ):
-                yield Wrong(given["clause"], label, {key: lambda a, to=change: a.astype(to)}, {key: dtype})
+            yield Wrong(given["clause"], f"{key} of integers", {key: lambda a: a.astype(np.int64)}, {key: "int64"})
+            yield Wrong(given["clause"], f"{key} of floats", {key: lambda a: a.astype(float)}, {key: "float32"})
             yield Wrong(given["clause"], f"{key} (N, 1)", {key: lambda a: a[:, None]})
             yield Wrong(given["clause"], f"{key} of one pair", {key: lambda a: a[:1]})
         if key == "mask":

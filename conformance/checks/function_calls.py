@@ -30,7 +30,8 @@ def offered(judge: Judge, probe: Probe) -> None:
     """Raise where the implementation has no such function, or is the reference and would be its own judge."""
     if probe.loss not in judge.session.hello.get("functions", {}):
         raise Unsupported(f"no function {probe.loss}")
-    if judge.oracle.exact_only and (probe.options.get("drawn") or probe.check == "refusals"):
+    compared = probe.options.get("drawn") or (probe.check == "refusals" and not probe.options.get("wrong"))
+    if judge.oracle.exact_only and compared:
         raise Unsupported("the reference is not judged by itself")
 
 

@@ -45,7 +45,7 @@ class Circle(TripletMargin):
         same = self.alike(labels)
         positive, negative = self.pairs(same, torch.ones_like(labels, dtype=torch.bool) if mask is None else mask)
         a, delta = self.weights(s, same, margin), self.centres(s, same, margin)
-        z = torch.where(same, -1.0, 1.0) * gamma * (self.held(a) if detach_weights else a) * (s - delta)
+        z = torch.where(same, -1.0, 1.0).to(s.dtype) * gamma * (self.held(a) if detach_weights else a) * (s - delta)
         some, more = positive.any(1), negative.any(1)
         terms = self.terms(self.log_sum(z, positive), self.log_sum(z, negative), some & more)
         spoilt = self.spoilt(s)

@@ -95,8 +95,12 @@ def _best(distances: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
 def _memory(lookup_table: Tensor, queue: Tensor, head: Tensor, embeddings: Tensor, labels: Tensor, **given: Any) -> Any:
     """Return the right memory, in which the rows of the batch leave a gradient."""
     like = {"lookup_table": lookup_table, "queue": queue, "head": head, "embeddings": embeddings, "labels": labels}
-    arrays = {name: (t.double() if t.is_floating_point() else t).numpy(force=True) for name, t in like.items()}
-    options = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in given.items()}
+    arrays: dict[str, Any] = {
+        name: (t.double() if t.is_floating_point() else t).numpy(force=True) for name, t in like.items()
+    }
+    options: dict[str, Any] = {
+        name: value.numpy() if isinstance(value, Tensor) else value for name, value in given.items()
+    }
     if len({t.dtype for t in like.values() if t.is_floating_point()}) > 1 or not embeddings.is_floating_point():
         raise TypeError("embeddings: expected floats, in the dtype of the tables")
     new = [torch.as_tensor(a) for a in reference.update_oim_memory(**arrays, **options)]
