@@ -31,6 +31,7 @@ FORMATS = {
     "float32": Format(2.0**-24, 2.0**-126, 3.4028234663852886e38),
     "float64": Format(2.0**-53, 2.0**-1022, 1.7976931348623157e308),
 }
+HALVES = ("float16", "bfloat16")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 WIRE = (*FORMATS, "bool", *INTEGERS)
 

@@ -42,10 +42,10 @@ class Oracle:
         self.ours = ours
         self.exact_only = exact_only
 
-    def allowance(self, case: Case) -> float:
-        """Return g, the allowance for the order of summation (CV-15)."""
-        width, terms = _longest_sum(case)
-        return float(np.sqrt(width)) if self.ours else float(width + terms)
+    def allowance(self, case: Case, terms: int | None = None) -> float:
+        """Return r, the allowance for the order of summation (CV-15), of `terms` where they are fewer than B or B^2."""
+        width, most = _longest_sum(case)
+        return float(np.sqrt(width)) if self.ours else float(width + (most if terms is None else terms))
 
     def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
         """Return the reference's evaluation, wider than the case's own dtype."""
@@ -56,8 +56,9 @@ class Oracle:
 
     def undecided(self, case: Case, evaluation: Any | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
         """Return the decisions that no implementation at this precision can be held to."""
-        kappa = losses()[case.loss].front["accuracy"]["kappa"]
-        error = NEAR * (kappa + self.allowance(case)) * arithmetic(case.dtype).roundoff
+        kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
+        summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
+        error = NEAR * (kappa + summed) * arithmetic(case.dtype).roundoff
         return list((evaluation or self.evaluate(case)).decisions.undecided(error))
 
     def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
@@ -78,7 +79,7 @@ class Oracle:
             gradients = {n: np.where(np.isnan(g), known[n], g) for n, g in gradients.items()}  # entries not drawn
 
         accuracy = losses()[case.loss].front["accuracy"]
-        unit, g = arithmetic(case.dtype).roundoff, self.allowance(case)
+        unit, g = arithmetic(case.dtype).roundoff, self.allowance(case, found.terms)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         extra_value, extra_gradient = _grade_scales(case, found, (accuracy["kappa"] + g) * unit)
         pairs = {grade: _pair_errors(case, found, grade, (accuracy["kappa"] + g) * unit, cotangent) for grade in GRADES}

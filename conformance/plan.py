@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from lossproof.conformance.arrays import HALVES
 from lossproof.conformance.cases.function_errors import wrongs
 from lossproof.conformance.verdict import Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
-HALVES = ("float16", "bfloat16")
 
 
 def modules() -> Mapping[str, Any]:
@@ -146,10 +146,13 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none",)}
             wrong |= {n: space[n] for n in ("unlabelled",) if n in space}
             yield probe("labels", "CV-33", **{**basic, **wrong})
+            if "classes" in space:
+                yield probe("labels", "CV-33", "one class", 0.5, **{**basic, **wrong, "classes": (1,)})
+        yield probe("invariances", "CV-31", "integers", 0.34, {"relation": "integers"}, **basic)
     numbers = [n for n, entry in page.parameters.items() if entry["kind"] == "real" and n in space and n != "p"]
     options = {**choices, **{n: space[n] for n in numbers}, **every, "mask": (None, "some")}
     yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))), options)
-    yield from _large(space, probe, basic, getattr(module, "MANY", (600, 2)))
+    yield from _large(space, probe, basic, getattr(module, "MANY", (601, 2)))
     if "..." in next(iter(page.inputs.values()))["shape"]:
         axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **choices, **every}
         yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
@@ -169,7 +172,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     strided = {"mode": ("strided",), "shape": ((5, 4), (2, 3), (7, 2)), "mask": space["mask"], **choices, **every}
     yield probe("compiled", "CV-35", **strided)
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **choices, "p": (2.0, 1.0, 3.0)}
-    yield probe("compiled", "CV-20", "ambient", **ambient)
+    yield probe("compiled", "CV-20", "ambient", 0.5, **ambient)
 
 
 def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, many: Any) -> Iterator[Probe]:
@@ -177,13 +180,15 @@ def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, ma
     large = {"large": True}
     classes = {"classes": (100,)} if "classes" in space else {}
     rows = {**basic, "shape": (many,), "reduction": ("mean",), "mask": ("some",), **classes}
-    if "identities" in space and not classes:
-        rows["identities"] = ("many rows",)
-    yield probe("precision", "CV-15", "many rows", 0.34, large, **rows)
-    yield probe("precision", "CV-16", "many rows", 0.17, large, **rows | {"reduction": ("sum",)})
+    ids = "identities" in space and not classes
+    most, few = ({"identities": (value,)} if ids else {} for value in ("many rows", "few"))
+    summed = {"reduction": ("sum",)}
+    yield probe("precision", "CV-15", "many rows", 0.17, large, **rows | most)
+    yield probe("precision", "CV-15", "many rows, summed", 0.17, large, **rows | few | summed)  # few: fewer near ties
+    yield probe("precision", "CV-16", "many rows", 0.17, large, **rows | most | summed)
     if "offset" in space:
-        far = rows | {"offset": (1000.0,), "dtype": ("float32",)}
-        yield probe("precision", "CV-15", "many rows far off", 0.17, large, **far)
+        far = rows | few | {"shape": ((33, 2),), "offset": (1000.0,), "dtype": ("float32",)}  # cdist expands from 26
+        yield probe("precision", "CV-15", "more rows far off", 0.34, large, **far)
     yield probe("precision", "CV-15", "wide rows", 0.34, large, **{**basic, "shape": ((5, 130),), "offset": (1000.0,)})
 
 
@@ -203,6 +208,11 @@ def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any, 
         yield probe("precision", "CV-15", "far from the origin", effort=3.0, **sharp | far)
         sharp |= {"offset": (0.0, 100.0), "distance": row}
     yield probe("precision", "CV-16", effort=1.5, **sharp)
+    if "offset" in space:  # rows in units of their own size
+        ends = {"scale": (-40, 40), "dtype": space["dtype"], "distance": ("p_norm", "euclidean"), "p": (2.0, 1.0)}
+        ends["reduction"] = ("none", "mean_nonzero")
+        yield probe("precision", "CV-15", "tiny and huge rows", **ends)
+        yield probe("precision", "CV-16", "tiny and huge rows", **ends)
     for half in HALVES:
         fields = {"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)}
         yield probe("precision", "CV-17", half, **fields)

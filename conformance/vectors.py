@@ -108,6 +108,12 @@ def _candidates(loss: str) -> Iterator[tuple[Case, str, str]]:
                 yield case, finding.clause, f"smallest counterexample of the broken implementation {mutant.id}"
 
 
+def _content(case: Case) -> str:
+    """Return what makes a case another than the next: neither who found it, nor what its terms are weighed with."""
+    inputs = {name: a.tolist() for name, a in sorted(case.inputs.items())}
+    return repr((case.dtype, inputs, sorted(case.parameters.items())))
+
+
 def fresh_names(loss: str) -> Iterator[str]:
     """Yield the ids that no vector of a loss has had, in order."""
     prefix = next(iter(losses()[loss].clauses)).split("-")[0]
@@ -118,7 +124,8 @@ def fresh_names(loss: str) -> Iterator[str]:
 def made(loss: str) -> list[Vector]:
     """Return the vectors of a loss: those there are, then the fewest that betray each bug twice."""
     kept = [(case_of(v), v.clauses, v.provenance, v.id) for v in vectors(loss)]
-    fresh = [(case, (clause,), origin, "") for case, clause, origin in _candidates(loss)]
+    known = {_content(case) for case, *_ in kept}
+    fresh = [(c, (clause,), origin, "") for c, clause, origin in _candidates(loss) if _content(c) not in known]
     betrayed = _betrayed(loss, [case for case, *_ in kept + fresh])
     times = Counter(name for bugs in betrayed[: len(kept)] for name in bugs)
     chosen = list(zip(kept, betrayed, strict=False))
@@ -129,6 +136,7 @@ def made(loss: str) -> list[Vector]:
             break
         best = left.pop(int(np.argmax(gains)))
         chosen.append(best)
+        left = [other for other in left if _content(other[0][0]) != _content(best[0][0])]
         times.update(best[1].keys())
     names = fresh_names(loss)
     return [

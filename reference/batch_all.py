@@ -120,7 +120,8 @@ def evaluate(
         added = np.where(active, added[:, :, None] + added[:, None, :], 0)
         return _summed(added, reduction) / divisor, combine(np.abs(cotangent), (turns, turns), 1)
 
-    return Evaluation(value, scale, vjp, vjp_scale, decisions, pair_errors=pair_errors)
+    terms = int(np.count_nonzero(valid))
+    return Evaluation(value, scale, vjp, vjp_scale, decisions, pair_errors=pair_errors, terms=terms)
 
 
 def _summed(triplets: Array, reduction: str) -> Array:

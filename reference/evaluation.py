@@ -32,6 +32,7 @@ class Evaluation:
     # As `distances`, where a term is made of pairs of the batch: (d -> error of d, d -> error of its gradient,
     # cotangent) -> what they add to the value and to the gradient of each input
     pair_errors: Callable[[PairError, PairError, Array], tuple[Array, dict[str, Array]]] | None = None
+    terms: int | None = None  # how many terms there are, where that is fewer than the shapes of the inputs say
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:

@@ -108,9 +108,8 @@ def table():
         rows = {"anchor": anchor, "positive": positive, "negative": negative}
         vector = known.get(key(rows | ({} if mask is None else {"mask": mask}), options))
         if vector is None:
-            return reference.triplet_margin_loss(
-                anchor, positive, negative, mask=mask, cotangent=cotangent, **{**options, "margin": 3.0}
-            )
+            found = reference.triplet_margin_loss(anchor, positive, negative, mask=mask, cotangent=cotangent, **options)
+            return found + 1.0 if cotangent is None else (found[0] + 1.0, found[1])
         value = np.array(vector.value)
         return value if cotangent is None else (value, {n: np.array(g) for n, g in vector.gradients.items()})
 

@@ -40,8 +40,9 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "AF-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "AF-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "AF-11", vary=_vary(scale=SPACE["scale"], margin=SPACE["margin"]), effort=1.5)
-    past = _vary(beyond_pi=SPACE["beyond_pi"], margin=WIDE)
-    yield Probe(LOSS, "gradient", "AF-12", vary=past, options=OWN)
+    for beyond in SPACE["beyond_pi"]:
+        past = _vary(beyond_pi=(beyond,), margin=WIDE)
+        yield Probe(LOSS, "gradient", "AF-12", beyond, vary=past, options=OWN, effort=0.5)
     defaults = {"structure": {"defaults": True}, "own_clause": True}
     yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"][:2]}, options=defaults)
     yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, effort=2.0)

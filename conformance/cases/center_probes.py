@@ -42,7 +42,8 @@ def probes() -> Iterator[Probe]:
         "shape": ((0, 3), (1, 1), (3, 2)),
         "factor": (0.0, 3.0),
         "floor": (0.0, 2.0),
-        "ceiling": (2.0, inf, 1e300),
+        "ceiling": (1e300, 2.0, inf),
+        "dtype": SPACE["dtype"],
     }
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}

@@ -32,7 +32,7 @@ BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"]}  # few shapes: ea
 VARIED = ("triplet_weight",)  # options that the conventions are asked about
 CONTROLLED: tuple[str, ...] = ()  # options that a control case shares with a special one
 SMALLER_SHAPES = ((1, 1), (3, 1), (3, 2), (4, 2))
-MANY = (96, 2)  # rows of a large batch: each meets each
+MANY = (97, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FEW_ROWS = ((7, 2), (5, 4))
 

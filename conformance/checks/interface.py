@@ -30,6 +30,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
         units = shape if structure.get("reduction") == "none" else ()
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
+        case = replace(case, mode=offer.modes[0])
         result.planned += 1
         answer = judge.ask(case)
         found = trouble(answer)

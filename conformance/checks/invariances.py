@@ -1,4 +1,4 @@
-"""What one call implies about another: permuted rows, other rows, and swap."""
+"""What one call implies about another: permuted rows, other names or dtypes of labels, other rows, and swap."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
     if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
         raise Unsupported("swap = True")
-    relate = {"permutation": _permuted, "relabelling": _relabelled, "other rows": _replaced, "swap": _swapped}[
-        probe.options["relation"]
-    ]
+    relate = {
+        "permutation": _permuted,
+        "relabelling": _relabelled,
+        "integers": _retyped,
+        "other rows": _replaced,
+        "swap": _swapped,
+    }[probe.options["relation"]]
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)
@@ -103,6 +107,23 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
         if np.any(~(np.abs(second.value - first.value) <= room)):
             got, want = second.value.tolist(), first.value.tolist()
             return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
+    return None
+
+
+def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+    """Give the labels in every integer dtype; one of less than 32 bits may be refused."""
+    known = judge.session.hello.get("integers", ["int64"])
+    for dtype in known[-1:] if judge.offers[case.loss].costly else known:
+        other = replace(case, dtypes={"labels": dtype})
+        if dtype not in ("int32", "int64") and judge.ask(other).error:
+            continue
+        answers = _both(judge, structure, case, other)
+        if not isinstance(answers, tuple):
+            return answers
+        first, second, expected = answers
+        if np.any(~(np.abs(second.value - first.value) <= _room(judge, case, expected, first))):  # type: ignore[operator]
+            got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
+            return Mismatch("value", f"loss with labels in {dtype}", got, want, 0.0, np.inf)
     return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
-FORGET = 1000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
+FORGET = 2000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
 
@@ -65,11 +65,15 @@ class Jax:
         if ask.mode == "vectorised":
             value = jax.vmap(lambda given: ask.function(**given))({**rows, **rest})
             return {"value": _named(value)}
+        plain = self._derive(ask.function, ask.order)
         if ask.mode == "ambient":
             with jax.default_matmul_precision("bfloat16"):
-                value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
+                try:
+                    value, gradients, second = jax.jit(plain)(rows, rest, ask.cotangent, along, {})
+                except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # not for tracing, and slow
+                    value, gradients, second = plain(rows, rest, ask.cotangent, along, {})
         elif ask.mode == "eager":
-            value, gradients, second = self._derive(ask.function, ask.order)(rows, rest, ask.cotangent, along, {})
+            value, gradients, second = plain(rows, rest, ask.cotangent, along, {})
         else:
             numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
             structure = (
@@ -79,7 +83,7 @@ class Jax:
                 tuple((name, array.shape, array.dtype.name) for name, array in native.items()),
             )
             if structure not in self._compiled:
-                self._compiled[structure] = jax.jit(self._derive(ask.function, ask.order))
+                self._compiled[structure] = jax.jit(plain)
             value, gradients, second = self._compiled[structure](rows, rest, ask.cotangent, along, numbers)
 
         result: dict[str, Any] = {"value": _named(value)}
