@@ -120,8 +120,9 @@ def evaluate(
         added = np.where(active, added[:, :, None] + added[:, None, :], 0)
         return _summed(added, reduction) / divisor, combine(np.abs(cotangent), (turns, turns), 1)
 
-    terms = int(np.count_nonzero(valid))
-    return Evaluation(value, scale, vjp, vjp_scale, decisions, pair_errors=pair_errors, terms=terms)
+    return Evaluation(
+        value, scale, vjp, vjp_scale, decisions, pair_errors=pair_errors, terms=int(np.count_nonzero(valid))
+    )
 
 
 def _summed(triplets: Array, reduction: str) -> Array:
