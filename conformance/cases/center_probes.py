@@ -32,6 +32,8 @@ def probes() -> Iterator[Probe]:
     one = {"shape": ((1, 3), (3, 2)), "identities": ("apart",), "classes": (3,), "factor": SPACE["factor"]}
     yield Probe(LOSS, "gradient", "CN-7", vary=one, options=OWN)
     yield Probe(LOSS, "gradient", "CN-8", vary=_vary(identities=("few", "one", "many rows")), options=OWN)
+    masked = _vary(mask=("some",), shape=((5, 4),))
+    yield Probe(LOSS, "gradient", "CN-8", "some masked", vary=masked, options=OWN, effort=0.34)
     yield Probe(LOSS, "gradient", "CN-9", vary=_vary(**bounds))
     yield Probe(LOSS, "gradient", "CN-7", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in GRADIENT_BOUNDARIES:

@@ -28,7 +28,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CI-4", vary=_vary(margin=(-0.5, 0.0, -0.2, 0.25), gamma=(2.0, 8.0)), options=OWN)
     yield Probe(LOSS, "value", "CI-5", vary=_vary(gamma=(2.0, 1.0, 0.25)), options=OWN)
     yield Probe(LOSS, "value", "CI-6", vary=_vary(identities=EMPTY_SETS), options=OWN)
-    yield Probe(LOSS, "value", "CI-7", vary=_vary(gamma=(256.0, 1024.0)), options=OWN)
+    yield Probe(LOSS, "value", "CI-7", vary=_vary(gamma=(256.0, 8192.0)), options=OWN)
     counted = _vary(reduction=("mean_nonzero", "mean"), gamma=(4096.0, 1024.0, 8.0), shape=((5, 4), (8, 3), (12, 5)))
     yield Probe(LOSS, "value", "CI-8", vary=counted | {"mask": (None, "some")}, options=OWN)
     yield Probe(

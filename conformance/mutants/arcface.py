@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import TripletMargin
+from lossproof.conformance.mutants.correct import TripletMargin, with_default
 from lossproof.conformance.mutants.cross_entropy import CrossEntropy
 
 BEYOND = ("keep", "linear", "continuous")
@@ -199,9 +199,9 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-scale-inside", "the margin is subtracted after the scale", "AF-1", "AF-3", logits=_inside),
     _mutant("af-everywhere", "every class has the margin, not the label's alone", "AF-1", logits=_everywhere),
     _mutant("af-no-scale", "the scale is 1 whatever is asked for", "AF-1", logits=lambda s, x, w, y, k, m, b: ArcFace.logits(s, x, w, y, 1.0, m, b)),
-    _mutant("af-default-scale", "the scale is 30 where it is not given", "AF-17", seen="ArcFace ports with s = 30", logits=lambda s, x, w, y, k, m, b: ArcFace.logits(s, x, w, y, 30.0 if k == 64 else k, m, b)),
+    _mutant("af-default-scale", "the scale is 30 where it is not given", "AF-17", seen="ArcFace ports with s = 30", __call__=with_default(ArcFace, scale=30.0)),
     _mutant("af-degrees", "the margin is taken in degrees", "AF-3", seen="pytorch-metric-learning", with_margin=_margin(radians)),
-    _mutant("af-default-degrees", "the default margin is 28.6 degrees", "AF-3", "AF-17", "AF-1", seen="pytorch-metric-learning: 0.49916", with_margin=_margin(lambda m: 0.49916416607037828 if m == 0.5 else m)),
+    _mutant("af-default-degrees", "the default margin is 28.6 degrees", "AF-17", seen="pytorch-metric-learning: 0.49916", __call__=with_default(ArcFace, margin=0.49916416607037828)),
     _mutant("af-raw-embeddings", "embeddings are not brought to unit length", "AF-2", unit=lambda s, rows: rows, unit_weights=lambda s, w: ArcFace.unit(s, w)),
     _mutant("af-raw-weights", "class weights are not brought to unit length", "AF-2", "AF-1", unit_weights=lambda s, w: w),
     _mutant("af-floored-norm", "norms below 1 are taken for 1", "AF-2", "AF-1", unit=_floored_unit),
@@ -229,7 +229,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-pulled-zero", "a zero row gets the gradient of its unit vector", "AF-14", unit=_pulled_zero),
     _mutant("af-any-margin", "every margin is taken", "AF-15", check_margin=lambda s, m: None, with_margin=_margin(lambda m: m if 0 <= m < inf else 0.5)),
     _mutant("af-batch-mean", "the mean of the batch is subtracted from the unit embeddings", "AF-16", "AF-1", logits=_batch_mean),
-    _mutant("af-default-linear", "linear is the default", "AF-17", "AF-5", with_margin=lambda s, x, w, m, b: ArcFace.with_margin(s, x, w, m, "linear" if b == "keep" else b)),
+    _mutant("af-default-linear", "linear is the default", "AF-17", __call__=with_default(ArcFace, beyond_pi="linear")),
     _mutant("af-weights-broadcast", "one class weight is taken for two", "CV-34", check_weights=lambda s, w, x: None, unit_weights=lambda s, w: ArcFace.unit(s, w if w.ndim == 2 else w[None].expand(2, -1))),
     _mutant("af-clamped-label", "a label outside its range is moved into it", "CV-33", in_range=lambda s, y, k: y.clamp(0, k - 1)),
     _mutant("af-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),

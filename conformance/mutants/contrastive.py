@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import DISTANCES, REDUCTIONS, Distance, TripletMargin
+from lossproof.conformance.mutants.correct import DISTANCES, REDUCTIONS, Distance, TripletMargin, with_default
 
 
 class Contrastive(TripletMargin):
@@ -104,7 +104,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-half-of-push", "the factor multiplies the dissimilar part only", "CO-3", "CO-1", terms=lambda s, d, a, m, f: torch.where(a, f * s.push(d, m), s.pull(d))),
     _mutant("co-no-hinge", "a dissimilar pair beyond the margin is pulled back", "CO-2", push=lambda s, d, m: (m - d) ** 2),
     _mutant("co-margin-one", "the margin is 1 whatever is asked for", "CO-2", push=lambda s, d, m: torch.relu(1.0 - d) ** 2),
-    _mutant("co-default-margin", "margin is 2 where it is not given", "CO-5", push=lambda s, d, m: torch.relu((2.0 if m == 1.0 else m) - d) ** 2),
+    _mutant("co-default-margin", "margin is 2 where it is not given", "CO-5", __call__=with_default(Contrastive, margin=2.0)),
     _mutant("co-coincident", "a coincident dissimilar pair has no loss", "CO-6", push=lambda s, d, m: torch.where(d == 0, 0.0, Contrastive.push(s, d, m))),
     _mutant("co-margin-zero", "a margin of 0 is refused", "CO-10", check_number=lambda s, n, v, low: TripletMargin.check_number(s, n, v, 1e-9 if n == "margin" else low)),
     _mutant("co-reversed", "x1 is subtracted from x2", "DI-4", pair=lambda s, x, y, o: s.distance(y, x, o)),

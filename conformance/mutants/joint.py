@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
+from lossproof.conformance.mutants.correct import with_default
 from lossproof.conformance.mutants.cross_entropy import CrossEntropy
 
 
@@ -163,8 +164,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("jo-center-features", "the center loss is a mean over rows and features", "JO-4", "JO-1", seen="a mean squared error", pull=lambda s, x, y, c, m: Joint.pull(s, x, y, c, m) / x.shape[1]),
     _mutant("jo-all-anchors", "the triplet loss divides by all rows", "JO-5", "JO-3", anchors=lambda s, a, m: m),
     _mutant("jo-rows-of-anchors", "a batch without triplets has no loss at all", "JO-5", seen="skipping a batch", combine=lambda s, o, t, p, a, b: torch.where(t == 0, 0.0, 1.0) * (o + a * t + b * p)),
-    _mutant("jo-default-center", "center_weight is 0.005 where it is not given", "JO-6", combine=lambda s, o, t, p, a, b: Joint.combine(s, o, t, p, a, 0.005 if b == 5e-4 else b)),
-    _mutant("jo-default-smoothing", "nothing is smoothed where it is not said", "JO-6", "JO-2", own=lambda s, z, y, e, m: Joint.own(s, z, y, 0.0 if e == 0.1 else e, m)),
+    _mutant("jo-default-center", "center_weight is 0.005 where it is not given", "JO-6", __call__=with_default(Joint, center_weight=0.005)),
+    _mutant("jo-default-smoothing", "nothing is smoothed where it is not said", "JO-6", __call__=with_default(Joint, label_smoothing=0.0)),
     _mutant("jo-center-gradient", "the gradient of the center loss has no weight", "JO-7", seen="reid-strong-baseline's training loop", combine=_unscaled_centers),
     _mutant("jo-detached-centers", "the centers have no gradient", "JO-7", pull=_detached),
     _mutant("jo-detached-triplet", "the triplet loss has no gradient", "JO-7", triplet=lambda s, x, y, m, t: Joint.triplet(s, x, y, m, t).detach()),

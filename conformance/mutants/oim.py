@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.center import Center
-from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin
+from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin, with_default
 
 
 class OIM(Center):
@@ -139,7 +139,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("oi-queue-first", "the queue comes before the table", "OI-1", logits=lambda s, x, t, v, q: OIM.logits(s, x, t, q, v)),
     _mutant("oi-temperature-factor", "the products are multiplied by the temperature", "OI-1", scaled=lambda s, t: 1 / t),
     _mutant("oi-temperature-fixed", "the temperature is 0.1 whatever is asked for", "OI-1", seen="factors written into the code", scaled=lambda s, t: 0.1),
-    _mutant("oi-default-temperature", "the temperature is 1 where it is not given", "OI-7", seen="open-reid", scaled=lambda s, t: 1.0 if t == 0.1 else t),
+    _mutant("oi-default-temperature", "the temperature is 1 where it is not given", "OI-7", seen="open-reid", __call__=with_default(OIM, temperature=1.0)),
     _mutant("oi-others-only", "the row's own identity is not in the sum", "OI-1", terms=_others_only),
     _mutant("oi-update-first", "the table moves before the loss is taken", "OI-1", "OI-8", "OI-9", moved=_update_first),
     _mutant("oi-normalised", "embeddings are normalised inside", "OI-2", "OI-1", prepare=lambda s, row, m: torch.nn.functional.normalize(TripletMargin.prepare(s, row, m), dim=-1)),
