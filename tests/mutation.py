@@ -1,0 +1,183 @@
+"""Mutation testing of ourselves: which slips in the reference or in the judge would nobody notice?
+
+    python tests/mutation.py reference --sample 300
+    python tests/mutation.py judge --sample 60
+
+Cosmic Ray makes the slips. Each has a process of its own, forked from one that has imported numpy and torch and nothing
+of ours, so that the changed module is imported like any other. A slip of the reference is noticed by the frozen vectors
+with their budgets, or by the judge with its second oracle; one of the judge by a broken implementation that lives, or
+by a correct one that is accused. The unchanged files are tried first, and must not be noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import multiprocessing
+import random
+import signal
+import sys
+from functools import partial
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
+from pathlib import Path
+
+import hypothesis  # noqa: F401  imported once, for all forks
+import mpmath  # noqa: F401
+import numpy as np  # noqa: F401
+import torch
+from cosmic_ray.commands.init import init
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.work_db import WorkDB, use_db
+
+LIMIT = 600  # seconds; a slip that loops is noticed
+JUDGE = ("compare", "judge", "oracle", "smallest", "checks/*", "cases/*")
+
+
+def modules(wing: str) -> list[Path]:
+    """Return the files that are mutated."""
+    root = Path(find_spec("lossproof").submodule_search_locations[0])
+    names = [f"reference/{name}" for name in ("*",)] if wing == "reference" else [f"conformance/{n}" for n in JUDGE]
+    return sorted(p for name in names for p in root.glob(f"{name}.py") if p.name != "__init__.py")
+
+
+def slips(paths: list[Path], sample: int, seed: int) -> list[tuple[Path, str, int]]:
+    """Return (file, operator, which of its places) of slips, drawn without preference."""
+    with use_db(":memory:", WorkDB.Mode.create) as work:
+        init(paths, work, {})
+        found = [(Path(m.module_path), m.operator_name, m.occurrence) for i in work.work_items for m in i.mutations]
+    print(f"{len(found)} slips in {len(paths)} files", flush=True)
+    return random.Random(seed).sample(found, min(sample, len(found)))
+
+
+def noticed(wing: str, slip: tuple[Path, str, int]) -> tuple[tuple[Path, str, int], str, str]:
+    """Return the slip, its changed line, and who noticed it; an empty string where nobody did."""
+    path, operator, occurrence = slip
+    source = path.read_text(encoding="utf-8")
+    changed = mutate_code(source, get_operator(operator)(), occurrence) if operator else source
+    if operator and (changed is None or changed == source):
+        return slip, "", "no slip"
+    pairs = zip(source.split("\n"), changed.split("\n"), strict=False)
+    lines = [f"{a.strip()}  ->  {b.strip()}" for a, b in pairs if a != b]
+    _shadow(path, changed)
+    signal.alarm(LIMIT)
+    try:
+        who = next(by_reference(path.stem) if wing == "reference" else by_judge(path.stem), "")
+    except BaseException as problem:  # whatever it is, it would be seen
+        who = f"{type(problem).__name__}: {problem}"
+    signal.alarm(0)
+    return slip, lines[0] if lines else "", who
+
+
+def _shadow(path: Path, code: str) -> None:
+    """Have Python import other text in place of a file's."""
+    read, stats = SourceFileLoader.get_data, SourceFileLoader.path_stats
+    sys.dont_write_bytecode = True
+
+    def get_data(self, name):
+        return code.encode() if name == str(path) else read(self, name)
+
+    def path_stats(self, name):
+        if name == str(path):
+            raise OSError  # so that no compiled file is taken for it
+        return stats(self, name)
+
+    SourceFileLoader.get_data, SourceFileLoader.path_stats = get_data, path_stats
+
+
+def by_reference(name: str):
+    """Yield who notices a slip in a module of the reference."""
+    from lossproof.conformance.checks.vectors import case_of
+    from lossproof.conformance.plan import plan, plan_of_function
+    from lossproof.conformance.vectors import vector_of
+    from lossproof.spec import functions, losses, page, page_names, vectors
+
+    pages = [name] if name in page_names() else page_names()  # what the pages share is asked about on each
+    judged = [f for key in pages for f in page(key).functions if f in functions()]
+    for loss in [loss for loss, own in losses().items() if own.name in pages]:
+        for v in vectors(loss):
+            if vector_of(case_of(v), v.id, v.clauses, v.betrays, v.provenance) != v:
+                yield v.id
+        judged.append(loss)
+    for asked in judged:
+        judge, known = _judge_of("numpy", asked)
+        for probe in plan(asked, known[asked]) if asked in losses() else plan_of_function(asked):
+            yield from (found.clause for found in judge.run(probe, _checks()[probe.check]).findings)
+    for loss in [
+        loss for loss, own in losses().items() if own.name in pages and "kappa_second" in own.front["accuracy"]
+    ]:
+        judge, known = _judge_of("torch", loss)  # the second oracle has no second derivatives
+        for probe in (p for p in plan(loss, known[loss]) if p.check == "second_order"):
+            yield from (found.clause for found in judge.run(probe, _checks()[probe.check]).findings)
+
+
+def by_judge(name: str):
+    """Yield who notices a slip in a module of the judge."""
+    from lossproof.conformance.kills import findings, judged, mutants, probes
+    from lossproof.conformance.mutants import Mutant, variants
+    from lossproof.spec import losses
+
+    own = [loss for loss, page in losses().items() if name.startswith(page.name)]
+    chosen = own or ["triplet_margin_loss", "batch_hard_triplet_loss", "center_loss", "update_centers"]
+    for loss in chosen:
+        right = next((v.losses[loss] for v in variants.VARIANTS.values() if loss in v.losses), None)
+        if right is not None:
+            known = Mutant("right", "", (), right, loss=loss)
+            yield from (f"accused of {found.clause}" for found in findings(known, probes(known), 0))
+        for mutant in mutants().values():
+            if mutant.loss == loss and not mutant.ours and mutant.framework == "torch":
+                found = judged(mutant)
+                if not found or found[-1].clause not in mutant.clauses:
+                    yield mutant.id
+
+
+def _checks():
+    return importlib.import_module("lossproof.conformance.checks").CHECKS
+
+
+def _judge_of(framework: str, loss: str):
+    from lossproof.conformance.implementation import resolve
+    from lossproof.conformance.inprocess import InProcess
+    from lossproof.conformance.judge import Judge
+    from lossproof.conformance.offer import offers
+    from lossproof.conformance.oracle import Oracle
+    from lossproof.conformance.plan import modules as spaces
+    from lossproof.conformance.worker import adapter_for
+
+    session, known = InProcess(resolve(framework, (loss,)), framework, adapter_for(framework, "cpu")), spaces()
+    oracle = Oracle(ours=True, exact_only=framework == "numpy")
+    return Judge(session, offers(session, known, ours=True), oracle, known, 0, 3), known
+
+
+def main() -> int:
+    """Draw slips, see who notices each, print the survivors."""
+    options = argparse.ArgumentParser(description="Which slips of ours would nobody notice?")
+    options.add_argument("wing", choices=("reference", "judge"))
+    options.add_argument("--sample", type=int, default=300)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--jobs", type=int, default=2)
+    options.add_argument("--verbose", action="store_true", help="say who notices each slip")
+    asked = options.parse_args()
+    torch.set_num_threads(1)
+    drawn = slips(modules(asked.wing), asked.sample, asked.seed)
+    counted = survived = 0
+    with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=1) as pool:
+        for path in sorted({path for path, *_ in drawn}):
+            _, _, who = pool.apply(noticed, (asked.wing, (path, "", 0)))
+            if who:
+                print(f"unchanged, {path.name} is noticed: {who}")
+                return 2
+        for (path, operator, place), line, who in pool.imap_unordered(partial(noticed, asked.wing), drawn):
+            counted += who != "no slip"
+            if asked.verbose:
+                print(f"{path.name} {place}: {line}: {who or 'UNNOTICED'}", flush=True)
+            if not who:
+                survived += 1
+                print(f"{path.parent.name}/{path.name}: {line}  [{operator} {place}]", flush=True)
+    print(f"{counted} slips, {survived} unnoticed, seed {asked.seed}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
