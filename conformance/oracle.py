@@ -7,7 +7,7 @@ where it is wider than float64, mpmath elsewhere and for the reference itself.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,8 +118,12 @@ def _longest_sum(case: Case) -> tuple[int, int]:
         if "..." not in entry["shape"] and name in case.inputs:
             symbols |= zip(entry["shape"].split(), case.inputs[name].shape, strict=True)
     accuracy = page.front["accuracy"]
-    width, terms = (accuracy.get(part, default) for part, default in (("width", ["D"]), ("terms", ["..."])))
-    return tuple(int(np.prod([symbols[s] for s in product], dtype=int)) for product in (width, terms))  # type: ignore[return-value]
+
+    def length(product: Sequence[str]) -> int:
+        return int(np.prod([symbols[s] for s in product], dtype=int))
+
+    width, terms = accuracy.get("width", [["D"]]), accuracy.get("terms", ["..."])
+    return max(length(product) for product in width), length(terms)
 
 
 def output_slack(value: Array, dtype: str) -> Array:
