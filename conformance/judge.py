@@ -128,6 +128,8 @@ class Judge:
             found[name] = offer.choices(name, wanted)
             if not found[name] and name not in probe.vary:
                 found[name] = offer.choices(name, module.SPACE[name])[:1] or [offer.neutral(name)]
+                if name == "order" and found[name] == [None]:
+                    found[name] = [0]  # no gradients
             if not found[name]:
                 raise Unsupported(f"{name} = {', '.join(map(repr, wanted))}")
         return found

@@ -143,7 +143,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         if not page.inputs["labels"].get("range"):
             yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
         else:
-            wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none",)}
+            wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
             wrong |= {n: space[n] for n in ("unlabelled",) if n in space}
             yield probe("labels", "CV-33", **{**basic, **wrong})
             if "classes" in space:
@@ -172,13 +172,13 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     strided = {"mode": ("strided",), "shape": ((5, 4), (2, 3), (7, 2)), "mask": space["mask"], **choices, **every}
     yield probe("compiled", "CV-35", **strided)
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **choices, "p": (2.0, 1.0, 3.0)}
-    yield probe("compiled", "CV-20", "ambient", 0.5, **ambient)
+    yield probe("compiled", "CV-20", "ambient", **ambient)
 
 
 def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, many: Any) -> Iterator[Probe]:
     """Yield the probes of batches that are worked on in blocks, counted in small integers, or far from the origin."""
     large = {"large": True}
-    classes = {"classes": (100,)} if "classes" in space else {}
+    classes = {"classes": (300,)} if "classes" in space else {}
     rows = {**basic, "shape": (many,), "reduction": ("mean",), "mask": ("some",), **classes}
     ids = "identities" in space and not classes
     most, few = ({"identities": (value,)} if ids else {} for value in ("many rows", "few"))

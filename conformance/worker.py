@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import traceback
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,14 @@ def _random_states() -> dict[str, Any]:
     return {"Python's random state": random.getstate(), "numpy's random state": (drawn["pos"], drawn["key"].tobytes())}
 
 
+def _switches(adapter: Any) -> dict[str, Any]:
+    """Return what is set for the whole process, which a call leaves as it is."""
+    return {"numpy's error handling": np.geterr(), **adapter.switches()}
+
+
+_at_first = cache(_switches)  # before the first call: what a call sets, it may have set in an earlier one
+
+
 def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to one case; an exception of the implementation is an answer too."""
     parameters = {name: from_json(value) for name, value in message["parameters"].items()}
@@ -146,10 +155,10 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
     )
     if ask.audit:  # or a call that sets the seed sets what is set already
         random.random(), np.random.random()
-    before = _random_states() if ask.audit else {}
+    before = {**_at_first(adapter), **(_random_states() if ask.audit else {})}
     try:
         result = adapter.results(ask) if message.get("results") else adapter.run(ask)
-        after = _random_states() if ask.audit else {}
+        after = {**_switches(adapter), **_random_states()} if ask.audit else {}
         changed = [*result.get("changed", []), *(name for name, state in after.items() if state != before[name])]
     except Exception as problem:
         text = traceback.format_exc(limit=-8)

@@ -19,6 +19,7 @@ def errors(loss: str, *, reduction: bool = True, rows: str = "embeddings") -> It
     yield error("CV-31", "float labels", inputs={"labels": [0.0, 1.0, 0.0]}, dtypes={"labels": "float32"})
     yield error("CV-31", "boolean labels", inputs={"labels": [False, True, False]}, dtypes={"labels": "bool"})
     yield error("CV-31", "too few labels", inputs={"labels": [0, 1]})
+    yield error("CV-31", "one label for all", inputs={"labels": [0]})
     yield error("CV-34", "one axis", inputs={rows: [1.0, 2.0, 3.0]})
     yield error("CV-34", "three axes", inputs={rows: [[[1.0, 2.0]], [[0.5, 1.0]], [[0.0, 3.0]]]})
     yield error("CV-25", "no features", inputs={rows: [[], [], []]})

@@ -15,7 +15,7 @@ import numpy as np
 from lossproof.conformance.arrays import Array, rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import distances
-from lossproof.conformance.cases.space import Offer, Structure
+from lossproof.conformance.cases.space import COTANGENTS, Offer, Structure
 
 SPACE: dict[str, tuple[Any, ...]] = {
     "shape": ((7, 2), (5, 4), (8, 3), (12, 5), (1, 3)),
@@ -65,7 +65,7 @@ def cotangent(structure: Structure, rng: np.random.Generator, units: tuple[int, 
     """Return numbers to weigh the terms, or the loss, with."""
     reduced = structure.get("reduction", "mean") != "none" or structure.get("defaults")
     shape = () if reduced else structure["shape"][:1] if units is None else units
-    return np.asarray(rng.choice([0.5, 1.0, -1.0, 2.0], size=shape))
+    return np.asarray(rng.choice(COTANGENTS, size=shape))
 
 
 def given(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ BASIC = {
 VARIED = ("detach_weights", "identities")  # options that the conventions are asked about
 CONTROLLED = ("detach_weights",)
 SMALLER_SHAPES = batches.SMALLER_SHAPES
-MANY = (97, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
+MANY = (263, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = batches.VECTORISED
 FEW_ROWS = ((5, 4), (4, 3))  # a term that is not 0 needs three rows
 

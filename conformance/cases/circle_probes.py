@@ -36,7 +36,14 @@ def probes() -> Iterator[Probe]:
     )
     yield Probe(LOSS, "value", "CI-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "CI-10", vary=BASIC, options=OWN, effort=1.5)
-    yield Probe(LOSS, "gradient", "CI-11", vary=_vary(detach_weights=(False,)), options=OWN, effort=1.5)
+    yield Probe(
+        LOSS,
+        "gradient",
+        "CI-11",
+        vary=_vary(detach_weights=(False,), reduction=("none", "sum", "mean")),
+        options=OWN,
+        effort=1.5,
+    )
     yield Probe(LOSS, "gradient", "CI-12", vary=_vary(scale=(-20, 20, 3), gamma=(2.0, 8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-13", vary=_vary(identities=EMPTY_SETS, gamma=(8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-10", "everything at once", vary=EVERYTHING, effort=2.0)

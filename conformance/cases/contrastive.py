@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import distances
-from lossproof.conformance.cases.space import Offer, Structure, generator, open_rows
+from lossproof.conformance.cases.space import COTANGENTS, Offer, Structure, generator, open_rows
 
 LOSS = "contrastive_loss"
 ROWS = ("x1", "x2")
@@ -71,7 +71,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     elif structure["mask"] == "nothing":
         inputs["mask"] = np.zeros(shape[:-1], bool)
     units = shape[:-1] if structure["reduction"] == "none" and not structure.get("defaults") else ()
-    cotangent = np.asarray(rng.choice([0.5, 1.0, -1.0, 2.0], size=units))
+    cotangent = np.asarray(rng.choice(COTANGENTS, size=units))
     return Case(
         LOSS, inputs, dtype, parameters(structure, offer), structure["mode"], min(structure["order"], 1), cotangent
     )

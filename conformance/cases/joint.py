@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches
-from lossproof.conformance.cases.space import Offer, Structure, generator
+from lossproof.conformance.cases.space import COTANGENTS, Offer, Structure, generator
 
 LOSS = "joint_loss"
 OPTIONS = ("triplet_weight", "center_weight", "triplet_margin", "label_smoothing")
@@ -32,7 +32,7 @@ BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"]}  # few shapes: ea
 VARIED = ("triplet_weight",)  # options that the conventions are asked about
 CONTROLLED: tuple[str, ...] = ()  # options that a control case shares with a special one
 SMALLER_SHAPES = ((1, 1), (3, 1), (3, 2), (4, 2))
-MANY = (97, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
+MANY = (263, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FEW_ROWS = ((7, 2), (5, 4))
 
@@ -63,7 +63,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
         "centers": rounded(structure["offset"] + 0.5 * rng.standard_normal((classes, width)), dtype),
         **batches.mask(structure, rng),
     }
-    order, cotangent = min(structure["order"], 1), np.asarray(rng.choice([0.5, 1.0, -1.0, 2.0]))
+    order, cotangent = min(structure["order"], 1), np.asarray(rng.choice(COTANGENTS))
     return Case(LOSS, inputs, dtype, parameters(structure, offer), structure["mode"], order, cotangent)
 
 

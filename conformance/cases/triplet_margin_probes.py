@@ -38,6 +38,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "DI-6", vary=_vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0)))
     for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
         yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
+    swapped = _vary(swap=(True,), p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"])
+    yield Probe(LOSS, "value", "TM-4", "of every kind", vary=swapped, effort=2.0)
     yield Probe(LOSS, "value", "TM-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
     yield Probe(
@@ -45,7 +47,7 @@ def probes() -> Iterator[Probe]:
         "gradient",
         "DI-11",
         vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]),
-        effort=2.0,
+        effort=3.0,
     )
     floor = _vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0))
     yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor, effort=3.0)

@@ -16,7 +16,7 @@ from lossproof.conformance.oracle import output_slack
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 from lossproof.spec import losses
 
-WILD = (-1, -7, -100, 10**6)  # the ones that other libraries leave out or count from the end are among them
+WILD = (-1, -7, -100, 10**6, 2**32)  # the ones that other libraries leave out or count from the end are among them
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -63,14 +63,16 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
     if after.failure:
         return trouble(after)
     assert after.value is not None
-    if not before.value.ndim:
-        return None if np.isnan(after.value) else _wrong("loss", float(after.value), float("nan"))
-    if not np.isnan(after.value[row]):
+    if not before.value.ndim and not np.isnan(after.value):
+        return _wrong("loss", float(after.value), float("nan"))
+    if before.value.ndim and not np.isnan(after.value[row]):
         return _wrong(f"loss[{row}]", float(after.value[row]), float("nan"))
-    others = np.arange(len(before.value)) != row
+    others = np.arange(len(clean.inputs["labels"])) != row
     expected = judge.oracle.expected(clean)
     room = np.asarray(expected.value_budget[judge.grade], float) + output_slack(expected.value, before.value_dtype)
-    mismatch = _apart("loss", after.value, before.value, 2 * np.asarray(room, float), others)
+    mismatch = (
+        _apart("loss", after.value, before.value, 2 * np.asarray(room, float), others) if before.value.ndim else None
+    )
     name = next(iter(losses()[clean.loss].inputs))
     if mismatch or name not in after.gradients or name not in expected.gradients:
         return mismatch

@@ -93,6 +93,11 @@ class Jax:
             result["second"] = {name: _named(h) for name, h in second.items()}
         return result
 
+    def switches(self) -> dict[str, Any]:
+        """Return what is set for the whole process."""
+        names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_debug_nans", "jax_numpy_dtype_promotion")
+        return {f"JAX's {name}": getattr(jax.config, name) for name in names}
+
     def _forget(self) -> None:
         self._asked += 1
         if self._asked % FORGET == 0:

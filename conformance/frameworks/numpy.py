@@ -24,6 +24,10 @@ class Numpy:
     def forget(self) -> None:
         """Do nothing: nothing is compiled."""
 
+    def switches(self) -> dict[str, Any]:
+        """Return what is set for the whole process: numpy's own is looked at for every framework."""
+        return {}
+
     def results(self, ask: Request) -> dict[str, Any]:
         """Call a function that is no loss; nothing is differentiated."""
         native = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, (a, dtype) in ask.inputs.items()}

@@ -7,10 +7,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
+_SEED = 20261122
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
 
 
@@ -25,6 +27,7 @@ class TensorFlow:
         self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
         self.effort = 0.5  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        tf.random.set_seed(_SEED)  # now and not at each audit: it drops what is compiled
 
     def forget(self) -> None:
         """Drop what was compiled: another implementation follows."""
@@ -34,7 +37,7 @@ class TensorFlow:
         """Call a function that is no loss; its derivative is that of the sum of all float results."""
         native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
         rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
-        drawn = tf.random.get_global_generator().state.numpy().tobytes()
+        drawn = _advanced()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(rows)
             found = [tf.convert_to_tensor(part) for part in flat(ask.function(**native))]
@@ -45,13 +48,12 @@ class TensorFlow:
         if ask.order:
             gradients = tape.gradient(total, rows, unconnected_gradients="zero")
             result["gradients"] = {name: _named(tf.convert_to_tensor(g)) for name, g in gradients.items()}
-        same = drawn == tf.random.get_global_generator().state.numpy().tobytes()
-        result["changed"] = [] if same else ["TensorFlow's random state"]
+        result["changed"] = [] if drawn == _states() else ["TensorFlow's random state"]
         return result
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
-        drawn = tf.random.get_global_generator().state.numpy().tobytes() if ask.audit else b""
+        drawn = _advanced() if ask.audit else ()
         with tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0"):
             native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
@@ -83,9 +85,17 @@ class TensorFlow:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
-        if ask.audit and drawn != tf.random.get_global_generator().state.numpy().tobytes():
+        if ask.audit and drawn != _states():
             result["changed"] = ["TensorFlow's random state"]
         return result
+
+    def switches(self) -> dict[str, Any]:
+        """Return what is set for the whole process."""
+        return {
+            "Keras' floatx": keras.backend.floatx(),
+            "Keras' policy": keras.mixed_precision.dtype_policy().name,
+            "TensorFlow's TF32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        }
 
     def _graph(self, derive: Any, mode: str, arguments: Any) -> Any:
         if mode == "compiled":
@@ -110,13 +120,27 @@ class TensorFlow:
                 if not order:
                     return value, {}, {}
                 gradients = inner.gradient(product, rows, unconnected_gradients="zero")
+                gradients = {n: tf.convert_to_tensor(g) for n, g in gradients.items()}  # a gather has slices
                 along_gradient = (
                     tf.add_n([tf.reduce_sum(gradients[name] * along[name]) for name in rows]) if along else None
                 )
             second = outer.gradient(along_gradient, rows, unconnected_gradients="zero") if order == 2 else {}
+            second = {n: tf.convert_to_tensor(h) for n, h in second.items()}
             return value, gradients, second
 
         return derive
+
+
+def _advanced() -> tuple[Any, ...]:
+    """Draw once, or a call that sets the seed sets what is set already; then return the random states."""
+    tf.random.uniform([])
+    return _states()
+
+
+def _states() -> tuple[Any, ...]:
+    """Return the random states; what an operation without a seed draws from has no public name."""
+    drawn = context.context()._rng
+    return tf.random.get_global_generator().state.numpy().tobytes(), context.global_seed(), drawn and drawn.getstate()
 
 
 def _weighted(value: Any, seed: Any) -> Any:

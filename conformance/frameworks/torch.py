@@ -89,6 +89,8 @@ class Torch:
                 loss = self._compile(ask, rows, rest)
             value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
 
+        if second is None:
+            return {"unsupported": "the gradient has no derivative of its own"}
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
             result["gradients"] = {name: _named(g) for name, g in zip(names, gradients, strict=True)}
@@ -97,6 +99,15 @@ class Torch:
         if ask.audit:
             result["changed"] = _changed(native, *state)
         return result
+
+    def switches(self) -> dict[str, Any]:
+        """Return what is set for the whole process."""
+        return {
+            "torch's default dtype": torch.get_default_dtype(),
+            "torch's gradient mode": torch.is_grad_enabled(),
+            "torch's matmul precision": torch.get_float32_matmul_precision(),
+            "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        }
 
     def _tensor(self, array: Any, dtype: str) -> torch.Tensor:
         # copied in between: torch wants writable memory; rounding happened in the judge already
@@ -145,9 +156,10 @@ def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, a
     second = zeros
     if order == 2:
         product = torch.stack([(g * v).sum() for g, v in zip(gradients, along, strict=True)]).sum()
-        if product.requires_grad:
-            found = torch.autograd.grad(product, rows, allow_unused=True)
-            second = [zero if h is None else h for h, zero in zip(found, zeros, strict=True)]
+        if not product.requires_grad:  # constant, or of a function that is differentiable once
+            return value, [g.detach() for g in gradients], None
+        found = torch.autograd.grad(product, rows, allow_unused=True)
+        second = [zero if h is None else h for h, zero in zip(found, zeros, strict=True)]
     return value, [g.detach() for g in gradients], second
 
 
