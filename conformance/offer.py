@@ -18,6 +18,7 @@ from lossproof.conformance.session import Session
 from lossproof.spec import losses
 
 REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
+OWED = ("strided", "alone")  # nobody may decline to read such arrays, or to have one gradient without the others
 
 
 def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[str, Offer]:
@@ -53,10 +54,8 @@ def _asked(session: Session, module: Any, offer: Offer) -> Offer:
             break
     if plain is None:
         return offer
-    modes = [
-        plain.mode,
-        *(m for m in offer.modes if m != plain.mode and (m == "strided" or _works(session, replace(plain, mode=m)))),
-    ]
+    others = [mode for mode in offer.modes if mode != plain.mode]
+    modes = [plain.mode, *(m for m in others if m in OWED or _works(session, replace(plain, mode=m)))]
     dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]
     value = session.ask(plain).value
     ones = np.ones(() if value is None else value.shape)

@@ -159,10 +159,12 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
-    modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4}
+    modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4, "alone": 0.5}
     for mode, effort in modes.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
             continue  # a batch is no stack of calls
+        if mode == "alone" and sum(entry.get("differentiable", False) for entry in page.inputs.values()) == 1:
+            continue
         fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": few[:1], **every, "mask": space["mask"]}
         if mode == "vectorised":
             fields |= {"reduction": ("none",), "shape": few}

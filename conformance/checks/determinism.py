@@ -20,9 +20,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     cases: list[Case] = []
 
     def collect(structure: dict[str, Any]) -> None:
-        case = judge.case(probe, structure, 0)
-        if case is not None:
-            cases.append(replace(case, audit=True))
+        for fill in range(1 if cases else 2):  # two of one shape: a buffer for each shape is a buffer too
+            case = judge.case(probe, structure, fill)
+            if case is not None:
+                cases.append(replace(case, audit=True))
 
     judge.structures(probe, result, collect)
     first: list[Answer] = [judge.ask(case) for case in cases]

@@ -8,7 +8,7 @@ import numpy as np
 
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Case
-from lossproof.conformance.checks.function_calls import legal, offered, plain_dtype, sound
+from lossproof.conformance.checks.function_calls import FEW, legal, offered, plain_dtype, sound
 from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
@@ -37,8 +37,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 
 def _pure(judge: Judge, probe: Probe) -> tuple[Mismatch | None, Case]:
-    """Ask the same calls over and over, forwards and backwards."""
-    cases = [replace(legal(judge, probe, number, plain_dtype(judge))[0], audit=True) for number in range(CALLS)]
+    """Ask the same calls over and over, forwards and backwards: two calls of each shape."""
+    sizes = [FEW[number % len(FEW)] for number in range(CALLS)]
+    drawn = [legal(judge, probe, number, plain_dtype(judge), size)[0] for number, size in enumerate(sizes)]
+    cases = [replace(case, audit=True) for case in drawn]
     first = [judge.ask(case) for case in cases]
     for turn in range(ROUNDS):
         for case, before in list(zip(cases, first, strict=True))[:: -1 if turn % 2 else 1]:

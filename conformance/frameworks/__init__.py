@@ -5,7 +5,7 @@ cases), `orders`, `effort` (the share of the usual structures that it asks for),
 no losses, and `forget`, for when another implementation follows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,28 @@ import numpy as np
 
 from lossproof.conformance.arrays import WIRE
 
+REMEMBERED = 16  # arrays that earlier calls returned
+
 
 class NotALoss(Exception):
     """What came back is no float array of the framework."""
+
+
+class Returned:
+    """What audited calls returned, with a copy of each: no later call changes it."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Any, Any]] = []
+
+    def changed(self, found: Iterable[Any], copy: Callable[[Any], Any], same: Callable[[Any, Any], bool]) -> list[str]:
+        """Name what this call changed, and keep what it returned."""
+        wrong = [] if all(same(*pair) for pair in self._kept) else ["what an earlier call returned"]
+        self._kept = [*self._kept, *((part, copy(part)) for part in found)][-REMEMBERED:]
+        return wrong
+
+    def forget(self) -> None:
+        """Drop it: another implementation follows."""
+        self._kept.clear()
 
 
 def flat(found: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import INTEGERS
-from lossproof.conformance.frameworks import NotALoss, Request, apart, flat, wired
+from lossproof.conformance.frameworks import NotALoss, Request, Returned, apart, flat, wired
 
 
 class Numpy:
@@ -20,9 +20,11 @@ class Numpy:
         self.dtypes, self.integers = ["float64", "float32", "float16"], list(INTEGERS)
         self.modes, self.orders = ["eager", "strided"], [0, 1]
         self.effort = 1.0
+        self._returned = Returned()
 
     def forget(self) -> None:
-        """Do nothing: nothing is compiled."""
+        """Drop what earlier calls returned; nothing is compiled."""
+        self._returned.forget()
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process: numpy's own is looked at for every framework."""
@@ -32,8 +34,9 @@ class Numpy:
         """Call a function that is no loss; nothing is differentiated."""
         native = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, (a, dtype) in ask.inputs.items()}
         before = {name: array.copy() for name, array in native.items()}
-        found = [wired(np.asarray(found)) for found in flat(ask.function(**native))]
-        return {"results": found, "changed": _changed(native, before)}
+        found = [np.asarray(part) for part in flat(ask.function(**native))]
+        changed = _changed(native, before) + self._stale(ask, found)
+        return {"results": [wired(part) for part in found], "changed": changed}
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
@@ -50,11 +53,19 @@ class Numpy:
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
-        return {**result, "changed": _changed(native, before)}
+        return {**result, "changed": _changed(native, before) + self._stale(ask, [value, *gradients.values()])}
+
+    def _stale(self, ask: Request, found: list[Any]) -> list[str]:
+        arrays = [part for part in found if isinstance(part, np.ndarray)]
+        return self._returned.changed(arrays, np.copy, _same) if ask.audit else []
 
 
 def _changed(native: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    return [name for name, array in native.items() if before[name].tobytes() != array.tobytes()]
+    return [name for name, array in native.items() if not _same(array, before[name])]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a.tobytes() == b.tobytes())
 
 
 def _named(value: Any) -> tuple[Any, str]:

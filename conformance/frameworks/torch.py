@@ -1,4 +1,4 @@
-"""Cases in PyTorch: eager, compiled, torch.func, vmap, and under autocast."""
+"""Cases in PyTorch: eager, compiled, torch.func, vmap, under autocast, and with one input alone that has a gradient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lossproof.conformance.arrays import INTEGERS
-from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
+from lossproof.conformance.frameworks import NotALoss, Request, Returned, flat, wired
 
 _DTYPES = {
     "float64": torch.float64,
@@ -28,13 +28,15 @@ class Torch:
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = torch.__version__, device
         self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided"]
+        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone"]
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._returned = Returned()
 
     def forget(self) -> None:
-        """Drop what was compiled: another implementation follows."""
+        """Drop what was compiled and returned: another implementation follows."""
         self._compiled.clear()
+        self._returned.forget()
 
     def results(self, ask: Request) -> dict[str, Any]:
         """Call a function that is no loss; its derivative is that of the sum of all float results."""
@@ -44,7 +46,7 @@ class Torch:
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
         found = flat(ask.function(**native))
         result: dict[str, Any] = {"results": [_wired(tensor) for tensor in found]}
-        result["changed"] = _changed(native, *state) if ask.audit else []
+        result["changed"] = _changed(native, *state) + self._stale(found) if ask.audit else []
         if ask.order:
             total = sum((t.double().sum() for t in found if t.is_floating_point()), torch.zeros(()))
             grown = torch.autograd.grad(total, list(rows.values()), allow_unused=True) if total.requires_grad else ()
@@ -84,6 +86,9 @@ class Torch:
                 torch._dynamo.reset()
                 derive = torch.compile(derive, fullgraph=True, dynamic=False)
             value, gradients, second = derive(list(rows.values()), along)
+        elif ask.mode == "alone" and ask.order == 1:
+            value, gradients = _one_by_one(loss, list(rows.values()), ask.cotangent)
+            second = []
         else:
             if ask.mode == "compiled":
                 loss = self._compile(ask, rows, rest)
@@ -97,8 +102,12 @@ class Torch:
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
         if ask.audit:
-            result["changed"] = _changed(native, *state)
+            result["changed"] = _changed(native, *state) + self._stale([value, *gradients])
         return result
+
+    def _stale(self, found: list[Any]) -> list[str]:
+        tensors = [part.detach() for part in found if isinstance(part, torch.Tensor)]
+        return self._returned.changed(tensors, torch.clone, _same)
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
@@ -161,6 +170,16 @@ def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, a
         found = torch.autograd.grad(product, rows, allow_unused=True)
         second = [zero if h is None else h for h, zero in zip(found, zeros, strict=True)]
     return value, [g.detach() for g in gradients], second
+
+
+def _one_by_one(loss: Any, rows: list[torch.Tensor], cotangent: Any) -> tuple[Any, list[torch.Tensor]]:
+    """Return the value and each gradient of a call in which that input alone asks for one."""
+
+    def of_one(place: int) -> Any:
+        return lambda row: loss(*rows[:place], row, *rows[place + 1 :])
+
+    found = [_autograd(of_one(place), [row], 1, cotangent, []) for place, row in enumerate(rows)]
+    return found[0][0], [gradients[0] for _, gradients, _ in found]
 
 
 def _functional(loss: Any, order: int, cotangent: Any) -> Any:

@@ -114,6 +114,12 @@ def _result_in_float32(anchor: Tensor, positive: Tensor, negative: Tensor, **opt
     return CORRECT(anchor, positive, negative, **options).float()
 
 
+def _for_the_anchor(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Tensor:
+    value = CORRECT(anchor, positive, negative, **options)
+    others = positive.requires_grad or negative.requires_grad
+    return value.detach() if others and not anchor.requires_grad else value
+
+
 def _branch_on_values(loss: TripletMargin, x: Tensor) -> Tensor:
     return torch.relu(x) if bool((x > 0).any()) else x * 0
 
@@ -188,4 +194,5 @@ INTERFACE = (
     broken("branch-on-values", "a branch on values cannot be vectorised", "CV-22",
         hinge=_branch_on_values, ours=True,
     ),
+    Mutant("needs-the-anchor", "there is a gradient only where the anchor asks for one", ("CV-22",), _for_the_anchor),
 )  # fmt: skip

@@ -75,6 +75,11 @@ def _in_place(s: Centers, centers: Tensor, moved: Tensor) -> Tensor:
         return centers.copy_(moved)
 
 
+def _buffered(s: Centers, centers: Tensor, moved: Tensor) -> Tensor:
+    kept: Tensor = vars(s).setdefault("buffers", {}).setdefault((moved.shape, centers.dtype), moved.to(centers.dtype))
+    return kept.copy_(moved)
+
+
 def _half_count(s: Centers, nothing: Tensor, y: Tensor, part: Tensor) -> Tensor:
     return Centers.count(s, nothing.bfloat16(), y, part).to(nothing.dtype)
 
@@ -116,6 +121,7 @@ MUTANTS = table(
     _centers("uc-gradient", "the new centers carry a gradient", "CN-14", seen="updates without detach", apart=lambda s, t: t),
     _centers("uc-gradient-of-rows", "the rows carry a gradient into the centers", "CN-14", apart=lambda s, t: t.detach() if t.ndim == 2 and len(t) == 2 else t),
     _centers("uc-in-place", "the centers are changed in place", "CV-21", seen="buffers updated in the forward pass", given=_in_place),
+    _centers("uc-buffer", "the new centers are written into the buffer of the last call", "CV-21", given=_buffered),
     _centers("uc-half", "half centers move in half arithmetic", "CV-17", wide=lambda s, t: t),
     _centers("uc-half-count", "rows are counted in bfloat16", "CN-11", "CV-17", count=_half_count),
     _centers("uc-dtype", "half centers come back in float32", "CN-16", given=lambda s, c, moved: moved),
