@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -66,25 +67,17 @@ class Jax:
             value = jax.vmap(lambda given: ask.function(**given))({**rows, **rest})
             return {"value": _named(value)}
         plain = self._derive(ask.function, ask.order)
-        if ask.mode == "ambient":
-            with jax.default_matmul_precision("bfloat16"):
-                try:
-                    value, gradients, second = jax.jit(plain)(rows, rest, ask.cotangent, along, {})
-                except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):  # not for tracing, and slow
-                    value, gradients, second = plain(rows, rest, ask.cotangent, along, {})
-        elif ask.mode == "eager":
+        ambient = ask.mode == "ambient"
+        if ask.mode == "eager":
             value, gradients, second = plain(rows, rest, ask.cotangent, along, {})
         else:
-            numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
-            structure = (
-                ask.key,
-                ask.order,
-                *numbers,
-                tuple((name, array.shape, array.dtype.name) for name, array in native.items()),
-            )
-            if structure not in self._compiled:
-                self._compiled[structure] = jax.jit(plain)
-            value, gradients, second = self._compiled[structure](rows, rest, ask.cotangent, along, numbers)
+            with jax.default_matmul_precision("bfloat16") if ambient else nullcontext():
+                try:
+                    value, gradients, second = self._jitted(ask, plain, native)(rows, rest, along)
+                except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+                    if not ambient:
+                        raise
+                    value, gradients, second = plain(rows, rest, ask.cotangent, along, {})  # not for tracing, and slow
 
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
@@ -92,6 +85,16 @@ class Jax:
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in second.items()}
         return result
+
+    def _jitted(self, ask: Request, plain: Any, native: dict[str, Any]) -> Callable[..., Any]:
+        """Return the compiled call: one for each structure, with the numbers that may be traced as arguments."""
+        numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
+        shapes = tuple((name, array.shape, array.dtype.name) for name, array in native.items())
+        structure = (ask.mode, ask.key, ask.order, *numbers, shapes)
+        if structure not in self._compiled:
+            self._compiled[structure] = jax.jit(plain)
+        compiled = self._compiled[structure]
+        return lambda rows, rest, along: compiled(rows, rest, ask.cotangent, along, numbers)
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
