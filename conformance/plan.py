@@ -141,7 +141,9 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     if "labels" in page.inputs:
         relation = {"relation": "relabelling"}
         if not page.inputs["labels"].get("range"):
-            yield probe("invariances", "CV-32", options=relation, **{**basic, "shape": ((5, 4), (7, 2)), **every})
+            named = {**basic, "shape": ((5, 4), (7, 2)), **every}
+            yield probe("invariances", "CV-32", options=relation, **named)
+            yield probe("invariances", "CV-32", "half rows", 0.34, relation, **named | {"dtype": HALVES})
         else:
             wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
             wrong |= {n: space[n] for n in ("unlabelled",) if n in space}
@@ -152,7 +154,9 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     numbers = [n for n, entry in page.parameters.items() if entry["kind"] == "real" and n in space and n != "p"]
     options = {**choices, **{n: space[n] for n in numbers}, **every, "mask": (None, "some")}
     yield from _precision(space, probe, getattr(module, "FEW_ROWS", ((1, 1), (1, 2), (2, 3))), options)
-    yield from _large(space, probe, basic, getattr(module, "MANY", (601, 2)))
+    many = getattr(module, "MANY", (601, 2))
+    counted = getattr(module, "COUNTED", (many, many if "MANY" in vars(module) else (2051, 2)))
+    yield from _large(space, probe, basic, many, counted)
     if "..." in next(iter(page.inputs.values()))["shape"]:
         axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **choices, **every}
         yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
@@ -177,7 +181,9 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("compiled", "CV-20", "ambient", **ambient)
 
 
-def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, many: Any) -> Iterator[Probe]:
+def _large(
+    space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, many: Any, counted: Any
+) -> Iterator[Probe]:
     """Yield the probes of batches that are worked on in blocks, counted in small integers, or far from the origin."""
     large = {"large": True}
     classes = {"classes": (300,)} if "classes" in space else {}
@@ -188,6 +194,10 @@ def _large(space: Mapping[str, Any], probe: Callable[..., Probe], basic: Any, ma
     yield probe("precision", "CV-15", "many rows", 0.17, large, **rows | most)
     yield probe("precision", "CV-15", "many rows, summed", 0.17, large, **rows | few | summed)  # few: fewer near ties
     yield probe("precision", "CV-16", "many rows", 0.17, large, **rows | most | summed)
+    means = {"reduction": tuple(r for r in space.get("reduction", ()) if r.startswith("mean"))}
+    for half, shape in zip(("bfloat16", "float16"), counted, strict=True):  # more terms than the format can count
+        fields = {"dtype": (half,), "shape": (shape,), "mask": (None,)}
+        yield probe("precision", "CV-17", f"many rows, {half}", 0.34, large, **rows | most | means | fields)
     if "offset" in space:
         far = rows | few | {"shape": ((33, 2),), "offset": (1000.0,), "dtype": ("float32",)}  # cdist expands from 26
         yield probe("precision", "CV-15", "more rows far off", 0.34, large, **far)

@@ -23,6 +23,7 @@ BASIC = {
 VARIED = ("pairwise",)
 CONTROLLED = ("distance", "pairwise")
 SMALLER_SHAPES = pairs.SMALLER_SHAPES
+COUNTED = (19, 2), (67, 2)  # rows whose triplets bfloat16 and float16 cannot count, few enough for sharp budgets
 MANY = (131, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FORMULA = {"value": "BA-1", "gradient": "BA-5"}
@@ -46,7 +47,8 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
 
 def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
     """Return the clause that a failure speaks of, from the fields without which it goes away; None: the formula."""
-    if needed.get("reduction", "").startswith("mean") and "mask" not in needed and "mode" not in needed:
+    other = {"mask", "mode"} | ({"dtype"} if half else set())
+    if needed.get("reduction", "").startswith("mean") and not other & set(needed):
         return "BA-3" if needed["reduction"] == "mean" else "BA-4"
     return pairs.blame(kind, needed, half) or ("BA-2" if "identities" in needed else None)
 

@@ -83,8 +83,8 @@ def conventions(kind: str, needed: Mapping[str, Any], *, half: bool) -> str | No
         return "CV-9" if gradient else "CV-7"
     if "offset" in needed:
         return "CV-16" if gradient else "DI-4" if "eps" in needed else "CV-15"
-    if "reduction" in needed:
-        return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[needed["reduction"]]
     if "dtype" in needed and half:
         return "CV-16" if gradient else "CV-17"
+    if "reduction" in needed:
+        return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[needed["reduction"]]
     return None

@@ -26,6 +26,7 @@ BASIC = {
 VARIED = ("pairwise",)
 CONTROLLED = ("distance", "pairwise")
 SMALLER_SHAPES = pairs.SMALLER_SHAPES
+COUNTED = (49, 2), (49, 2)  # rows whose pairs bfloat16 cannot count, few enough for sharp budgets
 MANY = (131, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FORMULA = {"value": "SH-1", "gradient": "SH-7"}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.correct import with_default
-from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
+from lossproof.conformance.mutants.pairs import Mined, gram, half_count, half_labels, maker, normalised, scaled
 
 
 class BatchAll(Mined):
@@ -82,6 +82,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ba-turned", "the gradient of a distance is 1.01 times too large", "PW-7", "BA-5", "CV-16", matrix=lambda s, rows, distance, floor=0.0: scaled(1.01)(Mined.matrix(s, rows, distance, floor))),
     _mutant("ba-many-positives", "max_positives is not looked at", "PW-8", check_most=lambda s, positive, most: None),
     _mutant("ba-mask-late", "masked rows are still candidates", "CV-7", "CV-8", "BA-2", "PW-2", pairs=lambda s, labels, mask, itself: Mined.pairs(s, labels, torch.ones_like(mask), itself)),
+    _mutant("ba-half-count", "triplets are counted in the dtype of the embeddings", "CV-17", **half_count(BatchAll, "divisor")),
+    _mutant("ba-half-labels", "labels are compared in the dtype of half embeddings", "CV-32", **half_labels(BatchAll)),
     _mutant("ba-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
 )  # fmt: skip
 

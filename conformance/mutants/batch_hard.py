@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.correct import TripletMargin, with_default
-from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
+from lossproof.conformance.mutants.pairs import Mined, gram, half_count, maker, normalised, scaled
 
 
 class BatchHard(Mined):
@@ -173,6 +173,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-mask-content", "masked rows keep their content", "CV-8", "CV-9", prepare=lambda s, row, mask: row.to(s.arithmetic(row.dtype))),
     _mutant("bh-mean-of-all", "the mean is over the whole batch", "CV-3", "BH-2", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None if r == "mean" else m, r)),
     _mutant("bh-bare-root", "the square root is differentiated at 0", "DI-15", "PW-4", seen="siamese-triplet", low=lambda s, total, floor: total < floor),
+    _mutant("bh-half-count", "anchors are counted in the dtype of the embeddings", "CV-17", **half_count(BatchHard, "count")),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

@@ -112,6 +112,35 @@ def scaled(share: float) -> Callable[[Tensor], Tensor]:
     return lambda x: x.detach() + share * (x - x.detach())
 
 
+def half_count(correct: type[Mined], divisor: str) -> dict[str, Callable[..., Any]]:
+    """Return methods that count the terms of a mean in the dtype of the embeddings."""
+
+    def counted(loss: Any, *given: Any) -> Tensor:
+        exact: Tensor = getattr(correct, divisor)(loss, *given)
+        return exact.to(loss.given)
+
+    return {"__call__": _knowing(correct), divisor: counted}
+
+
+def half_labels(correct: type[Mined]) -> dict[str, Callable[..., Any]]:
+    """Return methods that compare labels in the dtype of half embeddings."""
+
+    def same(loss: Any, labels: Tensor) -> Tensor:
+        return correct.same(loss, labels.to(loss.given) if loss.given.itemsize == 2 else labels)
+
+    return {"__call__": _knowing(correct), "same": same}
+
+
+def _knowing(correct: type[Mined]) -> Callable[..., Any]:
+    """Return a call that keeps the dtype of the embeddings."""
+
+    def call(loss: Any, *, embeddings: Tensor, **given: Any) -> Any:
+        loss.given = embeddings.dtype
+        return correct.__call__(loss, embeddings=embeddings, **given)  # type: ignore[call-arg]
+
+    return call
+
+
 def maker(correct: type[Mined], loss: str) -> Callable[..., Mutant]:
     """Return a function that makes a mutant of a loss from methods."""
 

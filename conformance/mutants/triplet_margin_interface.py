@@ -114,6 +114,15 @@ def _result_in_float32(anchor: Tensor, positive: Tensor, negative: Tensor, **opt
     return CORRECT(anchor, positive, negative, **options).float()
 
 
+def _counted_in_input_dtype(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Tensor:
+    if not str(options.get("reduction", "mean")).startswith("mean"):
+        return CORRECT(anchor, positive, negative, **options)
+    terms = CORRECT(anchor, positive, negative, **{**options, "reduction": "none"})
+    mask = torch.ones_like(terms, dtype=torch.bool) if options.get("mask") is None else options["mask"]
+    part = mask & ~(terms <= 0) if options.get("reduction") == "mean_nonzero" else mask
+    return terms.sum() / part.to(anchor.dtype).sum().clamp(min=1)
+
+
 def _for_the_anchor(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Tensor:
     value = CORRECT(anchor, positive, negative, **options)
     others = positive.requires_grad or negative.requires_grad
@@ -189,6 +198,8 @@ INTERFACE = (
     ),
     Mutant("half-result", "the loss of half rows is half", ("CV-18",), _result_in_input_dtype,
         "torch, ivy, TensorFlow Addons",
+    ),
+    Mutant("half-count", "the terms are counted in the dtype of the rows", ("CV-17",), _counted_in_input_dtype,
     ),
     Mutant("float32-result", "the loss of float64 rows is float32", ("CV-18",), _result_in_float32),
     broken("branch-on-values", "a branch on values cannot be vectorised", "CV-22",
