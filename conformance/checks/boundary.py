@@ -72,7 +72,7 @@ def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
 def _rounded(judge: Judge, case: Case) -> bool:
     """Whether other code is right on the terms of a case and yet not exact, so that the case is undecided there."""
     offer = judge.offers[case.loss]
-    if judge.oracle.ours or not offer.choices("reduction", ["none"]):
+    if judge.oracle.ours or "reduction" not in offer.page.parameters or not offer.choices("reduction", ["none"]):
         return False
     single = replace(case, parameters={**case.parameters, "reduction": "none"}, order=0)
     judged = judge.with_fixed(single)
