@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.correct import TripletMargin, with_default
-from lossproof.conformance.mutants.pairs import Mined, gram, maker, normalised, scaled
+from lossproof.conformance.mutants.pairs import Mined, gram, half_count, maker, normalised, scaled
 
 
 class SemiHard(Mined):
@@ -97,6 +97,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-last", "the highest index of a tie is chosen", "SH-8", ours=True, first=_last),
     _mutant("sh-at-margin", "the hinge has derivative 1 at 0", "SH-9", seen="tf.maximum", ours=True, hinge=lambda s, x: torch.where(x >= 0, x, torch.where(x.isnan(), x, torch.zeros_like(x)))),
     _mutant("sh-fixed-negative", "the negative gets no gradient", "SH-7", other=lambda s, d: d.detach()),
+    _mutant("sh-half-count", "pairs are counted in the dtype of the embeddings", "CV-17", **half_count(SemiHard, "count")),
     _mutant("sh-half", "the gradient is half as large", "SH-7", gap=lambda s, m, near, far: scaled(0.5)(m + near - far)),
     _mutant("sh-euclidean", "the default distance is euclidean", "SH-6", seen="tensorflow_addons under this name", __call__=with_default(SemiHard, distance="euclidean")),
     _mutant("sh-no-centring", "the matrix product is of the rows as they stand", "PW-6", seen="every public implementation", matrix=gram),
