@@ -224,6 +224,9 @@ def explore_command(targets: tuple[str, ...], framework: str | None, cases: int,
     except (NothingToJudge, SessionError) as problem:
         _nothing(str(problem))
     console.print(report.worst_table(found))
+    for worst in (worst for worst in found if worst.share > 1):
+        console.print(f"{worst.loss}, {worst.part}, {worst.dtype}: beyond its budget", highlight=False)
+        console.print(worst.reproduce, markup=False, highlight=False, soft_wrap=True)
     if keep:
         for worst, name in kept(found, folder, datetime.now(UTC).date().isoformat()):
             console.print(f"{worst.loss}, {worst.part}: {name or 'no vector: not a plain case'}", highlight=False)

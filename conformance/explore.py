@@ -24,6 +24,7 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules
+from lossproof.conformance.reproduce import line
 from lossproof.conformance.session import Session, worker_command
 from lossproof.conformance.settings import NothingToJudge, Settings
 from lossproof.conformance.verdict import Probe
@@ -31,6 +32,7 @@ from lossproof.conformance.verdict import Probe
 EDITS = 6  # numbers of a case that are changed
 FILLS = 16  # sets of numbers of a structure: few, so that edits have something to stand on
 CLAUSES = {"value": "CV-15", "gradient": "CV-16"}  # of each part
+ORDINARY = 2.0**-30, 2.0**30  # sizes that an edit may leave: squares of squares are finite in float32
 EXACT = ("float64", "float32")  # where a share says something of the arithmetic, not of the last rounding
 
 
@@ -44,6 +46,8 @@ class Worst:
     dtype: str
     share: float
     case: Case
+    asked: Case | None = None  # as the implementation was asked, where it has fixed options
+    reproduce: str = ""  # the line that shows the call without the judge
 
 
 def explore(settings: Settings, cases: int) -> list[Worst]:
@@ -60,10 +64,11 @@ def explore(settings: Settings, cases: int) -> list[Worst]:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         dtypes = {loss: [d for d in EXACT if d in offered[loss].dtypes] for loss in losses}
         return [
-            replace(worst, target=settings.target)
+            replace(worst, target=settings.target, reproduce=line(settings.target, session.hello, worst.asked))
             for loss in losses
             for dtype in dtypes[loss]
             for worst in _climb(judge, loss, dtype, cases)
+            if worst.asked is not None
         ]
     finally:
         session.close()
@@ -92,20 +97,23 @@ def _climb(judge: Judge, loss: str, dtype: str, cases: int) -> list[Worst]:
         for part, share in _shares(judge, case, judge.judged(case, structure)).items():
             hypothesis.target(min(share, 1e6), label=part)
             if share > worst.get(part, Worst("", loss, part, dtype, 0.0, case)).share:
-                worst[part] = Worst("", loss, part, dtype, share, judge.judged(case, structure))
+                worst[part] = Worst("", loss, part, dtype, share, judge.judged(case, structure), case)
 
     climb()
     return list(worst.values())
 
 
 def edited(case: Case, edits: list[tuple[int, int, float]]) -> Case:
-    """Return the case with single numbers scaled by a power of two and moved by a part of themselves."""
+    """Return the case with single numbers scaled by a power of two and moved by a part of themselves, to no extreme."""
     inputs = {name: array.copy() for name, array in case.inputs.items()}
     floats = [array for array in inputs.values() if array.dtype.kind == "f" and array.size]
     for place, exponent, part in edits if floats else ():
         array = floats[place % len(floats)].reshape(-1)
         index = place // len(floats) % array.size
-        array[index] = rounded(np.ldexp(array[index], exponent) * (1.0 + part), case.dtype)
+        with np.errstate(all="ignore"):
+            number = rounded(np.ldexp(array[index], exponent) * (1.0 + part), case.dtype)
+        if number == 0 or ORDINARY[0] < abs(number) < ORDINARY[1]:
+            array[index] = number
     return replace(case, inputs=inputs)
 
 

@@ -80,8 +80,16 @@ def certify(
 def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
     """Run the plan under pytest, untouched by any configuration of the folder we stand in."""
     suite = files("lossproof.conformance")
-    arguments = ["-c", str(suite / "pytest.ini"), "--rootdir", str(suite), "--import-mode=importlib"]
-    arguments += ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "lossproof.conformance.plugin"]
+    arguments = ["-c", str(suite / "pytest.ini"), "--rootdir", str(suite), "--noconftest"]
+    arguments += [
+        "--import-mode=importlib",
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "lossproof.conformance.plugin",
+    ]
     arguments += [f"--junitxml={folder / 'junit.xml'}", "-o", "junit_family=xunit2"]
     # neighbours in the plan share compiled code, so each job has a stretch of it, and takes from another's end
     arguments += ["-n", str(jobs), "--dist", "worksteal"] if jobs > 1 else ["-p", "no:xdist"]

@@ -108,7 +108,7 @@ def evaluate(
         slack, spread = ap.value - an.value, ap.scale + an.scale
         if soft_margin:
             terms, scale = np.logaddexp(0, slack), 1 + spread  # BH-4
-            active = np.exp(slack - terms)
+            active = np.exp(-np.logaddexp(0, -slack))
             growth = 1 + (1 - active) * spread
             reduction = "mean" if reduction == "mean_nonzero" else reduction
         else:

@@ -97,7 +97,7 @@ def evaluate(
         exponent = np.where(both_kinds, kinds[0].log_sum + kinds[1].log_sum, -np.inf)
         terms = np.logaddexp(0, exponent)  # CI-1, CI-5, CI-6
         terms = np.where(np.isnan(similarity).any(axis=1), np.nan, terms)  # CI-9
-        share = np.where(both_kinds, np.exp(exponent - terms), 0)  # of the second summand in the logarithm
+        share = np.where(both_kinds, np.exp(-np.logaddexp(0, -exponent)), 0)  # of the second summand in the logarithm
         scale = np.where(both_kinds, 1 + kinds[0].scale + kinds[1].scale, 0)
         counted = takes_part & (both_kinds | np.isnan(terms))  # CI-8
         value, weight = _reduced(terms, takes_part, counted, reduction)

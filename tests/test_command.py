@@ -49,10 +49,10 @@ def declared(tmp_path, *findings, loss=LOSS):
     return ["--known-failures", str(path)]
 
 
-def certify(tmp_path, *arguments):
+def certify(tmp_path, *arguments, **of_process):
     """Run the command in a process of its own, as a shell does."""
     command = [sys.executable, "-m", "lossproof.conformance", "certify", *arguments, "--report", str(tmp_path / "out")]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **of_process)
     assert "Traceback" not in run.stderr, run.stderr
     return run
 
@@ -81,6 +81,15 @@ def test_no_job_is_no_number_of_jobs(tmp_path):
 
 def test_status_0_for_the_reference(tmp_path):
     assert certify(tmp_path, "numpy", "--check", "examples", "--examples", "2").returncode == 0
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_tests_of_the_folder_that_a_run_starts_in_have_no_part_in_it(tmp_path, jobs):
+    for path in (tmp_path / "conftest.py", tmp_path / "tests" / "conftest.py"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("raise RuntimeError('of another project')", encoding="utf-8")
+    run = certify(tmp_path, "numpy", "--check", "examples", "--examples", "2", "--jobs", jobs, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_status_1_for_a_broken_implementation(tmp_path, broken):

@@ -50,6 +50,18 @@ def test_s1_is_hadsells_equation_4(home):
     assert called(home, x1, x2, y, margin=1.25, reduction="sum") == pytest.approx(want, rel=2e-6)
 
 
+def test_rows_that_point_apart_have_the_error_of_their_distance():
+    """Under cosine d is up to 2, and the error of its square 2 d times that of d."""
+    from lossproof.conformance.case import Case
+    from lossproof.conformance.oracle import Oracle
+
+    rows = {"x1": np.array([[1.0, 2.0, 2.0]]), "x2": np.array([[-1.0, -2.0, -2.0]]), "dissimilar": np.array([False])}
+    options = {"distance": "cosine", "factor": 0.5, "reduction": "none"}
+    expected = Oracle(ours=True).expected(Case("contrastive_loss", rows, "float32", options))
+    assert expected.value == pytest.approx(2.0)
+    assert expected.value_budget["direct"] == pytest.approx((4 + 3**0.5) * 2.0**-24 * 2)
+
+
 @pytest.mark.parametrize("home", HOMES)
 def test_s2_is_the_torch_module(home):
     x1, x2, y = pairs(seed=1)

@@ -69,10 +69,19 @@ def test_edits_change_single_numbers_that_the_dtype_holds(dtype):
     assert (rows["x1"] == 1).all()
 
 
+def test_edits_make_no_extreme_number():
+    case = Case(LOSS, {"x1": np.array([[1.0, np.inf]]), "x2": np.ones((1, 2))}, "float32", {})
+    found = edited(case, [(0, 12, 0.5)] * 4 + [(2, 12, -1.0)])
+    assert found.inputs["x1"].tolist() == [[(2.0**12 * 1.5) ** 2, np.inf]]
+    assert edited(case, [(0, 0, -1.0)]).inputs["x1"].tolist() == [[0.0, np.inf]]
+
+
 def test_exit_status_tells_what_is_beyond_its_budget(corner):
     run = CliRunner().invoke(main, ["explore", corner, "--framework", "numpy", "--loss", LOSS, "--cases", "150"])
     assert run.exit_code == 1
     assert "contrastive_loss" in run.output
+    assert "value, float64: beyond its budget" in run.output
+    assert "\npython -c 'import numpy as np;" in run.output
     run = CliRunner().invoke(main, ["explore", "numpy", "--loss", LOSS, "--cases", "20"])
     assert run.exit_code == 0
 

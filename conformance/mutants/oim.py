@@ -161,6 +161,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("oi-queue-width", "a queue of another width is left out", "OI-12", check_tables=_fit, logits=_cut),
     _mutant("oi-labels-clamped", "labels are moved into the range", "CV-33", in_range=lambda s, y, n: y.clamp(0, n - 1)),
     _mutant("oi-mask-times", "the mask is a factor", "CV-8", "CV-9", "OI-3", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
+    _mutant("oi-memory-nan-swallowed", "NaN in the memory counts as 0", "OI-2", seen="nan_to_num on a table with rows that were never written", memory=lambda s, rows: rows.detach().nan_to_num(0.0)),
     _mutant("oi-nan-swallowed", "NaN counts as 0", "CV-10", terms=lambda s, z, y: OIM.terms(s, z, y).nan_to_num(0.0)),
     _mutant("oi-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip

@@ -125,6 +125,18 @@ def _nan_everywhere(s: Rates, d: Array, kind: Array, t: Array) -> Array:
     return np.full(t.shape, np.nan) if np.isnan(d).any() else Rates.rate(s, d, kind, t)
 
 
+def _finite(s: Rates, t: Array) -> Array:
+    if np.isinf(t).any():
+        raise ValueError("thresholds: expected finite numbers")
+    return Rates.thresholds(s, t)
+
+
+def _strictly(s: Rates, t: Array) -> Array:
+    if (np.diff(np.atleast_1d(t)) == 0).any():
+        raise ValueError("thresholds: expected each above the one before")
+    return Rates.thresholds(s, t)
+
+
 def _mutant(kind: type, name: str, key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
     return Mutant(
         key, bug, names, legal(name, type(key, (kind,), methods)(), methods), seen, loss=name, framework="numpy"
@@ -157,6 +169,9 @@ MUTANTS = table(
     _rates("ve-nan-rejected", "a NaN distance is rejected", "VE-4", seen="comparisons with NaN", rate=_nan_rejected),
     _rates("ve-nan-everywhere", "a NaN distance makes both rates NaN", "VE-4", rate=_nan_everywhere),
     _rates("ve-one-threshold", "one number is given back as a list", "VE-6", thresholds=lambda s, t: np.atleast_1d(t)),
+    _rates("ve-no-thresholds", "no thresholds are refused", "VE-6", seen="min of an empty array", thresholds=lambda s, t: Rates.thresholds(s, t) if t.size else t.min()),
+    _rates("ve-finite-thresholds", "an infinite threshold is refused", "VE-6", thresholds=_finite),
+    _rates("ve-equal-thresholds", "equal neighbours among the thresholds are refused", "VE-6", thresholds=_strictly),
     _rates("ve-same-broadcast", "a column of booleans is taken", "VE-7", check_pairs=lambda s, d, same: None, rate=lambda s, d, kind, t: Rates.rate(s, d, kind.ravel(), t)),
     _rates("ve-sorted-alone", "distances are sorted and what is the same is not", "VE-8", rate=lambda s, d, kind, t: Rates.rate(s, np.sort(d), kind, t)),
     _accuracy("ve-balanced", "the accuracy is the mean of those of both kinds", "VE-9", right=lambda s, got, same: (got[..., same].mean(-1) + (~got[..., ~same]).mean(-1)) / 2),

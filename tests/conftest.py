@@ -1,0 +1,75 @@
+"""Where the judge can find fault, it must have found some: with `--every-place` a run fails that leaves a place out.
+
+A place is a call that makes a mismatch or a finding; those of all processes of a run count.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossproof.conformance import judge, verdict
+
+HOME = Path(verdict.__file__).parent
+MAKERS = {"Mismatch", "finding", "Finding"}
+REACHED: set[str] = set()
+
+
+def places() -> dict[str, str]:
+    """Return the calls in the judge's code that make a mismatch or a finding: file:line -> text."""
+    found = {}
+    for path in sorted([*HOME.glob("*.py"), *HOME.glob("checks/*.py"), *HOME.glob("cases/*.py")]):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in MAKERS:
+                found[f"{path.relative_to(HOME)}:{node.lineno}"] = text.split("\n")[node.lineno - 1].strip()
+    return found
+
+
+def recording(make):
+    """Return a method that notes where it is called from."""
+
+    def recorded(*given, **named):
+        frame = sys._getframe(1)
+        REACHED.add(f"{frame.f_code.co_filename.removeprefix(f'{HOME}/')}:{frame.f_lineno}")
+        return make(*given, **named)
+
+    return recorded
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every-place", action="store_true", help="fail where a place of the judge has found no fault")
+
+
+def pytest_configure():
+    for owner, name in (
+        (verdict.Mismatch, "__init__"),
+        (verdict.Finding, "__init__"),
+        (judge.Judge, "finding"),
+    ):
+        setattr(owner, name, recording(getattr(owner, name)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    REACHED.update(getattr(node, "workeroutput", {}).get("reached", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["reached"] = sorted(REACHED)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("every_place"):
+        left = missing()
+        terminalreporter.section("places of the judge that found no fault")
+        for place, text in left.items():
+            terminalreporter.line(f"{place}  {text}")
+        terminalreporter.line(f"{len(places()) - len(left)} of {len(places())} found some")
+
+
+def missing() -> dict[str, str]:
+    return {place: text for place, text in places().items() if place not in REACHED}
