@@ -74,6 +74,9 @@ def from_json(value: Any) -> Any:
     return {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
 
 
+NOT_A_LOSS = "NotALoss"  # the type of the error that stands for a call which returned no array of numbers
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back: arrays with their dtypes, or an error, or "unsupported", or why no answer came."""
@@ -96,6 +99,11 @@ class Answer:
         if self.failure:
             return self.failure
         return f"raised {self.error['type']}: {self.error['message']}" if self.error else None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the call was turned down, as illegal input must be; to return what is no loss is not to refuse."""
+        return bool(self.unsupported) or (self.error is not None and self.error["type"] != NOT_A_LOSS)
 
 
 def read_answer(message: Mapping[str, Any]) -> Answer:

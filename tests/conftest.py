@@ -13,10 +13,10 @@ from lossproof.conformance import judge, verdict
 
 HOME = Path(verdict.__file__).parent
 MAKERS = {"Mismatch", "finding", "Finding"}
-REACHED: set[str] = set()
+REACHED = set()
 
 
-def places() -> dict[str, str]:
+def places():
     """Return the calls in the judge's code that make a mismatch or a finding: file:line -> text."""
     found = {}
     for path in sorted([*HOME.glob("*.py"), *HOME.glob("checks/*.py"), *HOME.glob("cases/*.py")]):
@@ -60,16 +60,18 @@ def pytest_testnodedown(node, error):
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["reached"] = sorted(REACHED)
+    elif session.config.getoption("every_place") and missing() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter, config):
     if config.getoption("every_place"):
-        left = missing()
         terminalreporter.section("places of the judge that found no fault")
-        for place, text in left.items():
-            terminalreporter.line(f"{place}  {text}")
-        terminalreporter.line(f"{len(places()) - len(left)} of {len(places())} found some")
+        for place, text in missing().items():
+            terminalreporter.line(f"{place}  {text}", red=True)
+        terminalreporter.line(f"{len(places()) - len(missing())} of {len(places())} found some")
 
 
-def missing() -> dict[str, str]:
+def missing():
+    """Return the places that no call came from."""
     return {place: text for place, text in places().items() if place not in REACHED}

@@ -37,10 +37,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, legal))
         return
     answer = judge.ask(wrong)
-    if answer.failure:
-        mismatch = Mismatch("failure", "the call", answer.failure, "an error", 0.0, np.inf, errored=True)
-    elif answer.error or answer.unsupported:
+    if answer.refused:
         return
+    if answer.trouble:
+        mismatch = Mismatch("failure", "the call", answer.trouble, "an error", 0.0, np.inf, errored=True)
     else:
         assert answer.value is not None
         got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()

@@ -20,7 +20,7 @@ _KINDS = {"bool": "b", "integer": "iu"}
 def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
     """Return the first mismatch of an answer; `wanted` is None where an error is right."""
     if wanted is None:
-        if answer.error or answer.unsupported:
+        if answer.refused:
             return None
         return trouble(answer) or Mismatch("accepted", "the call", "results", "an error", 0.0, np.inf)
     found = trouble(answer)

@@ -115,7 +115,7 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     known = judge.session.hello.get("integers", ["int64"])
     for dtype in known[-1:] if judge.offers[case.loss].costly else known:
         other = replace(case, dtypes={"labels": dtype})
-        if dtype not in ("int32", "int64") and judge.ask(other).error:
+        if dtype not in ("int32", "int64") and judge.ask(other).refused:
             continue
         answers = _both(judge, structure, case, other)
         if not isinstance(answers, tuple):

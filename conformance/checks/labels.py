@@ -58,9 +58,9 @@ def _size(case: Case) -> int:
 def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -> Mismatch | None:
     if before.trouble or before.unsupported or before.value is None:
         return None  # its own probes speak of that
-    if after.error or after.unsupported:
+    if after.refused:
         return None
-    if after.failure:
+    if after.trouble:
         return trouble(after)
     assert after.value is not None
     if not before.value.ndim and not np.isnan(after.value):

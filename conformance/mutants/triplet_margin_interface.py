@@ -129,6 +129,13 @@ def _for_the_anchor(anchor: Tensor, positive: Tensor, negative: Tensor, **option
     return value.detach() if others and not anchor.requires_grad else value
 
 
+def _nothing_for_errors(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Any:
+    try:
+        return CORRECT(anchor, positive, negative, **options)
+    except (TypeError, ValueError):
+        return None
+
+
 def _branch_on_values(loss: TripletMargin, x: Tensor) -> Tensor:
     return torch.relu(x) if bool((x > 0).any()) else x * 0
 
@@ -205,5 +212,6 @@ INTERFACE = (
     broken("branch-on-values", "a branch on values cannot be vectorised", "CV-22",
         hinge=_branch_on_values, ours=True,
     ),
+    Mutant("nothing-for-errors", "what is illegal is answered with None", ("CV-28", "CV-27"), _nothing_for_errors),
     Mutant("needs-the-anchor", "there is a gradient only where the anchor asks for one", ("CV-22",), _for_the_anchor),
 )  # fmt: skip

@@ -125,6 +125,13 @@ def _nan_everywhere(s: Rates, d: Array, kind: Array, t: Array) -> Array:
     return np.full(t.shape, np.nan) if np.isnan(d).any() else Rates.rate(s, d, kind, t)
 
 
+def _nothing_for_errors(distances: Array, same: Array, thresholds: Array) -> Any:
+    try:
+        return CORRECT["verification_rates"](distances=distances, same=same, thresholds=thresholds)
+    except (TypeError, ValueError):
+        return None
+
+
 def _finite(s: Rates, t: Array) -> Array:
     if np.isinf(t).any():
         raise ValueError("thresholds: expected finite numbers")
@@ -174,6 +181,7 @@ MUTANTS = table(
     _rates("ve-equal-thresholds", "equal neighbours among the thresholds are refused", "VE-6", thresholds=_strictly),
     _rates("ve-same-broadcast", "a column of booleans is taken", "VE-7", check_pairs=lambda s, d, same: None, rate=lambda s, d, kind, t: Rates.rate(s, d, kind.ravel(), t)),
     _rates("ve-sorted-alone", "distances are sorted and what is the same is not", "VE-8", rate=lambda s, d, kind, t: Rates.rate(s, np.sort(d), kind, t)),
+    Mutant("ve-nothing-for-errors", "what is illegal is answered with None", ("VE-6", "VE-7"), _nothing_for_errors, loss="verification_rates", framework="numpy"),
     _accuracy("ve-balanced", "the accuracy is the mean of those of both kinds", "VE-9", right=lambda s, got, same: (got[..., same].mean(-1) + (~got[..., ~same]).mean(-1)) / 2),
     _accuracy("ve-same-accuracy", "the accuracy is that of the same pairs", "VE-9", right=lambda s, got, same: (got & same).mean(-1)),
     _best("ve-highest", "of thresholds that tie the highest is taken", "VE-10", best=lambda s, a: len(a) - 1 - np.argmax(a[::-1])),
