@@ -133,14 +133,14 @@ def _shares(judge: Judge, case: Case, judged: Case) -> dict[str, float]:
 
 
 def kept(found: Iterable[Worst], folder: Path, date: str) -> Iterator[tuple[Worst, str | None]]:
-    """Add the worst case of each loss and part to the frozen vectors; yield it with its id, None if not plain."""
+    """Add the worst plain case of each loss and part to the frozen vectors; yield it with its id, or None."""
     from lossproof.conformance.vectors import keep, plain
 
     worst: dict[str, dict[str, Worst]] = {}
-    for one in found:
-        of_loss = worst.setdefault(one.loss, {})
-        of_loss[one.part] = max(of_loss.get(one.part, one), one, key=lambda w: w.share)
-    for loss, parts in worst.items():
+    for one in sorted(found, key=lambda w: (plain(w.case) is not None, w.share)):
+        worst.setdefault(one.loss, {})[one.part] = one  # the last is the worst of those that a vector can hold
+    for loss, of_loss in worst.items():
+        parts = {part: of_loss[part] for part in CLAUSES if part in of_loss}
         cases = {part: case for part, one in parts.items() if (case := plain(one.case))}
         origins = {
             part: f"worst {part} found in {parts[part].target}, {parts[part].share:.2f} of its budget, {date}"
