@@ -74,7 +74,7 @@ class Oracle:
         if case.order == 2:
             second = found.hvp(cotangent, case.tangents)
         if needs_exact:
-            known, blur = gradients, exact.blur(case, float(np.sum(np.abs(cotangent) * found.scale)))
+            known, blur = gradients, exact.blur(case, np.abs(cotangent) * found.scale)
             value, gradients, second = exact.evaluate(case, cotangent)
             gradients = {  # entries that were not drawn, and those that 70 digits do not show
                 n: np.where(np.isnan(g) | (np.abs(g - known[n]) <= blur[n]), known[n], g) for n, g in gradients.items()

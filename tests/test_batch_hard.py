@@ -90,3 +90,21 @@ def test_a_nan_row_in_no_triplet_leaves_the_gradient_of_the_others_alone(distanc
     rows = torch.tensor([[float("nan")], [1.0]], requires_grad=True)
     backend.batch_hard_triplet_loss(rows, torch.tensor([0, 1]), distance=distance, reduction="sum").backward()
     assert rows.grad[1].item() == 0.0
+
+
+@pytest.mark.parametrize("far", [3.0, 8.0, 11.0])
+def test_the_reference_is_within_its_budget_where_the_soft_margin_is_flat(far):
+    """The slope is exp(-d) for the first two rows, below what the second oracle's digits show."""
+    from lossproof.conformance.case import Case
+    from lossproof.conformance.compare import shares
+    from lossproof.conformance.oracle import Oracle
+
+    rows = np.array([[0.25, 0.0], [0.5, 0.125], [far, 1.0], [far + 5, 1.0], [far + 0.5, 1.0], [far + 4, 1.5]])
+    options = {"soft_margin": True, "distance": "squared_euclidean", "reduction": "sum"}
+    for turn in range(6):  # of the entries the second oracle draws a few
+        inputs = {"embeddings": np.roll(rows, turn, 0), "labels": np.roll([0, 0, 1, 1, 2, 2], turn)}
+        case = Case("batch_hard_triplet_loss", inputs, "float64", options, order=1, cotangent=np.ones(()))
+        expected = Oracle(ours=True, exact_only=True).expected(case)
+        _, gradients = reference.batch_hard_triplet_loss(**inputs, **options, cotangent=1.0)
+        got, want = gradients["embeddings"], expected.gradients["embeddings"]
+        assert np.max(shares(got, want, expected.gradient_budget["direct"]["embeddings"], "float64")) <= 1

@@ -47,14 +47,15 @@ def evaluate(case: Case, cotangent: Array) -> tuple[Array, dict[str, Array], dic
         return _floats(value), first, along
 
 
-def blur(case: Case, size: float) -> dict[str, Array]:
-    """Return how far the last digits move each gradient entry, where the error scale of the loss is `size`."""
-    step = float(_STEP)
-    return {
-        name: 10.0 ** (4 - _DIGITS) * size / (step * np.maximum(np.abs(a), step))
-        for name, a in case.inputs.items()
-        if a.dtype.kind == "f"
-    }
+def blur(case: Case, scale: Array) -> dict[str, Array]:
+    """Return how far the last digits move each gradient entry, where the error scales of the loss are `scale`."""
+    step, size = float(_STEP), np.sum(scale[np.isfinite(scale)], dtype=float)
+    with np.errstate(invalid="ignore"):
+        return {
+            name: 10.0 ** (4 - _DIGITS) * size / (step * np.fmax(np.abs(a), step))
+            for name, a in case.inputs.items()
+            if a.dtype.kind == "f"
+        }
 
 
 def _exact(array: Array) -> Array:
