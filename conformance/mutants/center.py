@@ -40,6 +40,8 @@ class Center(TripletMargin):
             labels = labels.masked_fill(~mask, 0)
         x, c = self.prepare(embeddings, mask), centers.to(self.arithmetic(centers.dtype))
         labels = self.in_range(labels, len(c))
+        most = torch.finfo(x.dtype).max  # a number that the dtype does not hold is no error
+        floor, ceiling = min(floor, most), ceiling if ceiling == inf else min(ceiling, most)
         terms = self.terms(self.square(x, c, labels, mask), factor, floor, ceiling)
         return self.reduce(terms, mask, reduction)
 
