@@ -126,11 +126,11 @@ def evaluate(
         return spread(cotangent, (first, second))
 
     def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        reach = 2 * factor * np.where(apart, margin + pair.scale, pair.scale)[..., None]
-        size = np.abs(slope)[..., None] + 2.0**-24 * reach  # where slope and g are 0 each is a rounding
+        steepest = 2 * factor * reach[..., None]
+        size = np.abs(slope)[..., None] + 2.0**-24 * steepest  # where slope and g are 0 each is a rounding
         with np.errstate(all="ignore"):
             first, second = (
-                reach * np.abs(g) + size * c for g, c in zip(pair.gradients, pair.gradient_scales, strict=True)
+                steepest * np.abs(g) + size * c for g, c in zip(pair.gradients, pair.gradient_scales, strict=True)
             )
         return spread(np.abs(cotangent), (first, second))
 
