@@ -43,7 +43,7 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], An
     if clause == "CV-13":  # d = margin
         return {"margin": float(np.abs(step).sum())}, x, y, np.array([True])
     if clause in ("CO-6", "CO-8", "DI-15"):  # coincident rows
-        p = float(rng.choice([2.0, 1.0, 3.0] if clause != "DI-15" else [2.0, 1.5, 3.0, inf]))
+        p = float(rng.choice([2.0, 1.0, 3.0] if clause != "DI-15" else [2.0, 1.5, 2.5, 3.0, inf]))
         return {"p": p}, x, x.copy(), apart if clause != "CO-6" else np.array([True])
     if clause == "DI-14":  # a coordinate of the difference is 0
         y[0, 0] = x[0, 0]

@@ -76,7 +76,7 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], li
     if clause == "DI-15":  # a = p
         n[:] = a
         n[0, 0] += 2.0
-        return {"p": float(rng.choice([2.0, 1.5, 3.0, inf])), **big}, [a, a.copy(), n]
+        return {"p": float(rng.choice([2.0, 1.5, 2.5, 3.0, inf])), **big}, [a, a.copy(), n]
     if clause == "DI-16":  # two coordinates share the largest size
         a, p, n = np.zeros((1, 3)), _lattice(rng, (1, 3)), np.zeros((1, 3))
         p[0, rng.permutation(3)[:2]] = rng.choice([-5.0, 5.0], size=2)

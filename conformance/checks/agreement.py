@@ -47,7 +47,8 @@ def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
     for clause in module.GRADIENT_BOUNDARIES:
         for plain in module.boundaries(clause, offer, judge.seed):
             rows = {name: a for name, a in plain.inputs.items() if a.dtype.kind == "f"}
-            tangents = {name: np.ones(a.shape) + np.arange(a.size).reshape(a.shape) for name, a in rows.items()}
+            along = {n: np.arange(1.0, a.size + 1).reshape(a.shape) for n, a in rows.items()}
+            tangents = {n: (-2.0) ** i * a for i, (n, a) in enumerate(along.items())}  # rows move apart
             case = replace(plain, order=2, tangents=tangents)
             result.planned += 1
             answer = judge.ask(case)

@@ -151,6 +151,11 @@ def _bare_power(loss: TripletMargin, t: Tensor, p: float) -> Tensor:
     return t.abs().pow(p) if p not in (1, 2) else TripletMargin.powers(loss, t, p)
 
 
+def _squared_at_zero(loss: TripletMargin, t: Tensor, p: float) -> Tensor:
+    powers = TripletMargin.powers(loss, t, p)
+    return torch.where(t == 0, t * t, powers) if p != 1 else powers
+
+
 def _unmasked_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
     return _applied(_DetachedRoot, total) if p == 2 else TripletMargin.root(loss, total, p)
 
@@ -216,6 +221,10 @@ GRADIENTS = (
     broken("second-of-power-at-zero",
         "|t|^1.5 has an infinite second derivative at 0, and 0 times it is NaN", "CV-14",
         powers=_bare_power, ours=True,
+    ),
+    broken("second-of-square-at-zero",
+        "where t is 0, t^2 stands in for |t|^p: the value is right, and the gradient, and the second derivative is not",
+        "CV-14", powers=_squared_at_zero, ours=True,
     ),
     broken("hinge-at-zero", "the hinge has derivative 1 at 0", "CV-13",
         hinge=lambda loss, x: torch.where(x >= 0, x, 0 * x),
