@@ -41,19 +41,25 @@ class Alarms:
         )
 
 
-def hunts(settings: Settings, cases: int) -> Iterator[tuple[Settings, int]]:
-    """Yield what is judged and with how many cases a loss: the target, or each variant with its share of a loss."""
+def hunts(settings: Settings, cases: int, seeds: int) -> Iterator[tuple[Settings, int, int]]:
+    """Yield what is judged, with how many cases a loss and over how many seeds.
+
+    That is the target, or each variant with its share of the cases of a loss and with seeds of its own.
+    """
     if settings.target != "variants":
-        yield settings, cases
+        yield settings, cases, seeds
         return
     from lossproof.conformance.mutants import variants
 
     of_loss = Counter(loss for variant in variants.VARIANTS.values() for loss in variant.losses)
+    earlier: Counter[str] = Counter()
     for name, variant in variants.VARIANTS.items():
         (loss,) = variant.losses
         if not settings.losses or loss in settings.losses:
-            own = replace(settings, target=f"{variants.__name__}:{name}", framework="torch", losses=(loss,))
-            yield own, -(-cases // of_loss[loss])
+            share, seed = -(-seeds // of_loss[loss]), settings.seed + earlier[loss]
+            own = replace(settings, target=f"{variants.__name__}:{name}", framework="torch", losses=(loss,), seed=seed)
+            yield own, -(-cases // of_loss[loss]), share
+            earlier[loss] += share
 
 
 def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:

@@ -184,15 +184,16 @@ def alarms_command(
 ) -> None:
     """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any.
 
-    The target `variants` stands for correct losses, written differently on purpose, which share the cases of a loss.
+    The target `variants` stands for correct losses, written differently on purpose; those of a loss share its cases and
+    its seeds.
     """
     console, alarms = Console(), 0
     settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
     try:
-        for own, share in hunts(settings, cases):
+        for own, own_cases, own_seeds in hunts(settings, cases, seeds):
             name = own.target.rpartition(":")[2] or own.target
             with console.status(f"{name}: fresh cases") as status:
-                found = hunt(own, share, seeds, status.update)
+                found = hunt(own, own_cases, own_seeds, status.update)
             console.print(f"{name}: {found.summary()}", highlight=False, soft_wrap=True)
             for finding in found.findings:
                 console.print(finding, markup=False, soft_wrap=True)
