@@ -29,7 +29,8 @@ RIGHT = """
 from lossproof.reference import contrastive_loss as reference
 
 def contrastive_loss(x1, x2, dissimilar, *, margin=1.0, reduction="mean", cotangent=None):
-    return reference(x1, x2, dissimilar, margin=margin, reduction=reduction, cotangent=cotangent)
+    found = reference(x1, x2, dissimilar, margin=margin, reduction=reduction, cotangent=cotangent)
+    return found if cotangent is None else (found[0], {name: g.astype(x1.dtype) for name, g in found[1].items()})
 """
 
 
