@@ -143,11 +143,8 @@ def by_judge(name: str):
     """Yield who notices a slip in a module of the judge."""
     from lossproof.conformance.kills import findings, judged, mutants, probes
     from lossproof.conformance.mutants import Mutant, variants
-    from lossproof.spec import losses
 
-    own = [loss for loss, page in losses().items() if name.startswith(page.name)]
-    chosen = own or ["triplet_margin_loss", "batch_hard_triplet_loss", "center_loss", "update_centers"]
-    for loss in chosen:
+    for loss in _judged_by(name):
         right = next((v.losses[loss] for v in variants.VARIANTS.values() if loss in v.losses), None)
         if right is not None:
             known = Mutant("right", "", (), right, loss=loss)
@@ -157,6 +154,14 @@ def by_judge(name: str):
                 found = judged(mutant)
                 if not found or found[-1].clause not in mutant.clauses:
                     yield mutant.id
+
+
+def _judged_by(name: str) -> tuple[str, ...]:
+    """Return the losses that are judged to try a module of the judge: its own, or some of each kind."""
+    from lossproof.spec import losses
+
+    own = tuple(loss for loss, page in losses().items() if name.startswith(page.name))
+    return own or ("triplet_margin_loss", "batch_hard_triplet_loss", "center_loss", "update_centers")
 
 
 def _checks():
@@ -192,7 +197,8 @@ def main() -> int:
     drawn = slips(chosen, asked.sample, asked.seed)
     counted = survived = 0
     with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=1) as pool:
-        for path in sorted({path for path, *_ in drawn}):
+        of_group = {_judged_by(p.stem) if asked.wing == "judge" else p: p for p, *_ in drawn}
+        for path in sorted(of_group.values()):
             _, _, who = pool.apply(noticed, (asked.wing, (path, "", 0)))
             if who:
                 print(f"unchanged, {path.name} is noticed: {who}")
