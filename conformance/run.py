@@ -78,7 +78,7 @@ def certify(
 
 
 def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
-    """Run the plan under pytest, untouched by any configuration of the folder we stand in."""
+    """Run the plan under pytest, untouched by any configuration of the folder we stand in or of whoever runs it."""
     suite = files("lossproof.conformance")
     arguments = ["-c", str(suite / "pytest.ini"), "--rootdir", str(suite), "--noconftest"]
     arguments += [
@@ -93,4 +93,7 @@ def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
     arguments += [f"--junitxml={folder / 'junit.xml'}", "-o", "junit_family=xunit2"]
     # neighbours in the plan share compiled code, so each job has a stretch of it, and takes from another's end
     arguments += ["-n", str(jobs), "--dist", "worksteal"] if jobs > 1 else ["-p", "no:xdist"]
-    return int(pytest.main([*arguments, "--pyargs", "lossproof.conformance.test_conformance"], plugins=plugins))
+    arguments += ["--pyargs", "lossproof.conformance.test_conformance"]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("PYTEST_ADDOPTS", raising=False)
+        return int(pytest.main(arguments, plugins=plugins))

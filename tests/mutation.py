@@ -35,7 +35,7 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 
 HERE = Path(__file__).parent
-LIMIT = 600  # seconds; a slip that loops is noticed
+LIMIT = 1800  # seconds; a slip that loops is noticed
 JUDGE = ("compare", "judge", "oracle", "smallest", "checks/*", "cases/*")
 
 
@@ -65,11 +65,12 @@ def noticed(wing: str, slip: tuple[Path, str, int]) -> tuple[tuple[Path, str, in
     pairs = zip(source.split("\n"), changed.split("\n"), strict=False)
     lines = [f"{a.strip()}  ->  {b.strip()}" for a, b in pairs if a != b]
     _shadow(path, changed)
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit("it loops"))
     signal.alarm(LIMIT)
     try:
         who = next(by_reference(path.stem) if wing == "reference" else by_judge(path.stem), "")
     except BaseException as problem:  # whatever it is, it would be seen
-        who = f"{type(problem).__name__}: {problem}"
+        who = f"{type(problem).__name__}: {problem}".splitlines()[0]
     signal.alarm(0)
     return slip, lines[0] if lines else "", who
 
@@ -141,19 +142,36 @@ def by_reference(name: str):
 
 def by_judge(name: str):
     """Yield who notices a slip in a module of the judge."""
-    from lossproof.conformance.kills import findings, judged, mutants, probes
-    from lossproof.conformance.mutants import Mutant, variants
+    from lossproof.conformance.kills import judged, mutants
+    from lossproof.conformance.mutants.variants import VARIANTS
 
     for loss in _judged_by(name):
-        right = next((v.losses[loss] for v in variants.VARIANTS.values() if loss in v.losses), None)
-        if right is not None:
-            known = Mutant("right", "", (), right, loss=loss)
-            yield from (f"accused of {found.clause}" for found in findings(known, probes(known), 0))
+        right = [variant for variant in VARIANTS.values() if loss in variant.losses]
+        for variant in right[:1]:
+            yield from _accused(variant, loss)
         for mutant in mutants().values():
             if mutant.loss == loss and not mutant.ours and mutant.framework == "torch":
                 found = judged(mutant)
                 if not found or found[-1].clause not in mutant.clauses:
                     yield mutant.id
+        for variant in right[1:]:
+            yield from _accused(variant, loss)
+
+
+def _accused(variant, loss: str):
+    from lossproof.conformance.inprocess import InProcess
+    from lossproof.conformance.judge import Judge
+    from lossproof.conformance.kills import adapter
+    from lossproof.conformance.offer import offers
+    from lossproof.conformance.oracle import Oracle
+    from lossproof.conformance.plan import modules as spaces
+    from lossproof.conformance.plan import plan
+
+    session, known = InProcess(variant, "torch", adapter()), spaces()
+    session.hello["modes"] = ["eager"]
+    judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known, 0, 3, grade=variant.grade)
+    for probe in (p for p in plan(loss, known[loss]) if p.check != "compiled"):
+        yield from (f"accuses {variant.name}: {f.clause}" for f in judge.run(probe, _checks()[probe.check]).findings)
 
 
 def _judged_by(name: str) -> tuple[str, ...]:

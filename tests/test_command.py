@@ -92,6 +92,11 @@ def test_the_tests_of_the_folder_that_a_run_starts_in_have_no_part_in_it(tmp_pat
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_the_options_for_pytest_of_whoever_runs_it_are_not_for_the_judge(broken, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing_of_this_name")
+    assert certify(tmp_path, broken, *SUMS).returncode == 1
+
+
 def test_status_1_for_a_broken_implementation(tmp_path, broken):
     assert certify(tmp_path, broken, *SUMS).returncode == 1
 
