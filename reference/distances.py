@@ -190,7 +190,7 @@ def cosine(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
     inverses = [_over(np.ones_like(norm)[..., None], np.where(both, norm, 0)) for norm in norms]
     c = _dot(u, w)  # 0 where a row is 0, unless the other holds NaN (CV-10)
     gradients = ((c * u - w) * inverses[0], (c * w - u) * inverses[1])
-    spreads = (inverses[0] * np.ones_like(x), inverses[1] * np.ones_like(y))
+    spreads = (2 * inverses[0] * np.ones_like(x), 2 * inverses[1] * np.ones_like(y))
     d = 1 - c[..., 0]
     return _Cosine(d, np.ones_like(d), gradients, spreads, (u, w), (inverses[0], inverses[1]))
 

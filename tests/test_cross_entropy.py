@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from lossproof import reference
+from lossproof.conformance.case import Case
+from lossproof.conformance.oracle import Oracle
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -110,3 +112,44 @@ def test_keras_trains_with_it_and_keeps_it(tmp_path):
     np.testing.assert_allclose(loaded.evaluate(points, labels, batch_size=64, verbose=0), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="mask"):
         CrossEntropyLoss()(tf.constant([0]), tf.zeros((1, 2)), sample_weight=1.0)
+
+
+def gradient_in_torch(logits, labels, options):
+    torch = pytest.importorskip("torch")
+    from lossproof.backends.torch import cross_entropy_loss
+
+    z = torch.tensor(logits, requires_grad=True)
+    cross_entropy_loss(z, torch.tensor(labels), **options).backward()
+    return z.grad.numpy()
+
+
+def gradient_in_tensorflow(logits, labels, options):
+    tf = pytest.importorskip("tensorflow")
+    from lossproof.backends.tensorflow import cross_entropy_loss
+
+    z = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = cross_entropy_loss(z, tf.constant(labels), **options)
+    return tape.gradient(value, z).numpy()
+
+
+def gradient_in_jax(logits, labels, options):
+    jax = pytest.importorskip("jax")
+    from lossproof.backends.jax import cross_entropy_loss
+
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(jax.grad(lambda z: cross_entropy_loss(z, labels, **options)))(logits))
+
+
+@pytest.mark.parametrize("gradient", [gradient_in_torch, gradient_in_tensorflow, gradient_in_jax])
+@pytest.mark.parametrize("classes", [30, 300])
+def test_many_equal_shares_of_a_target_cost_no_digits(gradient, classes):
+    """A log_softmax adds the shares of all classes up in its gradient: equal numbers, which all round the same way."""
+    logits, labels = draw(rows=64, classes=classes)
+    options = {"label_smoothing": 0.1, "reduction": "sum"}
+    inputs = {"logits": 2 * logits, "labels": labels}
+    case = Case("cross_entropy_loss", inputs, "float64", options, cotangent=np.ones(()))
+    expected = Oracle(ours=True).expected(case)
+    error = np.abs(gradient(2 * logits, labels, options) - expected.gradients["logits"].astype(float))
+    assert (error <= 0.5 * expected.gradient_budget["direct"]["logits"]).all()

@@ -334,10 +334,10 @@ def test_gradient_scale_of_squared_euclidean():
     np.testing.assert_array_equal(found.vjp_scale(np.ones(()))["anchor"], [[6.0, 8.0 + 4.0]])
 
 
-def test_gradient_scale_of_cosine_is_the_inverse_norm():
+def test_gradient_scale_of_cosine_is_twice_the_inverse_norm():
     found = evaluate(row(2.0, 0.0), row(0.0, 4.0), row(8.0, 0.0), margin=0.5, distance="cosine", reduction="sum")
     scales = found.vjp_scale(np.ones(()))
-    assert [scales[name].max() for name in NAMES] == [0.5 + 0.5, 0.25, 0.125]
+    assert [scales[name].max() for name in NAMES] == [1.0 + 1.0, 0.5, 0.25]
 
 
 # dtypes and extremes

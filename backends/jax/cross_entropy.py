@@ -60,11 +60,14 @@ def cross_entropy_loss(
 
 def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0) -> Array:
     """Return the terms (B,) of logits (B, K) with legal labels."""
-    surprise = -jax.nn.log_softmax(z, axis=-1)  # CE-3, CE-4
-    own = jnp.take_along_axis(surprise, labels[:, None], axis=-1)[:, 0]  # CE-1; not one-hot times: CE-7, CE-8
+    place = labels[:, None]  # no product with a one-hot row: CE-7, CE-8
     if isinstance(smoothing, float) and smoothing == 0:
-        return own
-    return _share(1 - smoothing, own) + _share(smoothing, jnp.mean(surprise, axis=-1))  # CE-2, CE-5, CE-9
+        return -jnp.take_along_axis(jax.nn.log_softmax(z, axis=-1), place, axis=-1)[:, 0]  # CE-1, CE-3
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    below = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True)) - z  # CE-3
+    total = jnp.log(jnp.sum(jnp.exp(-below), axis=-1))
+    own, mean = total + jnp.take_along_axis(below, place, axis=-1)[:, 0], total + jnp.mean(below, axis=-1)
+    return _share(1 - smoothing, own) + _share(smoothing, mean)  # CE-2, CE-4, CE-5, CE-9
 
 
 def _share(weight: float | Array, x: Array) -> Array:

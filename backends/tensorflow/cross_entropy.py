@@ -57,11 +57,12 @@ def cross_entropy_loss(
 
 def cross_entropy(z: tf.Tensor, labels: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:
     """Return the terms (B,) of logits (B, K) with legal labels."""
-    surprise = -tf.nn.log_softmax(z)  # CE-3, CE-4
-    own = tf.gather(surprise, labels, batch_dims=1)  # CE-1; no product with a one-hot row: CE-7, CE-8
-    if isinstance(smoothing, float) and smoothing == 0:
-        return own
-    mean = tf.reduce_mean(surprise, axis=-1)
+    if isinstance(smoothing, float) and smoothing == 0:  # no product with a one-hot row: CE-7, CE-8
+        return -tf.gather(tf.nn.log_softmax(z), labels, batch_dims=1)  # CE-1, CE-3
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    below = tf.stop_gradient(tf.reduce_max(z, axis=-1, keepdims=True)) - z  # CE-3
+    total = tf.math.log(tf.reduce_sum(tf.exp(-below), axis=-1))
+    own, mean = total + tf.gather(below, labels, batch_dims=1), total + tf.reduce_mean(below, axis=-1)
     return _share(number(1 - smoothing, z.dtype), own) + _share(number(smoothing, z.dtype), mean)  # CE-2, CE-5, CE-9
 
 

@@ -51,11 +51,14 @@ def cross_entropy_loss(
 
 def cross_entropy(z: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
     """Return the terms (B,) of logits (B, K) with legal labels."""
-    surprise = -torch.log_softmax(z, -1)  # CE-3, CE-4
-    own = surprise.gather(-1, labels.unsqueeze(-1)).squeeze(-1)  # CE-1; no product with a one-hot row: CE-7, CE-8
+    place = labels.unsqueeze(-1)  # no product with a one-hot row: CE-7, CE-8
     if isinstance(smoothing, float) and smoothing == 0:
-        return own
-    return _share(1 - smoothing, own) + _share(smoothing, surprise.mean(-1))  # CE-2, CE-5, CE-9
+        return -torch.log_softmax(z, -1).gather(-1, place).squeeze(-1)  # CE-1, CE-3
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    below = z.detach().amax(-1, keepdim=True) - z  # CE-3
+    total = (-below).exp().sum(-1).log()
+    own, mean = total + below.gather(-1, place).squeeze(-1), total + below.mean(-1)
+    return _share(1 - smoothing, own) + _share(smoothing, mean)  # CE-2, CE-4, CE-5, CE-9
 
 
 def _share(weight: float | Tensor, x: Tensor) -> Tensor:

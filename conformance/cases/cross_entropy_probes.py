@@ -29,6 +29,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CE-3", "shifted", vary=shifted)
     yield Probe(LOSS, "gradient", "CE-4", vary=_vary(label_smoothing=SPACE["label_smoothing"]), effort=1.5)
     yield Probe(LOSS, "gradient", "CE-4", "large logits", vary=_vary(**LARGE, label_smoothing=(0.0, 0.1)))
+    many = _vary(shape=((64, 300),), scale=(3,), label_smoothing=(0.1,))  # equal shares of a target, added up
+    yield Probe(LOSS, "precision", "CV-16", "many classes", vary=many, options={"large": True}, effort=0.34)
     yield Probe(LOSS, "value", "CE-5", vary=_vary(label_smoothing=(1.0,)), options=OWN)
     yield Probe(LOSS, "value", "CE-7", vary=_vary(ruled_out=("others",)), options=OWN)
     yield Probe(LOSS, "gradient", "CE-8", vary=_vary(ruled_out=("others",)), options=OWN)
