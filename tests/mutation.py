@@ -5,8 +5,9 @@
 
 Cosmic Ray makes the slips. Each has a process of its own, forked from one that has imported numpy and torch and nothing
 of ours, so that the changed module is imported like any other. A slip of the reference is noticed by the frozen vectors
-with their budgets, or by the judge with its second oracle; one of the judge by a broken implementation that lives, or
-by a correct one that is accused. The unchanged files are tried first, and must not be noticed.
+with their budgets, or by the judge with its second oracle; one of the judge by a test of its parts, by a broken
+implementation that lives, or by a correct one that is accused. The unchanged files are tried first, and must not be
+noticed.
 """
 
 from __future__ import annotations
@@ -123,9 +124,8 @@ def by_reference(name: str):
     own = name in page_names() and (page(name).functions or any(p.name == name for p in losses().values()))
     pages = [name] if own else page_names()  # what the pages share is asked about on each
     judged = [f for key in pages for f in page(key).functions if f in functions()]
-    alone = ["-x", "-p", "no:terminal", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull]
-    if name == "mining" and pytest.main([*alone, str(HERE / "test_mining.py")]):
-        yield "test_mining.py"  # what is drawn at random has no vector, and no one answer to compare with
+    if name == "mining":  # what is drawn at random has no vector, and no one answer to compare with
+        yield from _failed("test_mining.py")
     for loss in [loss for loss, own in losses().items() if own.name in pages]:
         for v in vectors(loss):
             if vector_of(case_of(v), v.id, v.clauses, v.betrays, v.provenance) != v:
@@ -148,6 +148,8 @@ def by_judge(name: str):
     from lossproof.conformance.kills import judged, mutants
     from lossproof.conformance.mutants.variants import VARIANTS
 
+    yield from _failed("test_compare.py")
+    yield from _failed("test_functions_check.py")
     for loss in _judged_by(name):
         right = [variant for variant in VARIANTS.values() if loss in variant.losses]
         for variant in right[:1]:
@@ -159,6 +161,12 @@ def by_judge(name: str):
                     yield mutant.id
         for variant in right[1:]:
             yield from _accused(variant, loss)
+
+
+def _failed(tests: str):
+    alone = ["-x", "-p", "no:terminal", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull]
+    if pytest.main([*alone, str(HERE / tests)]):
+        yield tests
 
 
 def _accused(variant, loss: str):
