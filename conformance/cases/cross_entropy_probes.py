@@ -36,6 +36,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "CE-8", vary=_vary(ruled_out=("others",)), options=OWN)
     out = _vary(ruled_out=("any",), reduction=("none",), label_smoothing=SPACE["label_smoothing"])
     yield Probe(LOSS, "value", "CE-9", vary=out, options=OWN)
+    shared = {**out, "label_smoothing": (1.0,)}
+    yield Probe(LOSS, "value", "CE-9", "smoothing of 1", vary=shared, options=OWN, effort=0.5)
     single = {"shape": ((5, 1), (2, 1)), "dtype": SPACE["dtype"], "label_smoothing": (0.0, 0.1, 1.0)}
     yield Probe(LOSS, "value", "CE-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "CE-10", vary=single, options=OWN)

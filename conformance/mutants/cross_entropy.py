@@ -96,6 +96,10 @@ def _unscaled(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -
     return own.to(z.dtype) * (1 - smoothing) + ~own * (smoothing / z.shape[1])
 
 
+def _by_library(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return torch.nn.functional.cross_entropy(z, labels, reduction="none", label_smoothing=smoothing)
+
+
 def _shared_gradient(share: float) -> Callable[..., Tensor]:
     """Return `terms` whose value is right and whose gradient is `share` times as large."""
 
@@ -170,6 +174,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ce-one-hot", "a one-hot row times an infinite cost is NaN", "CE-7", seen="categorical cross-entropy of one-hot labels", terms=_one_hot_product),
     _mutant("ce-forgotten", "a logit of -inf is taken for 0", "CE-7", "CE-9", cost=_logits_forgotten),
     _mutant("ce-finite", "logits are kept above a number", "CE-9", cost=_finite_logits),
+    _mutant("ce-no-share-of-infinity", "with a smoothing of 1 the label's infinite cost is multiplied by 0", "CE-9", seen="cross_entropy of torch", terms=_by_library),
     _mutant("ce-ruled-gradient", "a row with a class that is left out has another gradient", "CE-8", terms=_gradient_of_ruled_out),
     _mutant("ce-one-class", "with one class the loss is log 2", "CE-10", seen="a sigmoid for one logit", terms=lambda s, z, y, e: CrossEntropy.terms(s, z, y, e) + (0.6931471805599453 if z.shape[1] == 1 else 0.0)),
     _mutant("ce-one-class-nan", "one class divides by K - 1", "CE-10", seen="fast-reid", terms=lambda s, z, y, e: CrossEntropy.terms(s, z, y, e) + (torch.nan if z.shape[1] == 1 else 0.0)),

@@ -54,6 +54,8 @@ def _softplus(loss: Circle, p: Tensor, n: Tensor, both: Tensor) -> Tensor:
 
 
 def _by_library(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    if smoothing == 1:  # 0 times an infinite cost: CE-9
+        return CrossEntropy.terms(loss, z, labels, smoothing)
     return torch.nn.functional.cross_entropy(z, labels, reduction="none", label_smoothing=smoothing)
 
 
