@@ -563,3 +563,29 @@ def test_an_option_that_others_have_not_is_unsupported():
 
 def test_a_probe_of_the_mask_is_unsupported_without_a_mask():
     assert judged(narrow, "masking/CV-7").verdict == UNSUPPORTED
+
+
+def ran(check):
+    """Return the result of a probe whose check is `check`, on the reference."""
+    return Session(triplet_margin_loss).judge().run(PROBES["value/TM-1"], check)
+
+
+def one_case_obscured(judge, probe, result):
+    judge.ask(CASE)
+    judge.obscured, result.planned = 1, 1
+
+
+def test_a_probe_that_asked_nothing_says_nothing():
+    result = ran(lambda judge, probe, result: None)
+    assert (result.verdict, result.run) == (UNSUPPORTED, 0)
+    assert result.reason.startswith("no case of this probe")
+
+
+def test_a_probe_whose_every_case_is_obscured_says_nothing():
+    result = ran(one_case_obscured)
+    assert (result.verdict, result.run, result.obscured) == (UNSUPPORTED, 1, 1)
+    assert result.reason.startswith("obscured")
+
+
+def test_a_probe_that_asked_and_found_nothing_is_conformant():
+    assert ran(lambda judge, probe, result: judge.ask(CASE)).verdict == CONFORMANT
