@@ -52,6 +52,20 @@ def gradients(name, change):
     return found
 
 
+# budgets
+
+
+@pytest.mark.parametrize(("ours", "allowance"), [(True, 2**0.5), (False, 2 + 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_budget_is_that_of_the_conventions(ours, allowance, dtype):
+    """S = m + d(a, p) + d(a, n) = 1 + 5 + 1 and G = 1 + |g_k| for each distance that reaches an entry."""
+    unit = (4 + allowance) * FORMATS[dtype].roundoff
+    expected = Oracle(ours=ours).expected(case(dtype=dtype))
+    np.testing.assert_allclose(float(expected.value_budget["direct"]), unit * 7, rtol=1e-12)
+    for name, scale in {"anchor": [1.6 + 1, 1.8 + 2], "positive": [1.6, 1.8], "negative": [1, 2]}.items():
+        np.testing.assert_allclose(expected.gradient_budget["direct"][name][0].astype(float), unit * np.array(scale))
+
+
 # against
 
 
