@@ -155,7 +155,7 @@ def by_judge(name: str):
         for variant in right[:1]:
             yield from _accused(variant, loss)
         for mutant in mutants().values():
-            if mutant.loss == loss and not mutant.ours and mutant.framework == "torch":
+            if mutant.loss == loss and not mutant.ours and mutant.framework in ("torch", "numpy"):
                 found = judged(mutant)
                 if not found or found[-1].clause not in mutant.clauses:
                     yield mutant.id
@@ -186,9 +186,11 @@ def _accused(variant, loss: str):
 
 
 def _judged_by(name: str) -> tuple[str, ...]:
-    """Return the losses that are judged to try a module of the judge: its own, or some of each kind."""
-    from lossproof.spec import losses
+    """Return what is judged to try a module of the judge: its own loss, every function, or some of each kind."""
+    from lossproof.spec import functions, losses
 
+    if name.startswith("function") or name == "refusals":
+        return tuple(functions())
     own = tuple(loss for loss, page in losses().items() if name.startswith(page.name))
     return own or ("triplet_margin_loss", "batch_hard_triplet_loss", "center_loss", "update_centers")
 

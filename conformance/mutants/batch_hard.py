@@ -167,6 +167,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-floor-cosine", "a floor is accepted with cosine", "PW-3", check_together=lambda s, soft, margin, distance, floor: None),
     _mutant("bh-p-norm", "p_norm is taken for euclidean", "PW-1", check_choice=_p_norm_as_euclidean, matrix=_any_name),
     _mutant("bh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
+    _mutant("bh-narrow-labels", "labels are compared as int32", "CV-32", seen="jax without 64 bits cuts labels off", same=lambda s, labels: labels.int()[:, None] == labels.int()),
     _mutant("bh-any-labels", "labels of any dtype are taken", "CV-31", seen="omoindrot", check_labels=lambda s, labels, count: None),
     _mutant("bh-nan-skipped", "maximum and minimum skip NaN", "PW-5", seen="masked arrays", first=_skip_nan, poison=lambda s, terms, unknown: terms),
     _mutant("bh-mask-late", "masked rows are still candidates", "CV-7", "CV-8", "PW-2", "CV-3", pairs=lambda s, labels, mask, itself: Mined.pairs(s, labels, torch.ones_like(mask), itself), anchors=lambda s, p, n, t: t & p.any(-1) & n.any(-1)),
