@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import lossproof.reference as reference
+from lossproof.conformance.case import Case
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.checks.function_results import SLACK, room
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.inprocess import InProcess
 from lossproof.conformance.judge import Judge
@@ -84,3 +86,10 @@ def test_a_function_that_is_not_offered_is_unsupported():
     assert verdicts == {UNSUPPORTED}
     verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("triplet_masks")}
     assert verdicts == {CONFORMANT}
+
+
+@pytest.mark.parametrize("size", [2.0**-40, 1.0, 2.0**40])
+def test_what_arithmetic_may_err_by_is_of_the_size_of_the_numbers(size):
+    inputs = {"centers": np.zeros((2, 1)), "embeddings": np.full((3, 1), size), "labels": np.array([0, 0, 1])}
+    case = Case("update_centers", inputs, "float64", {}, order=0, results=True)
+    assert room(case, [np.full((2, 1), size / 2)]) == (SLACK + 3) * 2.0**-53 * size
