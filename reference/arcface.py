@@ -120,9 +120,9 @@ def evaluate(
         corner = decisions.take("the angle is 0 or pi", np.zeros_like(sine), sine, np.ones_like(sine), (-1, 0, 1))
         p = found.probability
         rest = np.sum(np.where(own, 0, p), axis=-1)  # 1 - p_y
-        scales = np.where(takes_part, 1 + found.value + 2 * s * rest, 0)
+        scales = np.where(takes_part, 1 + found.value + 4 * s * rest, 0)
         others = np.where(own, rest[:, None], 1 - p)
-        size = p * (1 + np.where(p == 0, 0, found.surprise) + 2 * s * others) + own + UNDERFLOW
+        size = p * (1 + np.where(p == 0, 0, found.surprise) + 4 * s * others) + own + UNDERFLOW
         size = size + own * (rest * turn / np.where(sine == 0, 1, sine))[:, None]
         size = np.where(zero, 0, size)
 

@@ -185,7 +185,7 @@ def _pairs(
     pivot = np.where(np.isneginf(pivot), 0, pivot)[:, None]  # CI-7
     powers = np.where(chosen, np.exp(exponent - pivot), 0)
     total = np.sum(powers, axis=1)
-    scale = gamma * np.max(np.where(chosen, a + np.abs(s - delta), 0), axis=1, initial=0)
+    scale = 2 * gamma * np.max(np.where(chosen, a + np.abs(s - delta), 0), axis=1, initial=0)
     softmax = powers / np.where(total == 0, 1, total)[:, None]
     return _Pairs(chosen, slope, np.log(total) + pivot[:, 0], softmax, scale)
 

@@ -109,7 +109,7 @@ def evaluate(
         gap = np.where(margin - d <= 0, 0, margin - d)  # NaN stays, CV-10
         terms = factor * np.where(apart, gap, d) ** 2  # CO-1, CO-2, CO-3, CO-6
         reach = np.where(apart, margin + pair.scale, pair.scale)
-        scale = 2 * factor * reach * np.where(apart, reach, np.maximum(reach, d))  # a cosine distance may be 2
+        scale = 2 * factor * reach**2
         value = reduce(terms, takes_part, reduction)
         weight = weights(terms, takes_part, reduction)
         scale = reduce(scale, takes_part, "none") if reduction == "none" else np.asarray(np.sum(weight * scale))

@@ -192,7 +192,7 @@ def cosine(x: Array, y: Array, name: str, decisions: Decisions) -> RowDistance:
     gradients = ((c * u - w) * inverses[0], (c * w - u) * inverses[1])
     spreads = (2 * inverses[0] * np.ones_like(x), 2 * inverses[1] * np.ones_like(y))
     d = 1 - c[..., 0]
-    return _Cosine(d, np.ones_like(d), gradients, spreads, (u, w), (inverses[0], inverses[1]))
+    return _Cosine(d, 2 * np.maximum(1, d), gradients, spreads, (u, w), (inverses[0], inverses[1]))
 
 
 def metric(distance: str, p: float, eps: float, eps_at: str) -> Metric:

@@ -305,9 +305,14 @@ def test_error_scale_of_squared_euclidean_is_the_distance():
     assert found.scale == 1.0 + 25.0 + 4.0
 
 
-def test_error_scale_of_cosine_is_one_a_distance():
+def test_error_scale_of_cosine_is_two_a_distance():
     found = evaluate(row(2.0, 0.0), row(0.0, 3.0), row(4.0, 0.0), margin=0.5, distance="cosine", reduction="sum")
-    assert found.scale == 0.5 + 1.0 + 1.0
+    assert found.scale == 0.5 + 2.0 + 2.0
+
+
+def test_error_scale_of_cosine_grows_with_the_distance():
+    found = evaluate(row(2.0, 0.0), row(-1.0, 0.0), row(4.0, 0.0), margin=0.5, distance="cosine", reduction="sum")
+    assert found.scale == 0.5 + 4.0 + 2.0
 
 
 def test_error_scale_under_swap_is_that_of_the_distance_taken():

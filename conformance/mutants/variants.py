@@ -79,6 +79,7 @@ def _all() -> Iterator[tuple[str, Implementation]]:
         yield f"{losses()[loss].name}_centred", _variant(loss, "Gram form of centred rows", "centred", matrix=_centred)
     cosine = variants_triplet_margin.library_cosine
     yield "contrastive_normalize", _variant("contrastive_loss", "normalize", cosine=cosine)
+    yield "contrastive_chord", _variant("contrastive_loss", "chord", cosine=variants_triplet_margin.chord)
     yield "circle_softplus", _variant("circle_loss", "softplus", terms=_softplus)
     yield "cross_entropy_library", _variant("cross_entropy_loss", "cross_entropy of torch", terms=_by_library)
     yield "batch_hard_sorted", _variant("batch_hard_triplet_loss", "sorted candidates", first=_by_sorting)

@@ -69,6 +69,14 @@ def library_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
     return 1 - torch.where(zero, inner.detach(), inner)
 
 
+def chord(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
+    """Return half the squared distance of the unit rows; a pair with a zero row has no gradient."""
+    u, w = functional.normalize(x, dim=-1, eps=1e-37), functional.normalize(y, dim=-1, eps=1e-37)
+    zero = (x == 0).all(-1) | (y == 0).all(-1)
+    half = ((u - w) ** 2).sum(-1) / 2
+    return torch.where(zero, 1 + 0 * half.detach(), half)
+
+
 def _expanded(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
     """Return |x|^2 + |y|^2 - 2 x.y, kept from below 0."""
     return ((x * x).sum(-1) + (y * y).sum(-1) - 2 * (x * y).sum(-1)).clamp(min=0)
@@ -102,6 +110,7 @@ VARIANTS = {
     "largest_shared": _variant("gradient shared among the largest coordinates", largest=_shared_maximum),
     "library_norm": _variant("vector_norm", p_norm=_library_norm),
     "library_cosine": _variant("normalize", cosine=library_cosine),
+    "chord": _variant("cosine by the chord of unit rows", cosine=chord),
     "row_by_row": _variant("row by row", excess=_row_by_row),
     "margin_last": _variant("margin added last", gap=_fma),
     "expanded_square": _variant("expanded square", "normwise", {"distance": ["squared_euclidean"]}, squared=_expanded),
