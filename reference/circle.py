@@ -98,7 +98,7 @@ def evaluate(
         terms = np.logaddexp(0, exponent)  # CI-1, CI-5, CI-6
         terms = np.where(np.isnan(similarity).any(axis=1), np.nan, terms)  # CI-9
         share = np.where(both_kinds, np.exp(-np.logaddexp(0, -exponent)), 0)  # of the second summand in the logarithm
-        scale = np.where(both_kinds, 1 + kinds[0].scale + kinds[1].scale, 0)
+        scale = np.where(both_kinds, 1 + terms + kinds[0].scale + kinds[1].scale, 0)
         counted = takes_part & (both_kinds | np.isnan(terms))  # CI-8
         value, weight = _reduced(terms, takes_part, counted, reduction)
         total = np.where(takes_part, scale, 0) if reduction == "none" else np.asarray(np.sum(weight * scale))
@@ -123,7 +123,7 @@ def evaluate(
             rows = both_kinds[:, None]
             found = np.zeros_like(similarity)
             for kind in kinds:
-                size = np.abs(kind.slope) * (1 + scale[:, None]) + scale_factor
+                size = np.abs(kind.slope) * (2 + scale[:, None]) + (2 if detach_weights else 4) * scale_factor
                 entry = share[:, None] * kind.softmax * size + scale_factor * UNDERFLOW
                 found = found + seed * np.where(kind.chosen & rows, entry, 0)
             return {"embeddings": to_rows(found, 1)}
