@@ -259,16 +259,29 @@ class Judge:
         judged = self.judged(case, structure)
         answer = self.ask(case)
         if answer.unsupported:
-            return None
+            if not self.oracle.ours or case.mode != "compiled" or case.order == 2:
+                return None
+            return case, Mismatch("failure", "the call", answer.unsupported, "one graph", 0.0, float("inf"))
         expected = self.oracle.expected(judged)
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)
         earlier = PARTS[: PARTS.index(parts[0])]
         if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
-            return None
+            return self._alone(case, judged, answer, expected, mask)
         mismatch = self.compare(judged, answer, expected, parts, result, mask)
         return None if mismatch is None else (case, mismatch)
+
+    def _alone(
+        self, case: Case, judged: Case, answer: Answer, expected: Expected, mask: Mapping[str, Array] | None
+    ) -> tuple[Case, Mismatch] | None:
+        """Return a value that is wrong where a gradient is asked for, and there alone (CV-22)."""
+        wrong = against(judged, answer, expected, ("value",), GRADES[-1], mask)[0]
+        plain = self.ask(replace(case, order=0, cotangent=None, tangents={})) if wrong and case.order else answer
+        if wrong is None or plain is answer or plain.trouble or plain.unsupported:
+            return None
+        right = against(judged, plain, expected, ("value",), GRADES[-1], mask)[0] is None
+        return (case, replace(wrong, clause="CV-22")) if right else None
 
     def compare(
         self,

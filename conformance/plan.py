@@ -150,6 +150,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             yield probe("labels", "CV-33", **{**basic, **wrong})
             if "classes" in space:
                 yield probe("labels", "CV-33", "one class", 0.5, **{**basic, **wrong, "classes": (1,)})
+            yield probe("labels", "CV-33", "compiled", 0.17, **{**basic, **wrong, "mode": ("compiled",)})
         yield probe("invariances", "CV-31", "integers", 0.34, {"relation": "integers"}, **basic)
     numbers = [n for n, entry in page.parameters.items() if entry["kind"] == "real" and n in space and n != "p"]
     options = {**choices, **{n: space[n] for n in numbers}, **every, "mask": (None, "some")}
@@ -163,16 +164,16 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
-    modes = {"compiled": 0.3, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 0.4, "alone": 0.5}
+    modes = {"compiled": 0.5, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 1.0, "alone": 0.5}
     for mode, effort in modes.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
             continue  # a batch is no stack of calls
         if mode == "alone" and sum(entry.get("differentiable", False) for entry in page.inputs.values()) == 1:
             continue
-        fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": few[:1], **every, "mask": space["mask"]}
+        fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": few[-1:], **every, "mask": (None, "some")}
         if mode == "vectorised":
             fields |= {"reduction": ("none",), "shape": few}
-        if mode in ("vectorised", "compiled"):
+        if mode == "vectorised":
             fields["mask"] = (None,)
         yield probe("compiled", "CV-22", mode, effort, **fields, mode=(mode,))
     strided = {"mode": ("strided",), "shape": ((5, 4), (2, 3), (7, 2)), "mask": space["mask"], **choices, **every}

@@ -116,7 +116,7 @@ def p_norm(p: float, eps: float, eps_at: str) -> Metric:
             )
             d = scale = np.maximum(d, floor)  # DI-6
         else:
-            above = np.asarray(d > 0)
+            above = np.asarray((d > 0) | (p == 1))  # with p = 1 each coordinate has its own kink
         ratio = np.where(above[..., None], _over(size, d), 0)
 
         sign = np.sign(t)  # DI-14

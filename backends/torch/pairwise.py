@@ -80,7 +80,8 @@ def _gram(rows: Tensor, whole: Tensor) -> Tensor:
     limit = 0.25 * (torch.finfo(wide.dtype).max / rows.shape[-1]) ** 0.5
     wide = (wide - _origin(wide.detach(), whole, limit)).clamp(-limit, limit)  # CV-19
     products = wide @ wide.T
-    squares = products.diagonal()
+    own = torch.eye(rows.shape[0], dtype=torch.bool, device=rows.device)
+    squares = products.masked_fill(~own, 0.0).sum(1)  # compiled, torch 2.13 writes over a view of the diagonal: CV-22
     return squares.unsqueeze(1) + squares - 2 * products
 
 

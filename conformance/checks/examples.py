@@ -72,7 +72,8 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
         return wrong_shape(answer.value, value), case
     pairs: dict[str, tuple[Any, Any]] = {"loss": (answer.value, example.value)}
     if order and _first_convention(judge, example):
-        pairs |= {f"gradient of {n}": (answer.gradients.get(n), want) for n, want in example.gradient.items()}
+        named = {n for n, entry in offer.page.inputs.items() if entry.get("differentiable")} | set(answer.gradients)
+        pairs |= {f"gradient of {n}": (answer.gradients.get(n), w) for n, w in example.gradient.items() if n in named}
     for where, (got, want) in pairs.items():
         if not _matches(got, want, example.exact and judge.oracle.ours):
             return Mismatch(

@@ -27,7 +27,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     shape = getattr(module, "terms_shape", terms_shape)(plain)
 
     def examine(structure: dict[str, Any]) -> Finding | None:
-        parameters = {"reduction": structure["reduction"]} if offer.has("reduction") else {}
+        parameters = (
+            {"reduction": structure["reduction"]} if "reduction" in structure and offer.has("reduction") else {}
+        )
         units = shape if structure.get("reduction") == "none" else ()
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
         case = replace(case, mode=offer.modes[0])

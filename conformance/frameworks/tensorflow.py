@@ -59,7 +59,7 @@ class TensorFlow:
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
             rest = {name: tensor for name, tensor in native.items() if name not in rows}
             along = {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
-            seed = None if ask.cotangent is None else tf.constant(ask.cotangent)
+            seed = tf.constant(0.0 if ask.cotangent is None else ask.cotangent)  # a graph takes no None
             derive = self._derive(ask.function, ask.order)
             if ask.mode in ("compiled", "unknown_batch"):
                 structure = (
