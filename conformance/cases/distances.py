@@ -73,7 +73,7 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
         yield probe("masking", "CV-9", placed, 0.34, **masked)
         yield probe("nan", "CV-10", placed, 0.34, **at)
         yield probe("determinism", "CV-21", placed, 0.34, **masked)
-    tiny = {"distance": ("cosine",), "scale": (-27, 27, -40, 40), "shape": ((5, 4), (1, 16))}
+    tiny: dict[str, Any] = {"distance": ("cosine",), "scale": (-27, 27, -40, 40), "shape": ((5, 4), (1, 16))}
     yield probe("precision", "DI-8", "tiny and huge rows", **tiny)
     yield probe("gradient", "DI-13", "tiny and huge rows", **tiny)
     yield probe("value", "DI-1", "p = 4", 0.34, p=(4.0,))

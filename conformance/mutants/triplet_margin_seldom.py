@@ -15,7 +15,7 @@ from lossproof.conformance.mutants.triplet_margin_terms import only_arithmetic, 
 
 
 def _where(
-    name: str, bug: str, clause: str, condition: Callable[[Tensor, dict[str, Any]], bool], **methods: Callable[..., Any]
+    name: str, bug: str, clause: str, condition: Callable[[Tensor, dict[str, Any]], bool], **methods: Any
 ) -> Mutant:
     """Return a mutant that is broken for some anchors and options, and correct for the others."""
     wrong = broken(name, bug, clause, **methods).function
@@ -50,7 +50,7 @@ def _tiled(loss: TripletMargin, *rows: Tensor) -> tuple[Tensor, ...]:
     return tuple(_Tiled.apply(row) for row in rows)  # type: ignore[no-untyped-call]
 
 
-def clamped_cosine(loss: Any, x: Tensor, y: Tensor) -> Tensor:
+def clamped_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
     """Return 1 - cos, with lengths of at least 1e-8; zero rows as the spec has them."""
     zero = ((x == 0).all(-1) | (y == 0).all(-1)).unsqueeze(-1)
     u, w = (row.masked_fill(zero, 1.0) for row in (x, y))
