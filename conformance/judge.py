@@ -11,7 +11,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from lossproof.conformance.arrays import Array
+from lossproof.conformance.arrays import HALVES, Array
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer, Structure
 from lossproof.conformance.compare import PARTS, against, trouble
@@ -202,7 +202,7 @@ class Judge:
         claims = not self.oracle.ours and self.grade != "direct"
         return claims and bool(self.oracle.undecided(self.with_fixed(case)))
 
-    def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
+    def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...], dtype: str = "") -> bool:
         """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""
         offer, module = self.offers[loss], self.modules[loss]
         structure = {
@@ -210,6 +210,7 @@ class Judge:
         }
         structure |= {n: v for n, v in parameters.items() if n in module.CONTROLLED and offer.choices(n, [v])}
         structure["order"] = 1 if "gradient" in parts else 0
+        structure["dtype"] = dtype if dtype in HALVES else structure["dtype"]  # where another arithmetic is right
         structure = module.normal(structure, offer)
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:

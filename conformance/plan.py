@@ -131,6 +131,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("masking", "CV-7", options=own, **masked)
     yield probe("masking", "CV-8", **masked | choices)
     yield probe("masking", "CV-9", **masked | choices)
+    yield probe("masking", "CV-9", "half rows", 0.5, **masked | {"dtype": HALVES})
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"], **choices}
     yield probe("nan", "CV-10", effort=2.0, **mixed | every)
     if hasattr(module, "unspecified"):  # otherwise one row reaches every term
@@ -138,6 +139,11 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         yield probe("nan", "CV-12", effort=4.0, **mixed | {"reduction": ("none",)})
     if "kappa_second" in page.front["accuracy"]:
         yield probe("second_order", "CV-14", **mixed | {"swap": (False,), "eps": space.get("eps", ())[:2]})
+        varied = {**mixed, **every, "mask": (None, "some"), "p": (2.0, 3.0)}
+        yield probe("second_order", "CV-14", "swap", **varied | {"swap": (True,)})
+        for placed in ("root", "floor"):
+            at = {"distance": ("p_norm",), "eps_at": (placed,), "eps": (0.25, 1e-6)}
+            yield probe("second_order", "CV-14", placed, 0.5, **varied | at)
     if "labels" in page.inputs:
         relation = {"relation": "relabelling"}
         if not page.inputs["labels"].get("range"):
@@ -164,6 +170,8 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
+    if module.GRADIENT_BOUNDARIES:
+        yield probe("determinism", "CV-21", "ties", options={"ties": True})
     modes = {"compiled": 0.5, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 1.0, "alone": 0.5}
     for mode, effort in modes.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
@@ -203,6 +211,9 @@ def _large(
         far = rows | few | {"shape": ((33, 2),), "offset": (1000.0,), "dtype": ("float32",)}  # cdist expands from 26
         yield probe("precision", "CV-15", "more rows far off", 0.34, large, **far)
     yield probe("precision", "CV-15", "wide rows", 0.34, large, **{**basic, "shape": ((5, 130),), "offset": (1000.0,)})
+    yield probe(
+        "precision", "CV-16", "wide rows", 0.34, large | {"own_clause": True}, **{**basic, "shape": ((5, 130),)}
+    )
 
 
 def _precision(space: Mapping[str, Any], probe: Callable[..., Probe], few: Any, options: Any) -> Iterator[Probe]:

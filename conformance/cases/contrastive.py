@@ -64,7 +64,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     share = {"similar": 0.0, "dissimilar": 1.0, "both": 0.5}[structure["pairs"]]
     inputs = {**dict(zip(ROWS, rows, strict=True)), "dissimilar": np.asarray(rng.random(shape[:-1]) < share)}
     if structure["mask"] == "some":
-        mask = rng.random(shape[:-1]) < 0.6
+        mask = np.asarray(rng.random(shape[:-1]) < 0.6)
         if mask.size:
             mask.flat[rng.integers(mask.size)] = True
         inputs["mask"] = np.asarray(mask)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.arrays import HALVES
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.contrastive import LOSS, OPTIONS, ROWS, parameters
 from lossproof.conformance.cases.space import Offer, generator
@@ -20,7 +21,8 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, clause)
     neutral = {"margin": 8.0, "factor": 0.5, "distance": "p_norm", "p": 1.0, "eps": 0.0, "eps_at": "difference"}
-    for _ in range(16):
+    halves = [] if offer.costly else offer.choices("dtype", HALVES)
+    for turn in range(16):
         options, x, y, apart = _boundary(clause, rng)
         reduction = offer.choices("reduction", ["sum", "none", "mean"])[:1]
         structure = {**neutral, "scale": 0, **options, "reduction": reduction[0] if reduction else "mean"}
@@ -28,7 +30,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("margin", "factor")):
             continue
-        for dtype in offer.exact_dtypes:
+        for dtype in (*offer.exact_dtypes, *halves[turn % 2 : turn % 2 + 1]):
             units = x.shape[:-1] if structure["reduction"] == "none" else ()
             inputs = {**dict(zip(ROWS, (x, y), strict=True)), "dissimilar": apart}
             yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
+from lossproof.conformance.cases import distances
 from lossproof.conformance.cases.contrastive import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.contrastive_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -49,6 +50,7 @@ def probes() -> Iterator[Probe]:
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
         yield Probe(LOSS, "invariances", "CO-4", label, vary=vary, options={"relation": relation})
+    yield from distances.probes(LOSS, SPACE, "CV-23")
     yield from _errors()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
 from lossproof.conformance.cases.space import Offer, Structure
+from lossproof.conformance.verdict import Probe
 
 OF_P_NORM = ("p", "eps", "eps_at")
 
@@ -32,6 +33,8 @@ def normal(structure: Structure, offer: Offer) -> Structure:
     if not offer.ours and s["distance"] == "p_norm" and s["p"] not in (1.0, 2.0, inf):
         reach = int((900 if s["dtype"] == "float64" else 90) / s["p"])  # the domain of unscaled powers, DI-19
         s["scale"] = max(-reach, min(reach, s["scale"]))
+    if not offer.ours and s["distance"] == "cosine" and s["dtype"] != "float64":
+        s["scale"] = max(-27, min(27, s["scale"]))  # a product of two squared lengths stays normal
     return s
 
 
@@ -40,7 +43,8 @@ def parameters(structure: Structure, offer: Offer, options: tuple[str, ...]) -> 
     if structure.get("defaults"):
         return {}
     unit = 2.0 ** (structure["scale"] * {"squared_euclidean": 2, "cosine": 0}.get(structure["distance"], 1))
-    chosen = {name: structure[name] for name in options} | {"margin": structure["margin"] * unit}
+    chosen = {name: structure[name] for name in options}
+    chosen["margin"] *= unit if unit != 1 else 1  # a whole number stays one
     if structure["distance"] != "p_norm":
         chosen = {name: value for name, value in chosen.items() if name not in OF_P_NORM}
     return {name: value for name, value in chosen.items() if offer.has(name)}
@@ -51,6 +55,35 @@ def judged_parameters(structure: Structure, offer: Offer, options: tuple[str, ..
     applies = structure["distance"] == "p_norm"
     fixed = {n: v for n, v in offer.fixed.items() if not offer.has(n) and (applies or n not in OF_P_NORM)}
     return fixed | parameters(structure, offer, options)
+
+
+def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> Iterator[Probe]:
+    """Yield the probes of the conventions where eps is placed elsewhere, and of what the other probes seldom draw."""
+    few = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"]}
+    swap = {"swap": (False, True)} if "swap" in space else {}
+
+    def probe(check: str, clause: str, label: str, effort: float = 1.0, **vary: Any) -> Probe:
+        own = {"own_clause": True} if clause == interface else {}
+        return Probe(loss, check, clause, label, {**few, **vary}, own, effort)
+
+    for placed in ("root", "floor"):
+        at = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), "reduction": space["reduction"], **swap}
+        masked = {**at, "mask": ("some",)}
+        yield probe("masking", "CV-8", placed, 0.34, **masked)
+        yield probe("masking", "CV-9", placed, 0.34, **masked)
+        yield probe("nan", "CV-10", placed, 0.34, **at)
+        yield probe("determinism", "CV-21", placed, 0.34, **masked)
+    tiny: dict[str, Any] = {"distance": ("cosine",), "scale": (-27, 27, -40, 40), "shape": ((5, 4), (1, 16))}
+    yield probe("precision", "DI-8", "tiny and huge rows", **tiny)
+    yield probe("gradient", "DI-13", "tiny and huge rows", **tiny)
+    yield probe("value", "DI-1", "p = 4", 0.34, p=(4.0,))
+    yield probe("value", "DI-1", "other p", 0.5, p=(1.75, 5.0))
+    yield probe("gradient", "DI-11", "other p", 0.5, p=(4.0, 1.75, 5.0))
+    for distance in space["distance"]:
+        yield probe("interface", interface, f"no rows, {distance}", 0.17, shape=((0, 3),), distance=(distance,))
+    yield probe("interface", interface, "mask of one row", 0.34, shape=((3,),), mask=("some",))
+    whole = {"margin": (2, 1), "p": (2, 1)} | ({"factor": (1, 2)} if "factor" in space else {})
+    yield probe("interface", "CV-23", "whole numbers", 0.34, **whole)
 
 
 def blame(needed: Mapping[str, Any], *, gradient: bool) -> str | None:

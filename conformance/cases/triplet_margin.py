@@ -57,7 +57,7 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
     rows = [rounded(np.asarray(structure["offset"] + s * rng.standard_normal(shape)), dtype) for s in size]
     inputs = dict(zip(ROWS, rows, strict=True))
     if structure["mask"] == "some":
-        mask = rng.random(shape[:-1]) < 0.6
+        mask = np.asarray(rng.random(shape[:-1]) < 0.6)
         if mask.size:
             mask.flat[rng.integers(mask.size)] = True
         inputs["mask"] = np.asarray(mask)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.arrays import HALVES
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.space import Offer, generator
 from lossproof.conformance.cases.triplet_margin import LOSS, OPTIONS, ROWS, parameters
@@ -19,7 +20,8 @@ VALUE_BOUNDARIES = ("TM-10", "DI-10")
 def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, clause)
-    for _ in range(24):
+    halves = [] if offer.costly else offer.choices("dtype", HALVES)
+    for turn in range(24):
         options, rows = _boundary(clause, rng)
         shape = np.shape(rows[0])
         reduction = offer.choices("reduction", ["sum", "none", "mean"])[:1]
@@ -42,7 +44,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"
         ):
             continue
-        for dtype in offer.exact_dtypes:
+        for dtype in (*offer.exact_dtypes, *halves[turn % 2 : turn % 2 + 1]):
             units = shape[:-1] if structure["reduction"] == "none" else ()
             inputs = dict(zip(ROWS, map(np.asarray, rows), strict=True))
             yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
+from lossproof.conformance.cases import distances
 from lossproof.conformance.cases.triplet_margin import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.triplet_margin_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -121,6 +122,7 @@ def probes() -> Iterator[Probe]:
         vary={"distance": ("cosine",), "shape": ((2, 3), (5, 4))},
         options={"against_zero": True},
     )
+    yield from distances.probes(LOSS, SPACE, "TM-2")
     yield from _errors()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.cases.space import Offer
 from lossproof.conformance.compare import against, shares, trouble
@@ -27,7 +28,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for case in _each_way(module.boundaries(probe.clause, offer, judge.seed), offer):
         result.planned += 1
         parts = ("value", "gradient") if case.order else ("value",)
-        if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts):
+        if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
             judge.obscured += 1
             continue
         mismatch = _judge(judge, probe, case)
@@ -88,8 +89,7 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
         got = answer.gradients.get(name, np.zeros(()))
         if got.shape != want.shape:
             return Mismatch("failure", f"gradient of {name}", got.shape, want.shape, 0.0, np.inf, errored=True)
-        with np.errstate(over="ignore"):
-            few = np.asarray(want, np.float16).astype(want.dtype) == want
+        few = rounded(want, "bfloat16" if case.dtype == "bfloat16" else "float16") == want
         held = few & ((want != 0) | few.all())  # beside rounded numbers a zero may be what is left of a sum
         budget = np.where(held, 0.0, expected.gradient_budget["direct"][name])
         wrong = np.where(held, got != want, shares(got, want, budget, case.dtype) > 1)

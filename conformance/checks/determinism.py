@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +27,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if case is not None:
                 cases.append(replace(case, audit=True))
 
-    judge.structures(probe, result, collect)
+    if probe.options.get("ties"):
+        cases += _at_ties(judge, probe)
+    else:
+        judge.structures(probe, result, collect)
     first: list[Answer] = [judge.ask(case) for case in cases]
     result.planned += len(cases)
     for repeat in range(REPEATS):
@@ -35,6 +40,17 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if mismatch:
                 result.findings.append(judge.finding(probe, mismatch, case))
                 return
+
+
+def _at_ties(judge: Judge, probe: Probe) -> Iterator[Case]:
+    """Yield the first boundary cases of each clause that are answered at all."""
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    order = 1 if 1 in offer.orders else 0
+    for clause in (*module.VALUE_BOUNDARIES, *module.GRADIENT_BOUNDARIES):
+        for case in itertools.islice(module.boundaries(clause, offer, judge.seed), 1 if offer.costly else 2):
+            audited = replace(case, audit=True, order=min(case.order, order))
+            if not trouble(answer := judge.ask(audited)) and not answer.unsupported:
+                yield audited
 
 
 def _compare(before: Answer, after: Answer) -> Mismatch | None:

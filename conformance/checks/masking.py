@@ -24,10 +24,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if case is None or case.inputs["mask"].all():
             return None
         result.planned += 1
-        for content in (np.nan, np.inf, 3e4):
-            mismatch = _compare(judge, probe, case, content)
+        for content, width in ((np.nan, None), (np.inf, None), (3e4, None), (np.nan, 1)):
+            dirty = _filled(case, content, width)
+            mismatch = _compare(judge, probe, case, dirty)
             if mismatch:
-                dirty = _filled(case, content)
                 return judge.finding(probe, mismatch, dirty)
         return None
 
@@ -35,12 +35,14 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     return None
 
 
-def _filled(case: Case, content: float) -> Case:
+def _filled(case: Case, content: float, width: int | None) -> Case:
+    """Return a case with other content in masked rows: all of it, or only the first features."""
     masked, inputs = ~case.inputs["mask"], dict(case.inputs)
     for name in (n for n in losses()[case.loss].aligned if n in inputs and n != "mask"):
         array = inputs[name]
         if array.dtype.kind == "f":
-            inputs[name] = np.where(masked[..., None], content, array)
+            part = np.arange(array.shape[-1]) < (array.shape[-1] if width is None else width)
+            inputs[name] = np.where(masked[..., None] & part, content, array)
         elif array.dtype.kind == "i":
             inputs[name] = np.where(masked, 10**6, array)  # the label of no row of any table
         else:
@@ -48,8 +50,8 @@ def _filled(case: Case, content: float) -> Case:
     return replace(case, inputs=inputs)
 
 
-def _compare(judge: Judge, probe: Probe, case: Case, content: float) -> Mismatch | None:
-    clean, dirty = judge.ask(case), judge.ask(_filled(case, content))
+def _compare(judge: Judge, probe: Probe, case: Case, other: Case) -> Mismatch | None:
+    clean, dirty = judge.ask(case), judge.ask(other)
     found = trouble(clean) or trouble(dirty)
     if found or clean.unsupported:
         return found

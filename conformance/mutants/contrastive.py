@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.correct import DISTANCES, REDUCTIONS, Distance, TripletMargin, with_default
+from lossproof.conformance.mutants.triplet_margin_seldom import clamped_cosine
 
 
 class Contrastive(TripletMargin):
@@ -117,6 +118,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("co-count-all", "the mean counts pairs that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
     _mutant("co-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
     _mutant("co-batch-mean", "distances are divided by their mean over the batch", "CO-4", pair=lambda s, x, y, o: s.distance(x, y, o) / s.distance(x, y, o).detach().mean().clamp(min=1e-9) if x.ndim > 1 and len(x) > 1 else s.distance(x, y, o)),
+    _mutant("co-cosine-clamped-at-1e-8", "lengths below 1e-8 are taken for 1e-8", "DI-8", "DI-13", seen="cosine_similarity of torch", cosine=clamped_cosine),
     _mutant("co-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

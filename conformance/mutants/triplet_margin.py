@@ -8,8 +8,9 @@ from lossproof.conformance.mutants.elsewhere import ELSEWHERE
 from lossproof.conformance.mutants.triplet_margin_distances import DISTANCES
 from lossproof.conformance.mutants.triplet_margin_gradients import GRADIENTS
 from lossproof.conformance.mutants.triplet_margin_interface import INTERFACE
+from lossproof.conformance.mutants.triplet_margin_seldom import SELDOM
 from lossproof.conformance.mutants.triplet_margin_terms import TERMS
 
-MUTANTS: dict[str, Mutant] = table(*TERMS, *DISTANCES, *GRADIENTS, *INTERFACE, *ELSEWHERE)
+MUTANTS: dict[str, Mutant] = table(*TERMS, *DISTANCES, *GRADIENTS, *INTERFACE, *SELDOM, *ELSEWHERE)
 
 __all__ = ["CORRECT", "MUTANTS"]

@@ -105,7 +105,8 @@ def _root_forgotten(loss: TripletMargin, t: Tensor, p: float, root: float, floor
     return scaled(TripletMargin.p_norm(loss, t, p, root, floor), 1.0 if p == 2 else p)
 
 
-def _bare_root(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
+def bare_root(loss: TripletMargin, t: Tensor, p: float, root: float, floor: float) -> Tensor:
+    """Return a norm whose square root is bare."""
     if p != 2 or root or floor:
         return TripletMargin.p_norm(loss, t, p, root, floor)
     return (t * t).sum(-1).sqrt()
@@ -156,7 +157,8 @@ def _squared_at_zero(loss: TripletMargin, t: Tensor, p: float) -> Tensor:
     return torch.where(t == 0, t * t, powers) if p != 1 else powers
 
 
-def _unmasked_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
+def constant_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
+    """Return a root whose backward pass is a constant to autograd."""
     return _applied(_DetachedRoot, total) if p == 2 else TripletMargin.root(loss, total, p)
 
 
@@ -210,13 +212,13 @@ GRADIENTS = (
         rows=lambda loss, *rows: tuple(_applied(_Coarse, row) for row in rows),
     ),
     broken("nan-at-coincident-rows", "the derivative of a bare root at 0 is infinite", "DI-15",
-        p_norm=_bare_root, seen="siamese-triplet; optax and MLX with eps 0; tf.norm",
+        p_norm=bare_root, seen="siamese-triplet; optax and MLX with eps 0; tf.norm",
     ),
     broken("cosine-clamped-lengths", "a zero row is divided by 1e-12, which is its gradient's scale", "DI-18",
         cosine=_clamped_lengths, seen="normalize and cosine_similarity of torch",
     ),
     broken("constant-root", "the backward pass of the root is a constant to autograd", "CV-14",
-        root=_unmasked_root, seen="autograd functions that save what they computed",
+        root=constant_root, seen="autograd functions that save what they computed",
     ),
     broken("second-of-power-at-zero",
         "|t|^1.5 has an infinite second derivative at 0, and 0 times it is NaN", "CV-14",

@@ -91,11 +91,13 @@ def _nan_mean(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction
     return TripletMargin.reduce(loss, terms if reduction == "none" else terms.nan_to_num(nan=0.0), mask, reduction)
 
 
-def _only_arithmetic(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+def only_arithmetic(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+    """Return rows in the dtype of the arithmetic, masked ones too."""
     return row.to(loss.arithmetic(row.dtype))
 
 
-def _zeroed_in_place(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+def zeroed_in_place(loss: TripletMargin, row: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the same rows, and zero the caller's."""
     if mask is not None:
         row.data.masked_fill_(~mask.unsqueeze(-1), 0.0)
     return TripletMargin.prepare(loss, row, mask)
@@ -232,15 +234,15 @@ TERMS = (
         prepare=_unless_nothing, reduce=_sloped,
     ),
     broken("mask-ignored", "masked rows take part in sums and in denominators", "CV-7",
-        prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms,
+        prepare=only_arithmetic, masked=lambda loss, terms, mask: terms,
         count=lambda loss, terms, mask, reduction: TripletMargin.count(loss, terms, None, reduction),
     ),
     broken("mask-by-multiplication", "terms are multiplied by the mask, so NaN survives", "CV-8",
-        prepare=_only_arithmetic, masked=lambda loss, terms, mask: terms * mask,
+        prepare=only_arithmetic, masked=lambda loss, terms, mask: terms * mask,
         seen="TensorFlow Addons, omoindrot, sentence-transformers, fast-reid",
     ),
     broken("mask-at-the-end", "terms alone are masked, so 0 times NaN returns in the gradient", "CV-9",
-        prepare=_only_arithmetic,
+        prepare=only_arithmetic,
     ),
     broken("nan-swallowed-by-hinge", "the hinge asks x > 0, which NaN is not", "CV-10",
         hinge=lambda loss, x: torch.where(x > 0, x, 0.0), seen="loss[loss < 0] = 0 and its kin",
@@ -263,7 +265,7 @@ TERMS = (
         prepare=_cleaned_in_place,
     ),
     broken("masked-in-place", "masked rows of the caller are overwritten with zeros", "CV-21",
-        prepare=_zeroed_in_place,
+        prepare=zeroed_in_place,
     ),
     broken("margin-warm-up", "the margin grows with the number of calls", "CV-21",
         gap=_WarmUp(),
