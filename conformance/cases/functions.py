@@ -95,7 +95,7 @@ def _integers(
     bound = re.fullmatch(r"\[0, (\w+)\)", given.get("range", ""))
     found = np.asarray(rng.integers(0, max(sizes[bound[1]], 1) if bound else 4, size=shape))
     if not bound and rng.random() < 0.5:
-        found = found - 2 + 2**32 * rng.integers(0, 2, size=shape)  # any integers: no int32 tells them all apart
+        found = found - 2 + rng.choice([0, 2**32, 2**62], size=shape)  # no int32, and no float64, tells all apart
     other = given.get("or")
     if other is None:
         return found

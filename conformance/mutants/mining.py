@@ -99,6 +99,7 @@ MUTANTS = table(
     _masks("mi-not-positive", "every pair that is not positive is negative, a row with itself too", "MI-1", "MI-2", seen="~positive", negative=lambda s, same: ~s.positive(same)),
     _masks("mi-float-labels", "labels are compared in float32", "MI-2", "MI-1", seen="Keras hands labels over as floats", same=lambda s, y: Masks.same(s, y.astype(np.float32))),
     _masks("mi-narrow-labels", "labels are compared as int32", "CV-32", "MI-1", "MI-2", seen="jax without 64 bits cuts labels off", same=lambda s, y: Masks.same(s, y.astype(np.int32))),
+    _masks("mi-double-labels", "labels are compared in float64", "CV-32", "MI-1", "MI-2", seen="cdist of the labels", same=lambda s, y: Masks.same(s, y.astype(np.float64))),
     _masks("mi-mask-ignored", "rows that are masked out take part", "MI-3", both=lambda s, mask: np.ones((len(mask),) * 2, bool)),
     _masks("mi-mask-of-anchors", "the mask is looked at for anchors alone", "MI-3", both=lambda s, mask: np.broadcast_to(mask[:, None], (len(mask),) * 2)),
     _kinds("mi-strictly-easy", "a triplet at the margin is semi-hard", "MI-4", seen="pytorch-metric-learning's miners", easy=lambda s, ap, an, m: (m + ap < an) | ((m == 0) & (ap == an))),
