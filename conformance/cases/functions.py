@@ -16,6 +16,7 @@ _SIZES = (1, 2, 3, 5, 8)
 _SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
 _UNLABELLED = (-1, -5, 100)
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
+_INFINITE = 0.2  # share of the calls with an infinite distance
 _MANY = 100
 
 
@@ -77,10 +78,15 @@ def _array(given: Mapping[str, Any], shape: tuple[int, ...], rng: np.random.Gene
         return np.asarray(rng.random(shape) < 0.6)
     numbers = np.asarray(rng.standard_normal(shape))
     if given.get("ties"):
-        numbers = np.abs(numbers)
-        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4, numbers)
+        signed = "range" in given and rng.random() < 0.5
+        numbers = numbers - 1.0 if signed else np.abs(numbers)  # most of them below 0, which is no bound
+        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4 + 0.0, numbers)
+        if given.get("range", "").endswith("inf]") and numbers.size and rng.random() < _INFINITE:
+            numbers.flat[rng.integers(numbers.size)] = np.inf
     if "from" in given and len(inputs[given["from"]]):
-        numbers = np.where(rng.random(shape) < 0.5, rng.choice(inputs[given["from"]], size=shape), np.abs(numbers))
+        source = inputs[given["from"]]
+        numbers = numbers if (source < 0).any() else np.abs(numbers)
+        numbers = np.where(rng.random(shape) < 0.5, rng.choice(source, size=shape), numbers)
     return np.sort(numbers) if given.get("sorted") and shape else numbers
 
 

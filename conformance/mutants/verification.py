@@ -27,7 +27,7 @@ class Rates:
 
     def thresholds(self, t: Array) -> Array:
         """Refuse thresholds that do not ascend."""
-        if t.ndim > 1 or np.isnan(t).any() or (np.diff(np.atleast_1d(t)) < 0).any():
+        if t.ndim > 1 or np.isnan(t).any() or (t.ndim and (t[1:] < t[:-1]).any()):
             raise ValueError("thresholds: expected one number or ascending numbers")
         return t
 
@@ -138,8 +138,17 @@ def _finite(s: Rates, t: Array) -> Array:
     return Rates.thresholds(s, t)
 
 
+def _infinite_unknown(s: Any, distances: Array, **given: Any) -> Any:
+    whole = type(s).__mro__[1]
+    return whole.__call__(s, np.where(np.isinf(distances), np.nan, distances), **given)
+
+
+def _above_minus_one(s: Best, d: Array) -> Array:
+    return Best.candidates(s, np.maximum(d, -1.0))
+
+
 def _strictly(s: Rates, t: Array) -> Array:
-    if (np.diff(np.atleast_1d(t)) == 0).any():
+    if t.ndim and (t[1:] == t[:-1]).any():
         raise ValueError("thresholds: expected each above the one before")
     return Rates.thresholds(s, t)
 
@@ -184,12 +193,17 @@ MUTANTS = table(
     Mutant("ve-nothing-for-errors", "what is illegal is answered with None", ("VE-6", "VE-7"), _nothing_for_errors, loss="verification_rates", framework="numpy"),
     _accuracy("ve-balanced", "the accuracy is the mean of those of both kinds", "VE-9", right=lambda s, got, same: (got[..., same].mean(-1) + (~got[..., ~same]).mean(-1)) / 2),
     _accuracy("ve-same-accuracy", "the accuracy is that of the same pairs", "VE-9", right=lambda s, got, same: (got & same).mean(-1)),
+    _accuracy("ve-infinite-unknown", "an infinite distance makes the accuracy NaN", "VE-9", seen="isfinite in place of isnan", __call__=_infinite_unknown),
     _best("ve-highest", "of thresholds that tie the highest is taken", "VE-10", best=lambda s, a: len(a) - 1 - np.argmax(a[::-1])),
     _best("ve-no-rejection", "the threshold that accepts nothing is not tried", "VE-10", candidates=lambda s, d: np.sort(d)),
     _best("ve-grid", "thresholds are tried in steps of 0.01", "VE-10", seen="FaceNet's evaluation", candidates=lambda s, d: np.arange(0, 4, 0.01)),
+    _best("ve-not-negative", "no threshold below -1 is tried", "VE-10", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
+    _best("ve-best-infinite-unknown", "an infinite distance makes the best accuracy NaN", "VE-10", seen="isfinite in place of isnan", __call__=_infinite_unknown),
     _at_far("ve-below-far", "FAR has to be below what is asked", "VE-11", chosen=lambda s, rates, far: np.flatnonzero((rates < far) | (np.arange(len(rates)) == 0))[-1]),
     _at_far("ve-nearest-far", "the FAR that is nearest is taken", "VE-11", chosen=lambda s, rates, far: np.argmin(np.abs(rates - far))),
     _at_far("ve-lowest", "the lowest threshold of that FAR is taken", "VE-11", seen="searchsorted on the FAR", chosen=lambda s, rates, far: np.flatnonzero(rates == rates[rates <= far].max())[0]),
+    _at_far("ve-far-not-negative", "no threshold below -1 is tried", "VE-11", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
+    _at_far("ve-far-infinite-unknown", "an infinite distance makes VAL and the threshold NaN", "VE-11", seen="isfinite in place of isnan", __call__=_infinite_unknown),
 )  # fmt: skip
 
 CORRECT = {
