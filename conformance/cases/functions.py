@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array, rounded
+from lossproof.conformance.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.spec import functions
 
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
@@ -18,6 +18,7 @@ _UNLABELLED = (-1, -5, 100)
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
 _INFINITE = 0.2  # share of the calls with an infinite distance
 _MANY = 100
+_LEAST = 0.1  # of the numbers to which others lie near
 
 
 def drawn(
@@ -47,6 +48,8 @@ def drawn(
         inputs[key] = _array(given, shape, rng, inputs)
         if given["kind"] == "float":
             inputs[key] = rounded(scale * inputs[key], dtype)
+        if "near" in given:
+            inputs[key] = _near(inputs[key], inputs[given["near"]], options["margin"], dtype, rng)
     for key, given in entry["inputs"].items():  # once every size is known
         if key in inputs and given["kind"] in ("label", "index"):
             inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
@@ -90,6 +93,16 @@ def _array(given: Mapping[str, Any], shape: tuple[int, ...], rng: np.random.Gene
     return np.sort(numbers) if given.get("sorted") and shape else numbers
 
 
+def _near(numbers: Array, others: Array, margin: float, dtype: str, rng: np.random.Generator) -> Array:
+    """Put some numbers next to the others, or a margin above them: not where rounding in the arithmetic decides."""
+    far = others + margin
+    exact = np.where(rng.random(numbers.shape) < 0.5, others, far)
+    step = 2 * FORMATS[dtype].roundoff * 2.0 ** np.floor(np.log2(np.maximum(exact, _LEAST)))  # the last bit
+    near = rounded(exact + rng.choice([-16, -1, 0, 1, 16], size=numbers.shape) * step, dtype)
+    clear = (margin == 0) | (np.abs(near - far) > 8 * arithmetic(dtype).roundoff * far)
+    return np.where(clear & (others > _LEAST) & (rng.random(numbers.shape) < 0.6), near, numbers)
+
+
 def _integers(
     given: Mapping[str, Any],
     shape: tuple[int, ...],
@@ -116,5 +129,5 @@ def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
     if entry["kind"] == "choice":
         return str(rng.choice(entry["choices"]))
     if entry["kind"] == "real":
-        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
+        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.7, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
     return int(rng.choice(_UNLABELLED))

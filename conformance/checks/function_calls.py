@@ -19,8 +19,14 @@ from lossproof.conformance.verdict import Mismatch, Probe
 from lossproof.spec import Example, clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
-MANY = {"B": 601, "C": 1, "D": 2, "N": 601}  # more than eight bits count, and than a half format adds up one by one
-OFTEN = {"B": 9, "C": 2}  # several rows of one class
+MANY = {
+    "B": 601,
+    "C": 1,
+    "D": 2,
+    "N": 601,
+    "...": 601,
+}  # more than eight bits count, and than a half format adds up one by one
+OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 COSTLY = 0.5  # effort below which a new shape costs a compilation
 Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly

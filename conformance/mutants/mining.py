@@ -108,6 +108,8 @@ MUTANTS = table(
     _kinds("mi-half-margin", "semi-hard reaches to half the margin", "MI-5", easy=lambda s, ap, an, m: m / 2 + ap <= an),
     _kinds("mi-tie-semi-hard", "a tie of the distances is semi-hard", "MI-6", seen="strict inequality of S8", hard=lambda s, ap, an: an < ap),
     _kinds("mi-tie-hard", "with margin 0 a tie is hard", "MI-6", easy=lambda s, ap, an, m: (m + ap <= an) & (an > ap)),
+    _kinds("mi-single-margin", "the margin is rounded to float32 for float64 too", "MI-4", seen="torch.tensor(margin)", easy=lambda s, ap, an, m: float(np.float32(m)) + ap <= an),
+    _kinds("mi-nearly-tied", "distances within 1e-7 of each other are tied", "MI-4", "MI-6", seen="a tolerance", hard=lambda s, ap, an: an - ap <= 1e-7),
     _kinds("mi-nan-hard", "a NaN distance is hard", "MI-7", unknown=lambda s, ap, an: np.zeros(ap.shape, bool), hard=lambda s, ap, an: ~(an > ap)),
     _kinds("mi-nan-of-negative", "a NaN is looked for among the negatives alone", "MI-7", unknown=lambda s, ap, an: np.isnan(an)),
     _kinds("mi-float-codes", "the codes are floats", "MI-8", given=lambda s, code: code.astype(float)),
