@@ -46,6 +46,11 @@ def plain_dtype(judge: Judge) -> str:
     return "float64" if "float64" in judge.session.hello["dtypes"] else "float32"
 
 
+def plain_probe(name: str) -> Probe:
+    """Return the probe of plain drawn calls of a function."""
+    return next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
+
+
 def ask(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
     """Ask one call and compare."""
     return judged(case, judge.ask(case), wanted, exact)
@@ -105,8 +110,7 @@ def sound(judge: Judge, probe: Probe) -> bool:
     """Whether every example and every plain drawn call is right."""
     key = f"calls of {probe.loss}"
     if key not in judge.known:
-        plain = next(p for p in plan_of_function(probe.loss) if p.options.get("plain"))
-        found = calls(judge, plain, plain_dtype(judge)) if right(judge, probe) else ()
+        found = calls(judge, plain_probe(probe.loss), plain_dtype(judge)) if right(judge, probe) else ()
         judge.known[key] = right(judge, probe) and not any(ask(judge, *call) for call in found)
     return judge.known[key]
 
