@@ -55,6 +55,9 @@ def drawn(
             inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
     if unit:
         _one_orthant(inputs, rng)
+    if "far" in options and rng.random() < 0.5:  # a rate that is met, as the arithmetic rounds it
+        of = max(int(np.count_nonzero(~inputs["same"])), 1)
+        options["far"] = float(rng.integers(of + 1) / of)
     if "nan" in entry and max(lengths.values(), default=0) < _MANY:  # many rows are for counts and sums
         _spoil(inputs, rng)
     return inputs, options

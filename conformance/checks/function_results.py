@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import FORMATS, Array, arithmetic
+from lossproof.conformance.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.compare import trouble
 from lossproof.conformance.oracle import output_slack
@@ -33,6 +34,9 @@ def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool) ->
         mismatch = _kind(case, name, names[name], got, dtype)
         slack = 0.0 if exact else room(case, wanted)
         mismatch = mismatch or _compare(name, got, want, slack, dtype if not exact else "float64")
+        if not mismatch and not exact and "rounded" in names[name] and dtype in ("float32", "float64"):
+            mismatch = _compare(name, got, rounded(np.asarray(want, float), dtype), 0.0, dtype)
+            mismatch = mismatch and replace(mismatch, clause=names[name]["rounded"])
         if mismatch:
             return mismatch
     return None
