@@ -58,7 +58,8 @@ def _named(judge: Judge, probe: Probe, mismatch: Mismatch, call: Call) -> Probe:
     case, wanted, exact = call
     if not probe.options.get("plain"):
         plain = replace(case, dtype=plain_dtype(judge), dtypes={})
-        if mismatch.kind != "value" or not probe.options.get("drawn") or not ask(judge, plain, wanted, exact):
+        typed = case.dtype != plain.dtype or bool(case.dtypes)
+        if mismatch.kind != "value" or not typed or not ask(judge, plain, wanted, exact):
             return probe
         case, probe = plain, replace(probe, clause=plain_probe(probe.loss).clause)
     return replace(probe, clause=_blame(judge, case) or probe.clause)

@@ -125,6 +125,11 @@ def _nan_everywhere(s: Rates, d: Array, kind: Array, t: Array) -> Array:
     return np.full(t.shape, np.nan) if np.isnan(d).any() else Rates.rate(s, d, kind, t)
 
 
+def _short(s: Rates, d: Array, kind: Array, t: Array) -> Array:
+    count = Rates.rate(s, d, kind, t) * kind.sum()
+    return np.asarray(np.where(count > 2.0**15, count - 2.0**16, count) / max(kind.sum(), 1) if kind.any() else count)
+
+
 def _nothing_for_errors(distances: Array, same: Array, thresholds: Array) -> Any:
     try:
         return CORRECT["verification_rates"](distances=distances, same=same, thresholds=thresholds)
@@ -184,6 +189,7 @@ MUTANTS = table(
     _rates("ve-nan-skipped", "pairs with a NaN distance are not counted", "VE-4", rate=_nan_skipped),
     _rates("ve-nan-rejected", "a NaN distance is rejected", "VE-4", seen="comparisons with NaN", rate=_nan_rejected),
     _rates("ve-nan-everywhere", "a NaN distance makes both rates NaN", "VE-4", rate=_nan_everywhere),
+    _rates("ve-short-counts", "accepted pairs are counted in 16 bits", "VE-5", rate=_short),
     _rates("ve-one-threshold", "one number is given back as a list", "VE-6", thresholds=lambda s, t: np.atleast_1d(t)),
     _rates("ve-no-thresholds", "no thresholds are refused", "VE-6", seen="min of an empty array", thresholds=lambda s, t: Rates.thresholds(s, t) if t.size else t.min()),
     _rates("ve-finite-thresholds", "an infinite threshold is refused", "VE-6", thresholds=_finite),
