@@ -57,6 +57,8 @@ def _drawn(name: str, clause: str) -> Iterator[Probe]:
             yield probe(kept["clause"], f"dtype of {returned}", 0.25, lenient=True, sizes={"B": 3}, **other)
     for axis, own in entry.get("empty", {}).items():
         yield probe(own, f"{axis} = 0", 0.25, sizes={axis: 0})
+    if "thresholds" in entry["inputs"]:  # more pairs of a kind than 16 bits count
+        yield probe("VE-5", "many pairs", 0.01, sizes={"N": 100_000, "T": 8})
     if "labels" in entry["inputs"]:
         yield probe("CV-31", "integers of every dtype", 0.5, integers=True, lenient=True, sizes={"B": 9})
 

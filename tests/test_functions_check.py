@@ -93,3 +93,17 @@ def test_what_arithmetic_may_err_by_is_of_the_size_of_the_numbers(size):
     inputs = {"centers": np.zeros((2, 1)), "embeddings": np.full((3, 1), size), "labels": np.array([0, 0, 1])}
     case = Case("update_centers", inputs, "float64", {}, order=0, results=True)
     assert room(case, [np.full((2, 1), size / 2)]) == (SLACK + 3) * 2.0**-53 * size
+
+
+@pytest.mark.parametrize("label", ["dtype of head", ""])
+def test_a_number_that_is_wrong_in_a_plain_call_is_named_by_the_formula(label):
+    def called(**given):
+        table, *rest = reference.update_oim_memory(**given)
+        return table + 0.5, *rest
+
+    session = InProcess(Implementation({"update_oim_memory": called}, name="test"), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {}, known={"calls of update_oim_memory": True})
+    clause = "CV-33" if not label else "OI-21"
+    plan = plan_of_function("update_oim_memory")
+    probe = next(p for p in plan if (p.clause, p.label) == (clause, label) and (label or p.check == "refusals"))
+    assert [finding.clause for finding in judge.run(probe, CHECKS[probe.check]).findings] == ["OI-13"]

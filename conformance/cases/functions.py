@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array, rounded
+from lossproof.conformance.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.spec import functions
 
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
@@ -16,7 +16,9 @@ _SIZES = (1, 2, 3, 5, 8)
 _SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
 _UNLABELLED = (-1, -5, 100)
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
+_INFINITE = 0.2  # share of the calls with an infinite distance
 _MANY = 100
+_LEAST = 0.1  # of the numbers to which others lie near
 
 
 def drawn(
@@ -46,11 +48,16 @@ def drawn(
         inputs[key] = _array(given, shape, rng, inputs)
         if given["kind"] == "float":
             inputs[key] = rounded(scale * inputs[key], dtype)
+        if "near" in given:
+            inputs[key] = _near(inputs[key], inputs[given["near"]], options["margin"], dtype, rng)
     for key, given in entry["inputs"].items():  # once every size is known
         if key in inputs and given["kind"] in ("label", "index"):
             inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
     if unit:
         _one_orthant(inputs, rng)
+    if "far" in options and rng.random() < 0.5:  # a rate that is met, as the arithmetic rounds it
+        of = max(int(np.count_nonzero(~inputs["same"])), 1)
+        options["far"] = float(rng.integers(of + 1) / of)
     if "nan" in entry and max(lengths.values(), default=0) < _MANY:  # many rows are for counts and sums
         _spoil(inputs, rng)
     return inputs, options
@@ -77,11 +84,26 @@ def _array(given: Mapping[str, Any], shape: tuple[int, ...], rng: np.random.Gene
         return np.asarray(rng.random(shape) < 0.6)
     numbers = np.asarray(rng.standard_normal(shape))
     if given.get("ties"):
-        numbers = np.abs(numbers)
-        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4, numbers)
+        signed = "range" in given and rng.random() < 0.5
+        numbers = numbers - 1.0 if signed else np.abs(numbers)  # most of them below 0, which is no bound
+        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4 + 0.0, numbers)
+        if given.get("range", "").endswith("inf]") and numbers.size and rng.random() < _INFINITE:
+            numbers.flat[rng.integers(numbers.size)] = np.inf
     if "from" in given and len(inputs[given["from"]]):
-        numbers = np.where(rng.random(shape) < 0.5, rng.choice(inputs[given["from"]], size=shape), np.abs(numbers))
+        source = inputs[given["from"]]
+        numbers = numbers if (source < 0).any() else np.abs(numbers)
+        numbers = np.where(rng.random(shape) < 0.5, rng.choice(source, size=shape), numbers)
     return np.sort(numbers) if given.get("sorted") and shape else numbers
+
+
+def _near(numbers: Array, others: Array, margin: float, dtype: str, rng: np.random.Generator) -> Array:
+    """Put some numbers next to the others, or a margin above them: not where rounding in the arithmetic decides."""
+    far = others + margin
+    exact = np.where(rng.random(numbers.shape) < 0.5, others, far)
+    step = 2 * FORMATS[dtype].roundoff * 2.0 ** np.floor(np.log2(np.maximum(exact, _LEAST)))  # the last bit
+    near = rounded(exact + rng.choice([-16, -1, 0, 1, 16], size=numbers.shape) * step, dtype)
+    clear = (margin == 0) | (np.abs(near - far) > 8 * arithmetic(dtype).roundoff * far)
+    return np.where(clear & (others > _LEAST) & (rng.random(numbers.shape) < 0.6), near, numbers)
 
 
 def _integers(
@@ -95,7 +117,7 @@ def _integers(
     bound = re.fullmatch(r"\[0, (\w+)\)", given.get("range", ""))
     found = np.asarray(rng.integers(0, max(sizes[bound[1]], 1) if bound else 4, size=shape))
     if not bound and rng.random() < 0.5:
-        found = found - 2 + 2**32 * rng.integers(0, 2, size=shape)  # any integers: no int32 tells them all apart
+        found = found - 2 + rng.choice([0, 2**32, 2**62], size=shape)  # no int32, and no float64, tells all apart
     other = given.get("or")
     if other is None:
         return found
@@ -110,5 +132,5 @@ def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
     if entry["kind"] == "choice":
         return str(rng.choice(entry["choices"]))
     if entry["kind"] == "real":
-        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
+        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.7, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
     return int(rng.choice(_UNLABELLED))

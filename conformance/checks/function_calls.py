@@ -19,8 +19,14 @@ from lossproof.conformance.verdict import Mismatch, Probe
 from lossproof.spec import Example, clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
-MANY = {"B": 601, "C": 1, "D": 2, "N": 601}  # more than eight bits count, and than a half format adds up one by one
-OFTEN = {"B": 9, "C": 2}  # several rows of one class
+MANY = {
+    "B": 601,
+    "C": 1,
+    "D": 2,
+    "N": 601,
+    "...": 601,
+}  # more than eight bits count, and than a half format adds up one by one
+OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 COSTLY = 0.5  # effort below which a new shape costs a compilation
 Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly
@@ -38,6 +44,11 @@ def offered(judge: Judge, probe: Probe) -> None:
 def plain_dtype(judge: Judge) -> str:
     """Return the dtype of plain calls."""
     return "float64" if "float64" in judge.session.hello["dtypes"] else "float32"
+
+
+def plain_probe(name: str) -> Probe:
+    """Return the probe of plain drawn calls of a function."""
+    return next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
 
 
 def ask(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
@@ -99,8 +110,7 @@ def sound(judge: Judge, probe: Probe) -> bool:
     """Whether every example and every plain drawn call is right."""
     key = f"calls of {probe.loss}"
     if key not in judge.known:
-        plain = next(p for p in plan_of_function(probe.loss) if p.options.get("plain"))
-        found = calls(judge, plain, plain_dtype(judge)) if right(judge, probe) else ()
+        found = calls(judge, plain_probe(probe.loss), plain_dtype(judge)) if right(judge, probe) else ()
         judge.known[key] = right(judge, probe) and not any(ask(judge, *call) for call in found)
     return judge.known[key]
 

@@ -17,11 +17,12 @@ from lossproof.conformance.checks.function_calls import (
     examples,
     offered,
     plain_dtype,
+    plain_probe,
     right,
     sound,
 )
 from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Probe, Result
+from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import functions
 
 
@@ -46,11 +47,22 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if mismatch and options.get("lenient") and mismatch.errored:
             raise Unsupported(f"refused: {mismatch.got}")
         if mismatch:
-            blamed = replace(probe, clause=_blame(judge, case) or probe.clause) if options.get("plain") else probe
-            result.findings.append(judge.finding(blamed, mismatch, case))
+            result.findings.append(judge.finding(_named(judge, probe, mismatch, (case, wanted, exact)), mismatch, case))
             break
     if options.get("plain"):
         judge.known[f"calls of {probe.loss}"] = not result.findings
+
+
+def _named(judge: Judge, probe: Probe, mismatch: Mismatch, call: Call) -> Probe:
+    """Return the probe with the clause of what is wrong: a number that is wrong in a plain call too is no dtype's."""
+    case, wanted, exact = call
+    if not probe.options.get("plain"):
+        plain = replace(case, dtype=plain_dtype(judge), dtypes={})
+        typed = case.dtype != plain.dtype or bool(case.dtypes)
+        if mismatch.kind != "value" or not typed or not ask(judge, plain, wanted, exact):
+            return probe
+        case, probe = plain, replace(probe, clause=plain_probe(probe.loss).clause)
+    return replace(probe, clause=_blame(judge, case) or probe.clause)
 
 
 def _blame(judge: Judge, case: Case) -> str | None:
@@ -75,7 +87,10 @@ def _simpler(case: Case) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, 
     if wide:
         yield "CV-32", wide, {}
     if "mask" in case.inputs and "clause" in entry["inputs"]["mask"]:
-        yield entry["inputs"]["mask"]["clause"], {"mask": np.ones_like(case.inputs["mask"])}, {}
+        mask, rows = case.inputs["mask"], case.inputs["embeddings"]
+        rows = np.where(mask[:, None], rows, np.nan_to_num(rows))  # NaN that takes part would hide what is wrong
+        yield entry["inputs"]["mask"]["clause"], {"mask": np.ones_like(mask), "embeddings": rows}, {}
     if "nan" in entry:
-        finite = {n: np.nan_to_num(a, nan=1.5) for n, a in case.inputs.items() if a.dtype.kind == "f"}
-        yield entry["nan"], finite, {}
+        floats = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f"}
+        largest = max(np.max(np.abs(a[np.isfinite(a)]), initial=0.0) for a in floats.values()) or 1.0
+        yield entry["nan"], {n: np.where(np.isfinite(a), a, largest) for n, a in floats.items()}, {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.function_errors import wrongs
-from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, sound
+from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, plain_probe, sound
 from lossproof.conformance.checks.function_results import judged
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Mismatch, Probe, Result
@@ -18,6 +18,8 @@ from lossproof.spec import functions
 
 SIZES = {"B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
 ROW = 1
+# A call, what must come back (None: an error), whether an error is as right, whether nothing is wrong with the call
+Call = tuple[Case, list[Any] | None, bool, bool]
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -26,19 +28,20 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     if not sound(judge, probe):
         judge.obscured = result.planned = 1
         return
-    for case, wanted, choice in _calls(judge, probe):
+    for case, wanted, choice, right in _calls(judge, probe):
         result.planned += 1
         found = judge.ask(case)
         if choice and found.refused:
             continue
         mismatch: Mismatch | None = judged(case, found, wanted, exact=False)
         if mismatch:
-            result.findings.append(judge.finding(probe, mismatch, case))
+            blamed = replace(probe, clause=plain_probe(probe.loss).clause) if right else probe
+            result.findings.append(judge.finding(blamed, mismatch, case))
             return
 
 
-def _calls(judge: Judge, probe: Probe) -> Iterator[tuple[Case, list[Any] | None, bool]]:
-    """Yield calls with what must come back, None for an error, and whether an error is as right as results."""
+def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
+    """Yield calls that are wrong, and before them those that they are made of."""
     case, _ = legal(judge, probe, 0, plain_dtype(judge), SIZES)
     if "mask" in functions()[probe.loss]["inputs"]:
         case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
@@ -48,28 +51,36 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[tuple[Case, list[Any] | None,
         judge.reads(wrong.dtypes)
         changed = {name: change(case.inputs[name]) for name, change in wrong.inputs.items()}
         parameters = {**case.parameters, **wrong.parameters}
-        yield replace(case, inputs={**case.inputs, **changed}, dtypes=wrong.dtypes, parameters=parameters), None, False
+        yield (
+            replace(case, inputs={**case.inputs, **changed}, dtypes=wrong.dtypes, parameters=parameters),
+            None,
+            False,
+            False,
+        )
     elif probe.options.get("index"):
         name, size = str(probe.options["index"]), SIZES["Q"]
         for index in (size, -1, 7 * size + 1):
-            wanted = answer(probe.loss, {**case.inputs, name: np.array(index % size)}, case.parameters)
-            yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True
+            legal_one = replace(case, inputs={**case.inputs, name: np.array(index % size)})
+            wanted = answer(probe.loss, legal_one.inputs, case.parameters)
+            yield legal_one, wanted, False, True
+            yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True, False
     else:
         yield from _labels(case)
 
 
-def _labels(case: Case) -> Iterator[tuple[Case, list[Any] | None, bool]]:
+def _labels(case: Case) -> Iterator[Call]:
     """Yield calls with one label out of range, of a row that takes part and of one that does not."""
     options = {n: -5 for n in ("unlabelled",) if n in functions()[case.loss].get("parameters", {})}
     labels = np.arange(SIZES["B"]) % SIZES["C"]
     part = case.inputs.get("mask", np.ones(len(labels), bool))
-    for wild in (SIZES["C"], -1, -7, 10**6):
-        for row in (ROW, 0):
-            changed = np.where(np.arange(len(labels)) == row, wild, labels)
-            inputs = {**case.inputs, "labels": labels, "mask": part & (np.arange(len(labels)) != row)}
-            wanted = answer(case.loss, inputs, {**case.parameters, **options})
-            given = {**case.inputs, "labels": changed}
-            yield replace(case, inputs=given, parameters={**case.parameters, **options}), wanted, bool(part[row])
+    case = replace(case, parameters={**case.parameters, **options})
+    for row in (ROW, 0):
+        inputs = {**case.inputs, "labels": labels, "mask": part & (np.arange(len(labels)) != row)}
+        wanted = answer(case.loss, inputs, case.parameters)
+        yield replace(case, inputs=inputs), wanted, False, True
+        for wild in (SIZES["C"], -1, -7, 10**6):
+            given = {**case.inputs, "labels": np.where(np.arange(len(labels)) == row, wild, labels)}
+            yield replace(case, inputs=given), wanted, bool(part[row]), False
 
 
 def _whole(case: Case) -> Case:

@@ -150,6 +150,7 @@ MUTANTS = table(
     _centers("uc-alpha-open", "an alpha of 0 is refused", "CN-16", check=lambda s, alpha: Centers.check(s, alpha or 2.0)),
     _centers("uc-alpha-zero-skips", "with an alpha of 0 the old centers come back, and NaN goes unseen", "CN-16", seen="an early return", moved=lambda s, c, x, own, y, a: Centers.moved(s, c, x, own, y, a) if a else c),
     _memory("um-momentum-of-the-row", "momentum and its complement change places", "OI-13", seen="updates written with 1 - momentum", mixed=lambda s, v, x, m, first: (1 - m) * v + m * x),
+    _memory("um-single-momentum", "the momentum is rounded to float32 for float64 too", "OI-13", seen="tf.constant(momentum)", mixed=lambda s, v, x, m, first: Memory.mixed(s, v, x, float(np.float32(m)), first)),
     _memory("um-not-normalised", "no row is divided by its norm", "OI-14", seen="the authors' layer", unit=lambda s, v: v),
     _memory("um-sum-norm", "a row is divided by the sum of its sizes", "OI-14", unit=lambda s, v: v / (np.abs(v).sum() or 1.0)),
     _memory("um-all-normalised", "rows that nothing visits are divided by their norm", "OI-14", finished=lambda s, t, normalise: np.array([s.unit(v) for v in t]) if normalise else t),

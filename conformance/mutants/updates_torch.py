@@ -1,4 +1,4 @@
-"""Broken updates and rates in PyTorch: what numpy does not have, a gradient, half formats and tensors changed in place."""
+"""Broken updates, kinds and rates in PyTorch: what numpy does not have, a gradient, half formats and tensors changed in place."""
 
 from __future__ import annotations
 
@@ -113,6 +113,14 @@ def _memory(lookup_table: Tensor, queue: Tensor, head: Tensor, embeddings: Tenso
     return new[0].to(lookup_table.dtype) + trace, new[1].to(queue.dtype), new[2].to(head.dtype)
 
 
+def _half_kinds(d_ap: Tensor, d_an: Tensor, *, margin: float) -> Tensor:
+    """Return the codes."""
+    if d_ap.shape != d_an.shape or d_ap.dtype != d_an.dtype or not d_ap.is_floating_point() or not margin >= 0:
+        raise ValueError("d_ap and d_an: expected floats of one shape and dtype; margin: expected 0 or more")
+    code = (1 + (d_an <= d_ap).long()).masked_fill(margin + d_ap <= d_an, 0)
+    return code.masked_fill(d_ap.isnan() | d_an.isnan(), -1)
+
+
 def _centers(key: str, bug: str, *names: str, seen: str = "", **methods: Any) -> Mutant:
     return Mutant(key, bug, names, type(key, (Centers,), methods)(), seen, loss="update_centers")
 
@@ -129,6 +137,7 @@ MUTANTS = table(
     _centers("uc-masked-label", "the label of a row that is masked out is looked at", "CV-33", check_range=_all_in_range),
     _centers("uc-wrapped", "a label of -1 is the last class", "CV-33", seen="Python's negative indices", check_range=lambda s, y, m, c: None, index=lambda s, y, c: y % c),
     Mutant("um-gradient", "the rows carry a gradient into the table", ("OI-20",), _memory, loss="update_oim_memory"),
+    Mutant("mi-half-kinds", "half distances are compared in their own format", ("CV-17",), _half_kinds, loss="classify_triplets"),
     Mutant("ve-gradient", "the threshold keeps the gradient of its distance", ("VE-12",), _best, loss="best_accuracy"),
 )  # fmt: skip
 

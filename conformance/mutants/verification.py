@@ -27,7 +27,7 @@ class Rates:
 
     def thresholds(self, t: Array) -> Array:
         """Refuse thresholds that do not ascend."""
-        if t.ndim > 1 or np.isnan(t).any() or (np.diff(np.atleast_1d(t)) < 0).any():
+        if t.ndim > 1 or np.isnan(t).any() or (t.ndim and (t[1:] < t[:-1]).any()):
             raise ValueError("thresholds: expected one number or ascending numbers")
         return t
 
@@ -125,6 +125,11 @@ def _nan_everywhere(s: Rates, d: Array, kind: Array, t: Array) -> Array:
     return np.full(t.shape, np.nan) if np.isnan(d).any() else Rates.rate(s, d, kind, t)
 
 
+def _short(s: Rates, d: Array, kind: Array, t: Array) -> Array:
+    count = Rates.rate(s, d, kind, t) * kind.sum()
+    return np.asarray(np.where(count > 2.0**15, count - 2.0**16, count) / max(kind.sum(), 1) if kind.any() else count)
+
+
 def _nothing_for_errors(distances: Array, same: Array, thresholds: Array) -> Any:
     try:
         return CORRECT["verification_rates"](distances=distances, same=same, thresholds=thresholds)
@@ -138,8 +143,17 @@ def _finite(s: Rates, t: Array) -> Array:
     return Rates.thresholds(s, t)
 
 
+def _infinite_unknown(s: Any, distances: Array, **given: Any) -> Any:
+    whole = type(s).__mro__[1]
+    return whole.__call__(s, np.where(np.isinf(distances), np.nan, distances), **given)
+
+
+def _above_minus_one(s: Best, d: Array) -> Array:
+    return Best.candidates(s, np.maximum(d, -1.0))
+
+
 def _strictly(s: Rates, t: Array) -> Array:
-    if (np.diff(np.atleast_1d(t)) == 0).any():
+    if t.ndim and (t[1:] == t[:-1]).any():
         raise ValueError("thresholds: expected each above the one before")
     return Rates.thresholds(s, t)
 
@@ -175,6 +189,7 @@ MUTANTS = table(
     _rates("ve-nan-skipped", "pairs with a NaN distance are not counted", "VE-4", rate=_nan_skipped),
     _rates("ve-nan-rejected", "a NaN distance is rejected", "VE-4", seen="comparisons with NaN", rate=_nan_rejected),
     _rates("ve-nan-everywhere", "a NaN distance makes both rates NaN", "VE-4", rate=_nan_everywhere),
+    _rates("ve-short-counts", "accepted pairs are counted in 16 bits", "VE-5", rate=_short),
     _rates("ve-one-threshold", "one number is given back as a list", "VE-6", thresholds=lambda s, t: np.atleast_1d(t)),
     _rates("ve-no-thresholds", "no thresholds are refused", "VE-6", seen="min of an empty array", thresholds=lambda s, t: Rates.thresholds(s, t) if t.size else t.min()),
     _rates("ve-finite-thresholds", "an infinite threshold is refused", "VE-6", thresholds=_finite),
@@ -184,12 +199,18 @@ MUTANTS = table(
     Mutant("ve-nothing-for-errors", "what is illegal is answered with None", ("VE-6", "VE-7"), _nothing_for_errors, loss="verification_rates", framework="numpy"),
     _accuracy("ve-balanced", "the accuracy is the mean of those of both kinds", "VE-9", right=lambda s, got, same: (got[..., same].mean(-1) + (~got[..., ~same]).mean(-1)) / 2),
     _accuracy("ve-same-accuracy", "the accuracy is that of the same pairs", "VE-9", right=lambda s, got, same: (got & same).mean(-1)),
+    _accuracy("ve-infinite-unknown", "an infinite distance makes the accuracy NaN", "VE-9", seen="isfinite in place of isnan", __call__=_infinite_unknown),
+    _accuracy("ve-inverse", "a count is multiplied by the rounded inverse of the number of pairs", "VE-5", "VE-9", seen="XLA", right=lambda s, got, same: (got == same).sum(-1) * (1 / len(same))),
     _best("ve-highest", "of thresholds that tie the highest is taken", "VE-10", best=lambda s, a: len(a) - 1 - np.argmax(a[::-1])),
     _best("ve-no-rejection", "the threshold that accepts nothing is not tried", "VE-10", candidates=lambda s, d: np.sort(d)),
     _best("ve-grid", "thresholds are tried in steps of 0.01", "VE-10", seen="FaceNet's evaluation", candidates=lambda s, d: np.arange(0, 4, 0.01)),
+    _best("ve-not-negative", "no threshold below -1 is tried", "VE-10", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
+    _best("ve-best-infinite-unknown", "an infinite distance makes the best accuracy NaN", "VE-10", seen="isfinite in place of isnan", __call__=_infinite_unknown),
     _at_far("ve-below-far", "FAR has to be below what is asked", "VE-11", chosen=lambda s, rates, far: np.flatnonzero((rates < far) | (np.arange(len(rates)) == 0))[-1]),
     _at_far("ve-nearest-far", "the FAR that is nearest is taken", "VE-11", chosen=lambda s, rates, far: np.argmin(np.abs(rates - far))),
     _at_far("ve-lowest", "the lowest threshold of that FAR is taken", "VE-11", seen="searchsorted on the FAR", chosen=lambda s, rates, far: np.flatnonzero(rates == rates[rates <= far].max())[0]),
+    _at_far("ve-far-not-negative", "no threshold below -1 is tried", "VE-11", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
+    _at_far("ve-far-infinite-unknown", "an infinite distance makes VAL and the threshold NaN", "VE-11", seen="isfinite in place of isnan", __call__=_infinite_unknown),
 )  # fmt: skip
 
 CORRECT = {
