@@ -16,7 +16,7 @@ REPEATS = 8
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
-    """Collect cases, ask them all, then ask them all again, several times over."""
+    """Collect cases, or those of a clause about ties, ask them all, then ask them all again, several times over."""
     cases: list[Case] = []
 
     def collect(structure: dict[str, Any]) -> None:
@@ -25,7 +25,12 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if case is not None:
                 cases.append(replace(case, audit=True))
 
-    judge.structures(probe, result, collect)
+    if "ties" in probe.options:
+        module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+        tied = list(module.boundaries(probe.options["ties"], offer, judge.seed))[:4]
+        cases = [replace(case, order=max(o for o in offer.orders if o <= case.order), audit=True) for case in tied]
+    else:
+        judge.structures(probe, result, collect)
     first: list[Answer] = [judge.ask(case) for case in cases]
     result.planned += len(cases)
     for repeat in range(REPEATS):
