@@ -58,8 +58,6 @@ def probes() -> Iterator[Probe]:
         "beyond_pi": SPACE["beyond_pi"],
     }
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
-    single = {**accepted, "shape": ((5, 1),), "beyond_pi": ("keep",), "margin": (0.5, 0.0)}
-    yield Probe(LOSS, "interface", "CV-23", "one feature", vary=single, effort=0.34)
     rows = {"shape": ((7, 4), (5, 2)), "dtype": SPACE["dtype"]}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}

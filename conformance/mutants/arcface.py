@@ -148,7 +148,7 @@ def _floored_unit(loss: ArcFace, rows: Tensor) -> Tensor:
 
 
 def _squeezed(loss: ArcFace, rows: Tensor) -> Tensor:
-    return ArcFace.unit(loss, rows.squeeze())
+    return ArcFace.unit(loss, rows.squeeze() if len(rows) > 1 else rows)
 
 
 def _pulled_zero(loss: ArcFace, rows: Tensor) -> Tensor:
