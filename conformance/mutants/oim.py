@@ -56,7 +56,7 @@ class OIM(Center):
 
     def known(self, labels: Tensor, unlabelled: int) -> Tensor:
         """Return which rows have an identity: OI-3, OI-4."""
-        return labels != unlabelled
+        return labels.long() != unlabelled  # -1 is 255 where it is compared with bytes
 
     def memory(self, rows: Tensor) -> Tensor:
         """OI-9."""
