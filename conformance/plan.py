@@ -151,6 +151,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         if not page.inputs["labels"].get("range"):
             named = {**basic, "shape": ((5, 4), (7, 2)), **every}
             yield probe("invariances", "CV-32", options=relation, **named)
+            yield probe("invariances", "CV-32", "masked", 0.34, relation, **named | {"mask": ("some",)})
             yield probe("invariances", "CV-32", "half rows", 0.34, relation, **named | {"dtype": HALVES})
         else:
             wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import lossproof.backends.torch as backend
 import lossproof.reference as reference
@@ -76,3 +77,12 @@ def test_results_that_are_others_the_second_time():
 def test_nothing_is_found_in_right_functions():
     assert not found(backend.update_centers, "update_centers", "torch", "function_purity")
     assert not found(backend.triplet_margin_loss, LOSS, "torch", "errors")
+
+
+def test_a_backend_of_this_project_that_is_no_one_graph():
+    def broken_up(**given):
+        torch._dynamo.graph_break()
+        return getattr(backend, LOSS)(**given)
+
+    assert ("failure", "the call", "CV-22") in found(broken_up, LOSS, "torch", "compiled", ours=True)
+    assert not found(broken_up, LOSS, "torch", "compiled")  # nobody else has to be

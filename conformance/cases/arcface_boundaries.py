@@ -12,7 +12,7 @@ from lossproof.conformance.cases.arcface import LOSS, OPTIONS, parameters
 from lossproof.conformance.cases.space import Offer, generator
 
 GRADIENT_BOUNDARIES = ("AF-13", "AF-14")
-VALUE_BOUNDARIES = ("AF-8", "AF-9")
+VALUE_BOUNDARIES = ("AF-8", "AF-9", "CV-23")  # CV-23: rows of one feature
 
 
 def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
@@ -37,6 +37,8 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             "beyond_pi": str(rng.choice(["keep", "linear", "continuous"])),
             "reduction": reduction[0] if reduction else "mean",
         }
+        if clause == "CV-23":  # every angle is 0 or pi
+            rows, weights, structure["beyond_pi"] = rows.sum(1, keepdims=True), weights.sum(1, keepdims=True), "keep"
         if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("scale", "margin")):
             continue
         for dtype in offer.exact_dtypes:

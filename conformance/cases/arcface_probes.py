@@ -25,6 +25,8 @@ def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
     yield Probe(LOSS, "value", "AF-1", vary=_vary(scale=SPACE["scale"]))
     yield Probe(LOSS, "value", "AF-2", vary=_vary(size=(-6, 6)), options=OWN)
+    tiny = _vary(size=(-40, 40))
+    yield Probe(LOSS, "value", "AF-2", "tiny and huge rows", vary=tiny, options=OWN, effort=0.5)
     yield Probe(LOSS, "value", "AF-3", vary=_vary(margin=(0.5, 1.25, 0.1)), options=OWN)
     near = {"angle": ("small", "nearly pi"), "margin": (0.5, 1.25)}
     yield Probe(LOSS, "value", "AF-4", vary=_vary(**near), options=OWN, effort=1.5)

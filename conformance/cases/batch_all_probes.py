@@ -10,6 +10,7 @@ from lossproof.conformance.cases.batch_all import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.batch_all_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.cases.batch_probes import errors, numbers
 from lossproof.conformance.cases.pairs import EVERY_SHAPE, mined
+from lossproof.conformance.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.verdict import Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
@@ -43,6 +44,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "BA-5", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
         yield Probe(LOSS, "boundary", clause)
+    yield from extreme(LOSS, "BA-1", BASIC)
+    yield from blocks(LOSS, "BA-1", BASIC, (131, 2), dtype=("float64",), pairwise=("direct",))
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     yield Probe(LOSS, "nan", "CV-10", "singletons", vary=_vary(identities=("few", "apart")))
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}

@@ -14,7 +14,7 @@ from lossproof.conformance.cases.batch_hard import LOSS, OPTIONS, parameters
 from lossproof.conformance.cases.space import Offer, generator
 
 GRADIENT_BOUNDARIES = ("BH-8", "BH-9", "BH-10", "PW-4", "DI-15", "DI-18")
-VALUE_BOUNDARIES = ("BH-2", "DI-10")
+VALUE_BOUNDARIES = ("BH-2", "BH-3", "DI-10")
 
 
 def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
@@ -44,6 +44,9 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], di
     if clause == "BH-10":  # every anchor is its own hardest positive
         rows = [[0.0, far], [near, 0.0], [-3.0, -3.0]]
         return {"include_self": True}, pairs.shuffled(rng, rows, [0, 1, 2])
+    if clause == "BH-3":  # a zero row is at distance 1 from itself, the others at 0
+        rows = [[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]
+        return {"include_self": True, "distance": "cosine", "margin": 4.0}, pairs.shuffled(rng, rows, [0, 1, 2])
     if clause == "BH-2":  # anchors without a positive, without a negative
         rows = pairs.lattice(rng, 4, 2) + 16.0 * np.arange(4)[:, None] ** 2
         return {"margin": 2.0**14}, pairs.shuffled(

@@ -10,6 +10,7 @@ from lossproof.conformance.cases.batch_hard import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.batch_hard_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.cases.batch_probes import errors, numbers
 from lossproof.conformance.cases.pairs import EVERY_SHAPE
+from lossproof.conformance.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.verdict import Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
@@ -46,10 +47,16 @@ def probes() -> Iterator[Probe]:
     collapsed = _vary(offset=(100.0,), scale=(-10, -7), distance=SPACE["distance"][:2], shape=((7, 2), (8, 3)))
     yield Probe(LOSS, "precision", "BH-5", vary=collapsed, options=OWN)
     yield Probe(LOSS, "gradient", "BH-5", "gradient", vary=collapsed, options=OWN)
+    yield from extreme(LOSS, "BH-1", BASIC)
+    yield from blocks(LOSS, "BH-1", BASIC, (150, 2))
+    far = _vary(shape=((70, 2),), offset=(100.0,), dtype=("float32",), distance=("squared_euclidean",))
+    yield Probe(LOSS, "precision", "BH-5", "many rows", vary=far, options={"large": True, **OWN}, effort=0.17)
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     yield Probe(LOSS, "nan", "CV-10", "singletons", vary=_vary(identities=("few", "apart"), include_self=(False, True)))
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
     yield Probe(LOSS, "invariances", "BH-1", "permuted rows", vary=rows, options={"relation": "permutation"})
+    floored = _vary(floor=(0.25,), mask=("some",), distance=SPACE["distance"][:2])
+    yield Probe(LOSS, "determinism", "CV-21", "floor and mask", vary=floored, effort=0.34)
     yield from errors(LOSS)
     yield from numbers(
         LOSS, ("margin", -1.0), ("margin", float("nan")), ("margin", inf), ("floor", -1.0), ("floor", inf)

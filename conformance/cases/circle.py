@@ -38,6 +38,8 @@ def normal(structure: Structure, offer: Offer) -> Structure:
     s = dict(structure)
     if s["dtype"] in ("float16", "bfloat16") and abs(s["scale"]) > 4:
         s["scale"] = 0
+    if s["dtype"] == "float32":
+        s["scale"] = min(26, max(-26, s["scale"]))  # so that the product of two squared norms is a number
     return s
 
 

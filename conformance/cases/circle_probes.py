@@ -25,6 +25,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CI-1", vary=BASIC, options=OWN)
     yield Probe(LOSS, "value", "CI-2", vary=_vary(identities=("few", "many rows")), options=OWN)
     yield Probe(LOSS, "value", "CI-3", vary=_vary(scale=(-20, 20, 3)), options=OWN)
+    tiny = _vary(scale=(-40, 40))
+    yield Probe(LOSS, "value", "CI-3", "tiny and huge rows", vary=tiny, options=OWN, effort=0.67)
     yield Probe(LOSS, "value", "CI-4", vary=_vary(margin=(-0.5, 0.0, -0.2, 0.25), gamma=(2.0, 8.0)), options=OWN)
     yield Probe(LOSS, "value", "CI-5", vary=_vary(gamma=(2.0, 1.0, 0.25)), options=OWN)
     yield Probe(LOSS, "value", "CI-6", vary=_vary(identities=EMPTY_SETS), options=OWN)
@@ -44,6 +46,8 @@ def probes() -> Iterator[Probe]:
         options=OWN,
         effort=1.5,
     )
+    many = _vary(shape=((131, 3),), detach_weights=(False,))
+    yield Probe(LOSS, "gradient", "CI-11", "many rows", vary=many, options={"large": True, **OWN}, effort=0.17)
     yield Probe(LOSS, "gradient", "CI-12", vary=_vary(scale=(-20, 20, 3), gamma=(2.0, 8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-13", vary=_vary(identities=EMPTY_SETS, gamma=(8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-10", "everything at once", vary=EVERYTHING, effort=2.0)

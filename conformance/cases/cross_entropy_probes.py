@@ -25,6 +25,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CE-1", vary=BASIC)
     yield Probe(LOSS, "value", "CE-2", vary=_vary(label_smoothing=SMOOTHED), options=OWN)
     yield Probe(LOSS, "value", "CE-3", vary=_vary(**LARGE, label_smoothing=(0.0, 0.1)), options=OWN)
+    beyond = _vary(shape=((9, 1100),), scale=(13,))  # the largest logit may be in any block of classes
+    yield Probe(LOSS, "value", "CE-3", "many classes", vary=beyond, options={"large": True, **OWN}, effort=0.17)
     shifted = _vary(offset=(1000.0, -1000.0, 16384.0), label_smoothing=(0.0, 0.1))
     yield Probe(LOSS, "value", "CE-3", "shifted", vary=shifted)
     yield Probe(LOSS, "gradient", "CE-4", vary=_vary(label_smoothing=SPACE["label_smoothing"]), effort=1.5)

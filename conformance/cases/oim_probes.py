@@ -26,6 +26,10 @@ def probes() -> Iterator[Probe]:
     strangers = {"strangers": ("some", "all"), "reduction": SPACE["reduction"]}
     yield Probe(LOSS, "value", "OI-3", vary=_vary(**strangers), options=OWN)
     yield Probe(LOSS, "value", "OI-4", vary=_vary(unlabelled=(99,), strangers=("some", "none")), options=OWN)
+    long = _vary(queue=(700,), classes=(600,), shape=((5, 4),), strangers=("some",))
+    known = {"large": True, **OWN}
+    yield Probe(LOSS, "value", "OI-1", "many rows of memory", vary=long, options=known, effort=0.17)
+    yield Probe(LOSS, "gradient", "OI-8", "many rows of memory", vary=long, options=known, effort=0.17)
     yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
     default = {"structure": {"defaults": True}, **OWN}
     yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
@@ -40,6 +44,12 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "strangers": ("some",)}
     yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options={"relation": "permutation"})
+    wide = _vary(classes=(300,))
+    every_bit = {"relation": "integers", "structure": {"highest": "uint8"}}  # -1 in this dtype is a label of 300
+    yield Probe(LOSS, "invariances", "CV-31", "the highest byte", vary=wide, options=every_bit, effort=0.34)
+    for label, masks in (("strangers", (None,)), ("strangers and a mask", ("some",))):
+        vary = _vary(unlabelled=(99,), strangers=("some",), mask=masks, reduction=("none", "mean"))
+        yield Probe(LOSS, "determinism", "CV-21", label, vary=vary, effort=0.34)
     yield from _errors()
 
 

@@ -40,7 +40,7 @@ def parameters(structure: Structure, offer: Offer, options: tuple[str, ...]) -> 
     grown = {**structure, "margin": structure["margin"] * 2.0 ** (structure["scale"] * power)}
     if "floor" in structure:
         grown["floor"] = structure["floor"] * 4.0 ** structure["scale"]
-    return batches.given(grown, offer, options)
+    return batches.given(grown, offer, (*options, *(n for n in ("max_positives",) if n in structure)))
 
 
 def fixed(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s["scale"] = 0
     if s["distance"] == "cosine":
         s.update(offset=0.0)
+        s["scale"] = min(26, max(-26, s["scale"])) if s["dtype"] == "float32" else s["scale"]  # products of two squares
         if "floor" in s:
             s["floor"] = 0.0
     if s.get("soft_margin"):
@@ -100,6 +101,8 @@ def mined(loss: str, basic: Mapping[str, Any], known: Mapping[str, Any]) -> Iter
     yield Probe(loss, "errors", "PW-1", "p_norm", options={"parameters": {"distance": "p_norm"}})
     for name in ("distance", "pairwise"):
         yield Probe(loss, "errors", "CV-27", f"unknown {name}", options={"parameters": {name: "manhattan"}})
+    roomy = {"structure": {"max_positives": 1000}, **own}
+    yield Probe(loss, "value", "PW-8", "more than the rows", vary=basic, options=roomy, effort=0.34)
     rows = {"embeddings": [[0.0], [1.0], [2.0], [3.0]], "labels": [0, 0, 0, 1]}  # a negative, or there is no term
     one = {"parameters": {"max_positives": 1}, "inputs": rows}
     yield Probe(loss, "errors", "PW-8", "more positives", options=one)

@@ -8,6 +8,7 @@ from typing import Any
 
 from lossproof.conformance.cases.batch_probes import errors, numbers
 from lossproof.conformance.cases.pairs import EVERY_SHAPE, mined
+from lossproof.conformance.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.cases.semi_hard import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.semi_hard_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -45,6 +46,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "SH-7", "everything at once", vary=EVERYTHING, effort=2.0)
     for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
         yield Probe(LOSS, "boundary", clause)
+    yield from extreme(LOSS, "SH-1", BASIC)
+    yield from blocks(LOSS, "SH-1", BASIC, (131, 2), dtype=("float64",), pairwise=("direct",))
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
     yield Probe(LOSS, "invariances", "SH-1", "permuted rows", vary=rows, options={"relation": "permutation"})

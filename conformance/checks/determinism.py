@@ -18,7 +18,7 @@ REPEATS = 8
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
-    """Collect cases, ask them all, then ask them all again, several times over."""
+    """Collect cases, or boundary cases, ask them all, then ask them all again, several times over."""
     cases: list[Case] = []
 
     def collect(structure: dict[str, Any]) -> None:

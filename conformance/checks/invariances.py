@@ -94,8 +94,11 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
 
 def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     """Rename the labels one to one, to integers that floats or int32 cannot tell apart, or of either sign."""
-    for start, step in ((2**24, 1), (-1, 2), (-100, 355), (0, 2**16), (5, 2**32), (2**53, 1)):
-        names = {label: start + i * step for i, label in enumerate(np.unique(case.inputs["labels"]))}
+    found = np.unique(case.inputs["labels"])
+    widest = (2**64 - 1) // max(len(found) - 1, 1)  # from one end of the range to the other
+    ends = ((-(2**63), widest), (2**63 - len(found), 1))
+    for start, step in ((2**24, 1), (-1, 2), (-100, 355), (0, 2**16), (5, 2**32), (2**53, 1), *ends):
+        names = {label: start + i * step for i, label in enumerate(found)}
         labels = np.array([names[label] for label in case.inputs["labels"]], np.int64).reshape(-1)
         answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, "labels": labels}))
         if not isinstance(answers, tuple):
@@ -111,8 +114,12 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
 
 
 def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
-    """Give the labels in every integer dtype; one of less than 32 bits may be refused."""
-    known = judge.session.hello.get("integers", ["int64"])
+    """Give the labels in every integer dtype, or one; one of less than 32 bits may be refused."""
+    known, highest = judge.session.hello.get("integers", ["int64"]), structure.get("highest")
+    if highest:
+        known, labels = [dtype for dtype in known if dtype == highest], case.inputs["labels"]
+        labels = np.where(labels == labels.max(initial=0), np.iinfo(highest).max, labels)
+        case = replace(case, inputs={**case.inputs, "labels": labels})
     for dtype in known[-1:] if judge.offers[case.loss].costly else known:
         other = replace(case, dtypes={"labels": dtype})
         if dtype not in ("int32", "int64") and judge.ask(other).refused:

@@ -147,6 +147,10 @@ def _floored_unit(loss: ArcFace, rows: Tensor) -> Tensor:
     return rows / (rows * rows).sum(-1, keepdim=True).sqrt().clamp(min=1.0)
 
 
+def _squeezed(loss: ArcFace, rows: Tensor) -> Tensor:
+    return ArcFace.unit(loss, rows.squeeze() if len(rows) > 1 else rows)
+
+
 def _pulled_zero(loss: ArcFace, rows: Tensor) -> Tensor:
     """Divide a zero row by 1, through which it gets the gradient of its unit vector."""
     square = (rows * rows).sum(-1, keepdim=True)
@@ -205,6 +209,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-raw-embeddings", "embeddings are not brought to unit length", "AF-2", unit=lambda s, rows: rows, unit_weights=lambda s, w: ArcFace.unit(s, w)),
     _mutant("af-raw-weights", "class weights are not brought to unit length", "AF-2", "AF-1", unit_weights=lambda s, w: w),
     _mutant("af-floored-norm", "norms below 1 are taken for 1", "AF-2", "AF-1", unit=_floored_unit),
+    _mutant("af-tiny-norm", "norms below 1e-6 are taken for 1e-6", "AF-2", seen="tf.math.l2_normalize", unit=lambda s, rows: rows / (rows * rows).sum(-1, keepdim=True).clamp(min=1e-12).sqrt()),
+    _mutant("af-one-feature", "rows of one feature are refused", "CV-23", unit=_squeezed),
     _mutant("af-arc-cosine", "the angle is the arc cosine of the rounded cosine", "AF-4", "CV-15", "AF-13", seen="most public code", sine=_arc_cosine),
     _mutant("af-root", "the sine is the root of 1 - cos²", "AF-4", "CV-15", "AF-13", seen="open-metric-learning", sine=_root),
     _mutant("af-safe-root", "the sine is the root of max(1 - cos², 1e-12)", "AF-4", "CV-15", sine=_safe_root),

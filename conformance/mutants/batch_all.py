@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -58,6 +60,23 @@ class BatchAll(Mined):
         return counted.sum().clamp(min=1)
 
 
+def _direct_by_blocks(loss: BatchAll, *args: Any, pairwise: str = "gram", **given: Any) -> Tensor:
+    loss.direct = pairwise == "direct"
+    return BatchAll.__call__(loss, *args, pairwise=pairwise, **given)
+
+
+def _last_block(loss: BatchAll, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    d, count = Mined.matrix(loss, rows, distance, floor), len(rows)
+    whole = count // 64 * 64 if loss.direct and count > 64 else count
+    return torch.where(torch.arange(count)[:, None] < whole, d, 0.0)
+
+
+def _no_more_than_rows(loss: BatchAll, positive: Tensor, most: Any) -> None:
+    Mined.check_most(loss, positive, most)
+    if most is not None:
+        positive.int().topk(int(most), dim=1)
+
+
 _mutant = maker(BatchAll, "batch_all_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
@@ -81,6 +100,10 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ba-normalised", "rows are normalised first", "PW-1", "BA-1", "BA-8", seen="pytorch-metric-learning", matrix=normalised),
     _mutant("ba-turned", "the gradient of a distance is 1.01 times too large", "PW-7", "BA-5", "CV-16", matrix=lambda s, rows, distance, floor=0.0: scaled(1.01)(Mined.matrix(s, rows, distance, floor))),
     _mutant("ba-many-positives", "max_positives is not looked at", "PW-8", check_most=lambda s, positive, most: None),
+    _mutant("ba-last-block", "direct distances of the rows after the last whole block of 64 are 0", "BA-1", "PW-1", __call__=_direct_by_blocks, matrix=_last_block),
+    _mutant("ba-more-than-rows", "a max_positives of more than the rows raises", "PW-8", "CV-23", seen="topk", check_most=_no_more_than_rows),
+    _mutant("ba-far-as-none", "distances are cut off at 1e15", "BA-1", "CV-15", seen="a large number for infinity", matrix=lambda s, rows, distance, floor=0.0: Mined.matrix(s, rows, distance, floor).clamp(max=1e15)),
+    _mutant("ba-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("ba-mask-late", "masked rows are still candidates", "CV-7", "CV-8", "BA-2", "PW-2", pairs=lambda s, labels, mask, itself: Mined.pairs(s, labels, torch.ones_like(mask), itself)),
     _mutant("ba-half-count", "triplets are counted in the dtype of the embeddings", "CV-17", **half_count(BatchAll, "divisor")),
     _mutant("ba-half-labels", "labels are compared in the dtype of half embeddings", "CV-32", **half_labels(BatchAll)),

@@ -138,6 +138,49 @@ def _any_name(loss: BatchHard, rows: Tensor, distance: str, floor: float = 0.0) 
     return Mined.matrix(loss, rows, "euclidean" if distance == "p_norm" else distance, floor)
 
 
+def _last_block(loss: BatchHard, d: Tensor, among: Tensor, *, largest: bool) -> Tensor:
+    """Leave out the rows after the last whole block of 128."""
+    whole = len(d) // 128 * 128 if len(d) > 128 else len(d)
+    return Mined.picked(loss, torch.where(torch.arange(len(d))[:, None] < whole, d, 1.0), among, largest=largest)
+
+
+def _cosine_blocks(loss: BatchHard, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    loss.by_blocks = distance == "cosine"
+    return Mined.matrix(loss, rows, distance, floor)
+
+
+def _picked_by_blocks(loss: BatchHard, d: Tensor, among: Tensor, *, largest: bool) -> Tensor:
+    return (_last_block if loss.by_blocks else Mined.picked)(loss, d, among, largest=largest)
+
+
+def _gram_of_many(loss: BatchHard, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    expands = distance == "squared_euclidean" and len(rows) > 25
+    return (gram if expands else Mined.matrix)(loss, rows, distance, floor)
+
+
+def _own_zero(loss: BatchHard, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    d, own = Mined.matrix(loss, rows, distance, floor), torch.eye(len(rows), dtype=torch.bool)
+    return d.masked_fill(own, 0.0) if distance == "cosine" else d
+
+
+def _far_as_none(loss: BatchHard, candidates: Tensor, *, largest: bool) -> Tensor:
+    return Mined.first(loss, torch.where(candidates == torch.inf, 1e15, candidates), largest=largest)
+
+
+def _drawn(loss: BatchHard, candidates: Tensor, *, largest: bool) -> Tensor:
+    best = candidates.amax(-1, keepdim=True) if largest else candidates.amin(-1, keepdim=True)
+    tied = candidates == best
+    if not bool((tied & best.isfinite()).sum(-1).gt(1).any()):
+        return Mined.first(loss, candidates, largest=largest)
+    return (tied * (1 + torch.rand(tied.shape))).argmax(-1)
+
+
+def _zeroed_in_place(loss: BatchHard, embeddings: Tensor, labels: Tensor, **given: Any) -> Tensor:
+    if given.get("mask") is not None and given.get("floor"):
+        embeddings.data[~given["mask"]] = 0
+    return BatchHard.__call__(loss, embeddings, labels, **given)
+
+
 _mutant = maker(BatchHard, "batch_hard_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
@@ -175,6 +218,13 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-mean-of-all", "the mean is over the whole batch", "CV-3", "BH-2", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None if r == "mean" else m, r)),
     _mutant("bh-bare-root", "the square root is differentiated at 0", "DI-15", "PW-4", seen="siamese-triplet", low=lambda s, total, floor: total < floor),
     _mutant("bh-half-count", "anchors are counted in the dtype of the embeddings", "CV-17", **half_count(BatchHard, "count")),
+    _mutant("bh-last-block", "with cosines, rows after the last whole block of 128 are not looked at", "BH-1", "DI-8", matrix=_cosine_blocks, picked=_picked_by_blocks),
+    _mutant("bh-gram-of-many", "squared distances of more than 25 rows come from a matrix product", "BH-5", seen="torch.cdist", matrix=_gram_of_many),
+    _mutant("bh-own-zero", "a zero row is at distance 0 from itself under cosine", "BH-3", matrix=_own_zero),
+    _mutant("bh-far-as-none", "a negative farther than 1e15 is no negative", "BH-1", "CV-15", seen="a large number for none", first=_far_as_none),
+    _mutant("bh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
+    _mutant("bh-drawn", "of rows that tie one is drawn", "CV-21", first=_drawn),
+    _mutant("bh-zeroed-in-place", "with a floor, rows that are masked out are set to zero where they lie", "CV-21", __call__=_zeroed_in_place),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

@@ -217,6 +217,11 @@ def _clamped(loss: Circle, rows: Tensor) -> Tensor:
     return unit @ unit.T
 
 
+def _tiny(loss: Circle, rows: Tensor) -> Tensor:
+    unit = torch.nn.functional.normalize(rows, dim=1, eps=1e-8)
+    return unit @ unit.T
+
+
 def _zero_row_nan(loss: Circle, rows: Tensor) -> Tensor:
     unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
     return torch.mm(unit, unit.T)
@@ -265,11 +270,13 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ci-nonzero-after-rounding", "mean_nonzero counts the terms that are not rounded to 0", "CI-8", seen="pytorch-metric-learning, Keras", count=_by_rounded_terms),
     _mutant("ci-weights-with-gradient", "the weights are differentiated though they are constants", "CI-10", seen="Keras, TensorFlow Similarity", held=lambda s, a: a),
     _mutant("ci-weights-always-constant", "the weights are constants though they are not to be", "CI-11", weights=lambda s, c, same, m: Circle.weights(s, c.detach(), same, m)),
+    _mutant("ci-weights-of-many", "the weights of more than 64 rows are constants", "CI-11", weights=lambda s, c, same, m: Circle.weights(s, c.detach() if len(c) > 64 else c, same, m)),
     _mutant("ci-clip-at-0", "a weight that is clipped exactly at 0 has a derivative", "CI-11", ours=True, weights=lambda s, c, same, m: Circle.weights(s, c, same, m) + (lambda room: torch.where(room.detach() == 0, room, 0.0))(_unclipped(s, c, same, m))),
     _mutant("ci-clip-passes-gradient", "a clipped weight passes its gradient", "CI-11", weights=lambda s, c, same, m: Circle.weights(s, c, same, m).detach() + (lambda room: room - room.detach())(_unclipped(s, c, same, m))),
     _mutant("ci-one-row-of-a-pair", "the gradient reaches the anchor of a pair alone", "CI-12", "CI-10", similarities=_from_the_anchor),
     _mutant("ci-inner-product", "rows are not normalised", "CI-3", seen="Keras and TinyZeaMays leave it to the caller", similarities=lambda s, rows: rows @ rows.T),
     _mutant("ci-short-rows", "rows shorter than 0.001 are not made unit rows", "CI-3", seen="an eps in the normalisation", similarities=_clamped),
+    _mutant("ci-tiny-rows", "rows shorter than 1e-8 are not made unit rows", "CI-3", seen="an eps in the normalisation", similarities=_tiny),
     _mutant("ci-zero-row-nan", "a zero row is divided by its length", "CI-3", "CI-12", similarities=_zero_row_nan),
     _mutant("ci-zero-row-pushed", "a zero row receives a gradient", "CI-12", ours=True, seen="torch.nn.functional.normalize", similarities=_zero_row_gradient),
     _mutant("ci-cosine-cut", "cosines are cut off at 0.9", "CI-1", "CI-3", seen="clipping against rounding, too wide", similarities=lambda s, rows: Circle.similarities(s, rows).clamp(-0.9, 0.9)),

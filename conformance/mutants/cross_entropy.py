@@ -135,6 +135,11 @@ def _no_pivot(loss: CrossEntropy, z: Tensor) -> Tensor:
     return z.exp().sum(-1, keepdim=True).log() - z
 
 
+def _first_pivot(loss: CrossEntropy, z: Tensor) -> Tensor:
+    below = z - z.detach()[..., :512].amax(-1, keepdim=True)
+    return below.exp().sum(-1, keepdim=True).log() - below
+
+
 def _late_pivot(loss: CrossEntropy, z: Tensor) -> Tensor:
     """Subtract the logit from the whole normaliser, which is as large as the logits are."""
     return torch.logsumexp(z, -1, keepdim=True) - z
@@ -166,6 +171,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ce-smooth-any", "no smoothing is refused", "CE-6", check_smoothing=lambda s, e: None, target=lambda s, z, y, e: CrossEntropy.target(s, z, y, min(max(e, 0.0), 1.0))),
     _mutant("ce-default-smoothing", "smoothing is 0.1 where it is not given", "CE-12", seen="torchreid and reid-strong-baseline", __call__=with_default(CrossEntropy, label_smoothing=0.1)),
     _mutant("ce-no-pivot", "no number is subtracted before the exponentials", "CE-3", cost=_no_pivot),
+    _mutant("ce-first-pivot", "the largest logit is looked for among the first 512", "CE-3", cost=_first_pivot),
     _mutant("ce-late-pivot", "the normaliser is added up before the logit is subtracted", "CE-3", "CV-15", cost=_late_pivot),
     _mutant("ce-batch-pivot", "the largest logit of the batch is subtracted, not that of the row", "CE-3", "CE-11", "CE-1", cost=_batch_pivot),
     _mutant("ce-clipped", "probabilities are clipped at 1e-7", "CE-3", "CE-1", seen="Keras", cost=_clipped),

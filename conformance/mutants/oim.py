@@ -56,7 +56,7 @@ class OIM(Center):
 
     def known(self, labels: Tensor, unlabelled: int) -> Tensor:
         """Return which rows have an identity: OI-3, OI-4."""
-        return labels != unlabelled
+        return labels.long() != unlabelled  # -1 is 255 where it is compared with bytes
 
     def memory(self, rows: Tensor) -> Tensor:
         """OI-9."""
@@ -116,6 +116,19 @@ def _others_only(loss: OIM, logits: Tensor, labels: Tensor) -> Tensor:
     return others.logsumexp(1) - logits.gather(1, labels.long().unsqueeze(1)).squeeze(1)
 
 
+def _whole_blocks(loss: OIM, logits: Tensor, labels: Tensor) -> Tensor:
+    count = logits.shape[1]
+    whole = logits[:, : count // 512 * 512] if count > 512 else logits
+    return whole.logsumexp(1) - logits.gather(1, labels.long().unsqueeze(1)).squeeze(1)
+
+
+def _replaced(loss: OIM, labels: Tensor, unlabelled: int) -> Tensor:
+    known = OIM.known(loss, labels, unlabelled)
+    if unlabelled > 0:
+        labels[~known] = 0
+    return known
+
+
 def _no_pull(loss: OIM, logits: Tensor, labels: Tensor) -> Tensor:
     return logits.logsumexp(1) - logits.detach().gather(1, labels.long().unsqueeze(1)).squeeze(1)
 
@@ -137,6 +150,9 @@ def _cut(loss: OIM, x: Tensor, temperature: float, table_: Tensor, queue: Tensor
 MUTANTS: dict[str, Mutant] = table(
     _mutant("oi-no-queue", "the queue is not in the softmax", "OI-1", seen="open-reid, which has none", logits=lambda s, x, t, v, q: OIM.logits(s, x, t, v, q[:0])),
     _mutant("oi-queue-first", "the queue comes before the table", "OI-1", logits=lambda s, x, t, v, q: OIM.logits(s, x, t, q, v)),
+    _mutant("oi-last-block", "of more than 512 logits those after the last whole block of 512 are left out of the sum", "OI-1", terms=_whole_blocks),
+    _mutant("oi-wrapped", "the label of none is cast to the dtype of the labels, in which it may be an identity", "CV-31", "OI-4", known=lambda s, y, u: y != torch.tensor(u).to(y.dtype)),
+    _mutant("oi-labels-in-place", "the label of none is replaced where it lies", "CV-21", known=_replaced),
     _mutant("oi-temperature-factor", "the products are multiplied by the temperature", "OI-1", scaled=lambda s, t: 1 / t),
     _mutant("oi-temperature-fixed", "the temperature is 0.1 whatever is asked for", "OI-1", seen="factors written into the code", scaled=lambda s, t: 0.1),
     _mutant("oi-default-temperature", "the temperature is 1 where it is not given", "OI-7", seen="open-reid", __call__=with_default(OIM, temperature=1.0)),

@@ -80,6 +80,12 @@ def _gram_unless_direct(loss: SemiHard, rows: Tensor, distance: str, floor: floa
     return gram(loss, rows - rows.detach().sum(0) / 7, distance, floor)
 
 
+def _masked_as_last(loss: SemiHard, labels: Tensor, mask: Tensor, itself: bool) -> tuple[Tensor, Tensor]:
+    """Give rows that are masked out the largest label there is."""
+    same, both = loss.same(labels.masked_fill(~mask, torch.iinfo(labels.dtype).max)), mask[:, None] & mask
+    return same & (mask[:, None] | mask) & loss.others(len(labels)), ~same & both
+
+
 _mutant = maker(SemiHard, "semi_hard_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
@@ -107,6 +113,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-many-positives", "max_positives is not looked at", "PW-8", check_most=lambda s, positive, most: None),
     _mutant("sh-nan-everywhere", "one NaN row makes every pair NaN", "SH-10", seen="a mean subtracted from all rows", poison=lambda s, terms, unknown: terms.masked_fill(unknown.any(), torch.nan)),
     _mutant("sh-nan-skipped", "a negative that is NaN is skipped", "SH-10", "PW-5", "CV-10", first=lambda s, c, largest: Mined.first(s, c.nan_to_num(nan=-1e30 if largest else 1e30), largest=largest), poison=lambda s, terms, unknown: terms),
+    _mutant("sh-masked-as-last", "rows that are masked out have the largest label there is", "CV-32", "CV-7", seen="a label that stands for none", pairs=_masked_as_last),
+    _mutant("sh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("sh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
 )  # fmt: skip
 
