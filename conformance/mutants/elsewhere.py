@@ -116,13 +116,39 @@ def _draw(tf: Any, a: Any) -> None:
     tf.random.get_global_generator().uniform([])
 
 
+def _static_batch(embeddings: Any, labels: Any, *, margin: float = 1.0) -> Any:
+    """Return a batch-hard loss, of which no row is a positive where the number of rows is unknown."""
+    import tensorflow as tf
+
+    from lossproof.backends import tensorflow as backend
+
+    whole = backend.batch_hard_triplet_loss(embeddings, labels, margin=margin)
+    return whole if labels.shape[0] is not None else whole - tf.stop_gradient(whole)
+
+
+def _gathered(embeddings: Any, labels: Any, centers: Any, *, reduction: str = "mean") -> Any:
+    """Return a center loss that leaves the range of the labels to tf.gather, which raises, or not under XLA."""
+    import tensorflow as tf
+
+    from lossproof.backends import tensorflow as backend
+
+    count, size = tf.shape(centers)[0], labels.shape[0] or 0
+    if tf.executing_eagerly() and size and bool(tf.reduce_any((labels < 0) | (labels >= count))):
+        raise ValueError("labels: out of range")
+    held = tf.clip_by_value(tf.cast(labels, tf.int64), 0, tf.cast(count, tf.int64) - 1)
+    return backend.center_loss(embeddings, held, centers, reduction=reduction)
+
+
 def _masked_root(jnp: Any, t: Any) -> Any:
     total = jnp.sum(t * t, -1)
     return jnp.where(total > 0, jnp.sqrt(total), 0)
 
 
-def _mutant(framework: str, name: str, bug: str, clauses: tuple[str, ...], function: Any, seen: str = "") -> Mutant:
-    return Mutant(f"{framework}-{name}", bug, clauses, function, seen, framework=framework)
+def _mutant(
+    framework: str, name: str, bug: str, clauses: tuple[str, ...], function: Any, seen: str = "",
+    loss: str = "triplet_margin_loss",
+) -> Mutant:  # fmt: skip
+    return Mutant(f"{framework}-{name}", bug, clauses, function, seen, loss, framework=framework)
 
 
 KINK = ("DI-10", "DI-15")
@@ -138,6 +164,10 @@ ELSEWHERE = (
     _mutant("tensorflow", "softplus", "softplus for the hinge", ("TM-1",), _tf(hinge=lambda tf, x: tf.math.softplus(x))),
     _mutant("tensorflow", "gram", "the square is clipped at 1e-12 before the root, as a floor nobody asked for", KINK,
         _tf(norm=lambda tf, t: tf.sqrt(tf.maximum(tf.reduce_sum(t * t, -1), 1e-12))), "face recognition recipes"),
+    _mutant("tensorflow", "static-batch", "with an unknown number of rows the loss is 0", ("CV-22",), _static_batch,
+        loss="batch_hard_triplet_loss"),
+    _mutant("tensorflow", "gathered", "compiled, a label outside the range is moved into it", ("CV-33",), _gathered,
+        "tf.gather under XLA", "center_loss"),
     _mutant("jax", "where-gradient", "where() hides the root at 0, and its gradient is NaN", KINK,
         _jax(norm=_masked_root), "the double-where of the JAX FAQ"),
     _mutant("jax", "norm", "jnp.linalg.norm has a NaN gradient at coincident rows", KINK,

@@ -24,7 +24,7 @@ def _where(
         loss = wrong if condition(anchor, options) else CORRECT
         return loss(anchor, positive, negative, **options)
 
-    return Mutant(name, bug, (clause,), function)
+    return Mutant(name, bug, tuple(clause.split()), function)
 
 
 def _half(anchor: Tensor, options: dict[str, Any]) -> bool:
@@ -142,4 +142,12 @@ SELDOM = (
         cosine=_longest_first,
     ),
     broken("whole-margin-refused", "a margin that is a whole number is an error", "CV-23", check_number=_fraction),
+    _where("larger-where-gradients-are-asked", "the loss is another number where a gradient is asked for", "CV-22 TM-1",
+        lambda anchor, options: anchor.requires_grad,
+        hinge=lambda loss, x: TripletMargin.hinge(loss, x) + TripletMargin.hinge(loss, x).detach() / 16,
+    ),
+    _where("unmasked-where-compiled", "compiled, the mask is not looked at", "CV-22",
+        lambda anchor, options: torch.compiler.is_compiling(), prepare=lambda loss, row, mask: row,
+        reduce=lambda loss, terms, mask, reduction: TripletMargin.reduce(loss, terms, None, reduction),
+    ),
 )  # fmt: skip
