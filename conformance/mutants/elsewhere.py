@@ -132,10 +132,10 @@ def _gathered(embeddings: Any, labels: Any, centers: Any, *, reduction: str = "m
 
     from lossproof.backends import tensorflow as backend
 
-    count, size = tf.shape(centers)[0], labels.shape[0] or 0
-    if tf.executing_eagerly() and size and bool(tf.reduce_any((labels < 0) | (labels >= count))):
+    count = tf.cast(tf.shape(centers)[0], labels.dtype)
+    if tf.executing_eagerly() and bool(tf.reduce_any((labels < 0) | (labels >= count))):
         raise ValueError("labels: out of range")
-    held = tf.clip_by_value(tf.cast(labels, tf.int64), 0, tf.cast(count, tf.int64) - 1)
+    held = tf.clip_by_value(labels, 0, count - 1)
     return backend.center_loss(embeddings, held, centers, reduction=reduction)
 
 
@@ -148,7 +148,7 @@ def _mutant(
     framework: str, name: str, bug: str, clauses: tuple[str, ...], function: Any, seen: str = "",
     loss: str = "triplet_margin_loss",
 ) -> Mutant:  # fmt: skip
-    return Mutant(f"{framework}-{name}", bug, clauses, function, seen, loss, framework=framework)
+    return Mutant(f"{framework}-{name}", bug, clauses, function, seen, loss=loss, framework=framework)
 
 
 KINK = ("DI-10", "DI-15")
@@ -166,7 +166,7 @@ ELSEWHERE = (
         _tf(norm=lambda tf, t: tf.sqrt(tf.maximum(tf.reduce_sum(t * t, -1), 1e-12))), "face recognition recipes"),
     _mutant("tensorflow", "static-batch", "with an unknown number of rows the loss is 0", ("CV-22",), _static_batch,
         loss="batch_hard_triplet_loss"),
-    _mutant("tensorflow", "gathered", "compiled, a label outside the range is moved into it", ("CV-33",), _gathered,
+    _mutant("tensorflow", "gathered", "compiled, a label outside the range is moved into it", ("CV-33", "CV-22"), _gathered,
         "tf.gather under XLA", "center_loss"),
     _mutant("jax", "where-gradient", "where() hides the root at 0, and its gradient is NaN", KINK,
         _jax(norm=_masked_root), "the double-where of the JAX FAQ"),
