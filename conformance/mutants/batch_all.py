@@ -15,6 +15,8 @@ from lossproof.conformance.mutants.pairs import Mined, gram, half_count, half_la
 class BatchAll(Mined):
     """The loss, over B x B x B triplets."""
 
+    direct = False  # for one that is wrong there alone
+
     def __call__(  # type: ignore[override]
         self,
         embeddings: Tensor,

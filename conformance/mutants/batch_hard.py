@@ -16,6 +16,8 @@ from lossproof.conformance.mutants.pairs import Mined, gram, half_count, maker, 
 class BatchHard(Mined):
     """The loss."""
 
+    by_blocks = False  # for one that is wrong there alone
+
     def __call__(  # type: ignore[override]
         self,
         embeddings: Tensor,
