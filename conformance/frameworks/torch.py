@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,10 @@ class Torch:
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case; to be compiled into one graph is nobody's duty but ours."""
         try:
-            return self._run(ask)
+            with warnings.catch_warnings():
+                if ask.mode == "compiled":
+                    warnings.simplefilter("ignore")  # what the compiler says of itself, even where warnings are errors
+                return self._run(ask)
         except TorchDynamoException as problem:
             if ask.mode != "compiled":
                 raise
