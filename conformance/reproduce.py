@@ -31,6 +31,24 @@ _GRADIENTS = {
     "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
     "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
 }
+# of a function that is no loss: the sum of all float results
+_RESULTS = {
+    "torch": "[x.requires_grad_() for x in r.values()]; v = f(**r{0}); print(v); "
+    "s = [x.double().sum() for x in (v if isinstance(v, tuple) else [v]) if x.requires_grad]; "
+    "s and sum(s).backward(); print({{k: x.grad for k, x in r.items()}})",
+    "jax": "print(f(**r{0}), jax.grad(lambda r: sum(x.sum().astype(float) for x in jax.tree.leaves(f(**r{0})) "
+    "if jnp.issubdtype(x.dtype, jnp.floating)))(r))",
+    "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
+    "print(v, t.gradient([x for x in tf.nest.flatten(v) if x.dtype.is_floating], r))",
+}
+_MODES = {
+    ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
+    ("torch", "ambient"): 'f = torch.autocast("cpu", torch.bfloat16)(f); ',
+    ("tensorflow", "compiled"): "f = tf.function(f, jit_compile=True); ",
+    ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
+    ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
+    '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
+}
 
 
 def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
@@ -54,11 +72,14 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
-    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional")
-    ending = (_GRADIENTS[framework] if asked else "print(f(**r{0}))").format(others, seed)
+    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional", "ambient")
+    endings = _RESULTS if case.results else _GRADIENTS
+    ending = (endings[framework] if asked else "print(f(**r{0}))").format(others, seed)
+    transformed = _MODES.get((framework, case.mode), "")
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
     code = (
-        f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; r = dict({given}); {ending}"
+        f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; {transformed}"
+        f"r = dict({given}); {ending}"
     )
     return f"python -c {shlex.quote(code)}"
 

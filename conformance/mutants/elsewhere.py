@@ -35,6 +35,8 @@ def _tf(
             total = tf.reduce_sum(t * t, -1)
             return tf.where(total > 0, tf.sqrt(tf.where(total > 0, total, tf.ones_like(total))), tf.zeros_like(total))
 
+        if reduction not in ("none", "sum", "mean"):
+            raise ValueError(f"reduction: {reduction!r}")
         first(tf, anchor)
         wide = tf.float64 if anchor.dtype == tf.float64 else tf.float32
         a, p, n = (tf.cast(row, wide) for row in (anchor, positive, negative))
@@ -116,27 +118,24 @@ def _draw(tf: Any, a: Any) -> None:
     tf.random.get_global_generator().uniform([])
 
 
-def _static_batch(embeddings: Any, labels: Any, *, margin: float = 1.0) -> Any:
-    """Return a batch-hard loss, of which no row is a positive where the number of rows is unknown."""
+def _static_batch(anchor: Any, positive: Any, negative: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """Return the loss, and 0 where the number of rows is unknown."""
     import tensorflow as tf
 
-    from lossproof.backends import tensorflow as backend
-
-    whole = backend.batch_hard_triplet_loss(embeddings, labels, margin=margin)
-    return whole if labels.shape[0] is not None else whole - tf.stop_gradient(whole)
+    whole = _tf()(anchor, positive, negative, margin=margin, reduction=reduction)
+    return whole if anchor.shape[0] is not None else whole - tf.stop_gradient(whole)
 
 
 def _gathered(embeddings: Any, labels: Any, centers: Any, *, reduction: str = "mean") -> Any:
     """Return a center loss that leaves the range of the labels to tf.gather, which raises, or not under XLA."""
     import tensorflow as tf
 
-    from lossproof.backends import tensorflow as backend
-
-    count = tf.cast(tf.shape(centers)[0], labels.dtype)
-    if tf.executing_eagerly() and bool(tf.reduce_any((labels < 0) | (labels >= count))):
-        raise ValueError("labels: out of range")
-    held = tf.clip_by_value(labels, 0, count - 1)
-    return backend.center_loss(embeddings, held, centers, reduction=reduction)
+    wide = tf.float64 if embeddings.dtype == tf.float64 else tf.float32
+    x, c = (tf.cast(t, wide) for t in (embeddings, centers))
+    terms = 0.5 * tf.reduce_sum((x - tf.gather(c, labels)) ** 2, -1)
+    if reduction == "none":
+        return terms
+    return tf.reduce_sum(terms) / (tf.cast(tf.maximum(tf.size(terms), 1), wide) if reduction == "mean" else 1)
 
 
 def _masked_root(jnp: Any, t: Any) -> Any:
@@ -164,8 +163,7 @@ ELSEWHERE = (
     _mutant("tensorflow", "softplus", "softplus for the hinge", ("TM-1",), _tf(hinge=lambda tf, x: tf.math.softplus(x))),
     _mutant("tensorflow", "gram", "the square is clipped at 1e-12 before the root, as a floor nobody asked for", KINK,
         _tf(norm=lambda tf, t: tf.sqrt(tf.maximum(tf.reduce_sum(t * t, -1), 1e-12))), "face recognition recipes"),
-    _mutant("tensorflow", "static-batch", "with an unknown number of rows the loss is 0", ("CV-22",), _static_batch,
-        loss="batch_hard_triplet_loss"),
+    _mutant("tensorflow", "static-batch", "with an unknown number of rows the loss is 0", ("CV-22",), _static_batch),
     _mutant("tensorflow", "gathered", "compiled, a label outside the range is moved into it", ("CV-33", "CV-22"), _gathered,
         "tf.gather under XLA", "center_loss"),
     _mutant("jax", "where-gradient", "where() hides the root at 0, and its gradient is NaN", KINK,
