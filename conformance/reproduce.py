@@ -85,6 +85,15 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
 
 
 def _array(framework: str, array: Any, dtype: str) -> str:
-    numbers = "[]" if array.size == 0 else str(array.tolist())
+    numbers = "[]" if array.size == 0 else _numbers(array)
     shape = f".reshape({array.shape})" if array.size == 0 else ""
     return _ARRAYS[framework].format(numbers, dtype, shape, list(array.shape))
+
+
+def _numbers(array: Any) -> str:
+    """Return the numbers of an array; those of a long one, which repeats itself, once."""
+    if array.ndim == 1 and len(array) > 1000:
+        for period in range(1, 100):
+            if np.array_equal(array[period:], array[:-period]):
+                return f"({array[:period].tolist()} * {len(array) // period + 1})[:{len(array)}]"
+    return str(array.tolist())

@@ -47,3 +47,13 @@ def test_a_loss_is_called_in_the_mode_of_its_finding(framework, mode, spelled):
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
 def test_several_results_are_added_up_before_they_are_derived(framework):
     assert "0.666" in printed(framework, Case("best_accuracy", PAIRS, "float32", {}, "eager", 1, results=True))
+
+
+def test_many_numbers_that_repeat_themselves_are_written_once():
+    pairs = {"distances": np.resize(np.arange(8) / 4, 100_000), "same": np.resize([True, False], 100_000)}
+    case = Case("verification_rates", pairs | {"thresholds": np.array([0.5])}, "float64", {}, "eager", 0, results=True)
+    origin = {case.loss: ("lossproof.backends.torch", case.loss)}
+    assert len(line("target", {"framework": "torch", "origin": origin}, case)) < 1000
+    got = printed("torch", case)
+    assert "0.5000" in got  # of 0, 0.5, 1 and 1.5
+    assert "0.2500" in got  # of 0.25, 0.75, 1.25 and 1.75

@@ -18,6 +18,7 @@ _UNLABELLED = (-1, -5, 100)
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
 _INFINITE = 0.2  # share of the calls with an infinite distance
 _MANY = 100
+_PERIOD = 97  # of very many numbers: a line that shows them stays short
 _LEAST = 0.1  # of the numbers to which others lie near
 
 
@@ -46,6 +47,8 @@ def drawn(
         if "scalar" in given and rng.random() < 0.2 and not sizes:
             shape = ()
         inputs[key] = _array(given, shape, rng, inputs)
+        if inputs[key].size > _MANY * _PERIOD:
+            inputs[key] = np.resize(inputs[key][:_PERIOD], shape)
         if given["kind"] == "float":
             inputs[key] = rounded(scale * inputs[key], dtype)
         if "near" in given:
