@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import INTEGERS
-from lossproof.conformance.frameworks import NotALoss, Request, Returned, apart, flat, wired
+from lossproof.conformance.frameworks import NotALoss, Request, Returned, apart, flat, remembered, wired
 
 
 class Numpy:
@@ -35,7 +35,7 @@ class Numpy:
         native = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, (a, dtype) in ask.inputs.items()}
         before = {name: array.copy() for name, array in native.items()}
         found = [np.asarray(part) for part in flat(ask.function(**native))]
-        changed = _changed(native, before) + self._stale(ask, found)
+        changed = _changed(native, before) + self._stale(ask, found, native)
         return {"results": [wired(part) for part in found], "changed": changed}
 
     def run(self, ask: Request) -> dict[str, Any]:
@@ -53,15 +53,23 @@ class Numpy:
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
             result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
-        return {**result, "changed": _changed(native, before) + self._stale(ask, [value, *gradients.values()])}
+        return {**result, "changed": _changed(native, before) + self._stale(ask, [value, *gradients.values()], native)}
 
-    def _stale(self, ask: Request, found: list[Any]) -> list[str]:
+    def _stale(self, ask: Request, found: list[Any], native: dict[str, Any]) -> list[str]:
+        if not ask.audit:
+            return []
         arrays = [part for part in found if isinstance(part, np.ndarray)]
-        return self._returned.changed(arrays, np.copy, _same) if ask.audit else []
+        wrong = self._returned.changed(arrays, np.copy, _same)
+        return wrong + remembered(ask.function, native, np.copy, _halve, _same)
 
 
 def _changed(native: dict[str, Any], before: dict[str, Any]) -> list[str]:
     return [name for name, array in native.items() if not _same(array, before[name])]
+
+
+def _halve(array: Any) -> None:
+    if array.dtype.kind == "f":
+        array *= array.dtype.type(0.5)
 
 
 def _same(a: Any, b: Any) -> bool:

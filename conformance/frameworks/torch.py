@@ -11,7 +11,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from lossproof.conformance.arrays import INTEGERS
-from lossproof.conformance.frameworks import NotALoss, Request, Returned, flat, wired
+from lossproof.conformance.frameworks import NotALoss, Request, Returned, flat, remembered, wired
 
 _DTYPES = {
     "float64": torch.float64,
@@ -48,7 +48,7 @@ class Torch:
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
         found = flat(ask.function(**native))
         result: dict[str, Any] = {"results": [_wired(tensor) for tensor in found]}
-        result["changed"] = _changed(native, *state) + self._stale(found) if ask.audit else []
+        result["changed"] = _changed(native, *state) + self._stale(found, ask.function, native) if ask.audit else []
         if ask.order:
             total = sum((t.double().sum() for t in found if t.is_floating_point()), torch.zeros(()))
             grown = torch.autograd.grad(total, list(rows.values()), allow_unused=True) if total.requires_grad else ()
@@ -115,12 +115,13 @@ class Torch:
         if ask.order == 2:
             result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
         if ask.audit:
-            result["changed"] = _changed(native, *state) + self._stale([value, *gradients])
+            result["changed"] = _changed(native, *state) + self._stale([value, *gradients], ask.function, native)
         return result
 
-    def _stale(self, found: list[Any]) -> list[str]:
+    def _stale(self, found: list[Any], function: Any, native: dict[str, torch.Tensor]) -> list[str]:
         tensors = [part.detach() for part in found if isinstance(part, torch.Tensor)]
-        return self._returned.changed(tensors, torch.clone, _same)
+        wrong = self._returned.changed(tensors, torch.clone, _same)
+        return wrong + remembered(function, native, _copy, _halve, _same)
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
@@ -149,6 +150,15 @@ class Torch:
             self._compiled[key] = torch.compile(call, fullgraph=True, dynamic=False)
         compiled = self._compiled[key]
         return lambda *values: compiled(*values, *rest.values())
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().clone()
+
+
+def _halve(tensor: torch.Tensor) -> None:
+    if tensor.is_floating_point():
+        tensor.mul_(0.5)
 
 
 def _apart(tensor: torch.Tensor) -> torch.Tensor:

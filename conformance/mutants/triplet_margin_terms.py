@@ -138,6 +138,19 @@ class _Cache:
         return self.known[1]
 
 
+class _CacheOfObjects:
+    """Remembers the last loss of the very same tensors, whatever they hold by now."""
+
+    def __init__(self) -> None:
+        self.known: tuple[Any, dict[str, Any], Tensor] | None = None
+
+    def __call__(self, **given: Any) -> Tensor:
+        key = tuple((n, id(v) if isinstance(v, Tensor) else v) for n, v in given.items())
+        if self.known is None or self.known[0] != key or any(given[n].requires_grad for n in _ROWS):
+            self.known = key, given, CORRECT(**given)
+        return self.known[2]
+
+
 class _Buffer:
     """Writes each loss into the memory of the last one of its shape."""
 
@@ -272,6 +285,9 @@ TERMS = (
     ),
     Mutant("cache-by-shape", "a second call with the same shapes and options returns the first one's loss",
         ("CV-21", "TM-1"), _Cache(),
+    ),
+    Mutant("cache-by-object", "a second call with the same tensors returns the first one's loss, though their numbers have changed",
+        ("CV-21",), _CacheOfObjects(), "functools.cache over arguments that are hashed by their identity",
     ),
     Mutant("buffer-by-shape", "the loss is written into the memory of the last one of its shape", ("CV-21",), _Buffer(),
     ),
