@@ -120,15 +120,15 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         return Probe(loss, check, clause, label, known, options or {}, effort)
 
     clause_of = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
+    varied = {name: space[name] for name in module.VARIED if name in space}
     for reduction in reductions:
         masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
-        varied = {name: space[name] for name in module.VARIED if name in space}
         fields = {**basic, **varied, "shape": space["shape"], "reduction": (reduction,), "mask": masks}
         yield probe("reductions", clause_of[reduction], **fields)
     means = tuple(r for r in reductions if r.startswith("mean"))
     for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
-        yield probe(check, clause, "no rows", options=own, reduction=means, shape=((0, 3),))
-        yield probe(check, clause, "all masked", options=own, reduction=means, mask=("nothing",))
+        yield probe(check, clause, "no rows", options=own, reduction=means, shape=((0, 3),), **varied)
+        yield probe(check, clause, "all masked", options=own, reduction=means, mask=("nothing",), **varied)
     masked = {**basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **every}
     yield probe("masking", "CV-7", options=own, **masked)
     yield probe("masking", "CV-8", **masked | choices)

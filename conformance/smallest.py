@@ -43,7 +43,7 @@ def smallest(
     needed: dict[str, Any] = {}
     for name, values in module.SPACE.items():
         neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
-        smaller = [s for s in module.SMALLER_SHAPES if s != structure["shape"]] if name == "shape" else neutral
+        smaller = _smaller_shapes(module, structure["shape"]) if name == "shape" else neutral
         if name != "shape" and (not neutral or structure[name] == neutral[0]):
             continue
         for value in smaller:
@@ -60,6 +60,12 @@ def smallest(
     needed = {name: value for name, value in needed.items() if structure[name] == value}
     case, mismatch = _round_numbers(judge, structure, parts, failure)
     return Finding(probe.loss, _blame(judge, probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
+
+
+def _smaller_shapes(module: Any, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes with no more rows, and no more numbers, than one has."""
+    rows, numbers = np.prod(shape[:-1]), np.prod(shape)
+    return [s for s in module.SMALLER_SHAPES if s != shape and np.prod(s[:-1]) <= rows and np.prod(s) <= numbers]
 
 
 def _blame(

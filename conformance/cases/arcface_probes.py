@@ -23,7 +23,7 @@ def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
 
 def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
-    yield Probe(LOSS, "value", "AF-1", vary=_vary(scale=SPACE["scale"]))
+    yield Probe(LOSS, "value", "AF-1", vary=_vary(scale=(*SPACE["scale"], 0.0)))
     yield Probe(LOSS, "value", "AF-2", vary=_vary(size=(-6, 6)), options=OWN)
     tiny = _vary(size=(-40, 40))
     yield Probe(LOSS, "value", "AF-2", "tiny and huge rows", vary=tiny, options=OWN, effort=0.5)

@@ -21,7 +21,7 @@ def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
 
 def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
-    yield Probe(LOSS, "value", "CO-1", vary=_vary(pairs=("similar",)), options=OWN)
+    yield Probe(LOSS, "value", "CO-1", vary=_vary(pairs=("similar",), scale=(0, 12)), options=OWN)
     yield Probe(LOSS, "value", "CO-2", vary=_vary(pairs=("dissimilar",)), options=OWN)
     yield Probe(LOSS, "value", "CO-3", vary=_vary(factor=(1.0, 0.3, 2.0)))
     yield Probe(LOSS, "value", "CO-5", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
