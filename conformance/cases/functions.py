@@ -58,9 +58,9 @@ def drawn(
             inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
     if unit:
         _one_orthant(inputs, rng)
-    if "far" in options and rng.random() < 0.5:  # a rate that is met, as the arithmetic rounds it
-        of = max(int(np.count_nonzero(~inputs["same"])), 1)
-        options["far"] = float(rng.integers(of + 1) / of)
+    if "far" in options and rng.random() < 0.7:  # a rate that is met, as the arithmetic rounds it, or missed by little
+        of, short = max(int(np.count_nonzero(~inputs["same"])), 1), rng.random() < 0.5
+        options["far"] = float(rng.integers(short, of + 1) / of * (1.0 - 2.0**-22 * short))
     if "nan" in entry and max(lengths.values(), default=0) < _MANY:  # many rows are for counts and sums
         _spoil(inputs, rng)
     return inputs, options

@@ -207,6 +207,7 @@ MUTANTS = table(
     _best("ve-not-negative", "no threshold below -1 is tried", "VE-10", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
     _best("ve-best-infinite-unknown", "an infinite distance makes the best accuracy NaN", "VE-10", seen="isfinite in place of isnan", __call__=_infinite_unknown),
     _at_far("ve-below-far", "FAR has to be below what is asked", "VE-11", chosen=lambda s, rates, far: np.flatnonzero((rates < far) | (np.arange(len(rates)) == 0))[-1]),
+    _at_far("ve-far-slack", "a FAR that is a little above what is asked is taken", "VE-11", seen="a tolerance against rounding", chosen=lambda s, rates, far: np.flatnonzero(rates <= far + 1e-6)[-1]),
     _at_far("ve-nearest-far", "the FAR that is nearest is taken", "VE-11", chosen=lambda s, rates, far: np.argmin(np.abs(rates - far))),
     _at_far("ve-lowest", "the lowest threshold of that FAR is taken", "VE-11", seen="searchsorted on the FAR", chosen=lambda s, rates, far: np.flatnonzero(rates == rates[rates <= far].max())[0]),
     _at_far("ve-far-not-negative", "no threshold below -1 is tried", "VE-11", seen="-1 in place of -inf, for no distance is negative", candidates=_above_minus_one),
