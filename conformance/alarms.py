@@ -76,6 +76,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
         for loss in losses:
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
             probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
+            probes = [p for p in probes if p.vary.get("mode") != ("compiled",)]
             asked, seed = 0, settings.seed
             fills = FILLS if offered[loss].effort == 1 else FILLS_IF_COMPILED
             each = max(2, round(cases / seeds / len(probes) / fills))

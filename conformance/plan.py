@@ -135,7 +135,7 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("masking", "CV-9", **masked | choices)
     yield probe("masking", "CV-9", "half rows", 0.5, **masked | {"dtype": HALVES})
     compiled = {"shape": ((5, 4),), "mode": ("compiled",)}  # another path may mask, where no content can be looked at
-    yield probe("masking", "CV-9", "compiled", 0.1, **masked | choices | compiled)
+    yield probe("masking", "CV-9", "compiled", 0.34, **masked | compiled)
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"], **choices}
     yield probe("nan", "CV-10", effort=2.0, **mixed | every)
     if hasattr(module, "unspecified"):  # otherwise one row reaches every term
