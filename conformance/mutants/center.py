@@ -68,8 +68,11 @@ class Center(TripletMargin):
 
     def in_range(self, labels: Tensor, classes: int) -> Tensor:
         """CV-33."""
-        if labels.numel() and not torch.compiler.is_compiling() and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"labels must be in [0, {classes})")
+        legal, wrong = ((labels >= 0) & (labels < classes)).all(), f"labels must be in [0, {classes})"
+        if torch.compiler.is_compiling():
+            torch._assert_async(legal, wrong)
+        elif not legal:
+            raise ValueError(wrong)
         return labels
 
     def square(self, x: Tensor, c: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
