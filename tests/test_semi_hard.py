@@ -107,3 +107,17 @@ def test_no_array_of_triplets(loss, pairwise):
     with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
         getattr(backend, loss)(rows, torch.arange(count) % 32, pairwise=pairwise).backward()
     assert max(sizes) <= 2 * count * count
+
+
+@pytest.mark.filterwarnings("ignore")  # what the compiler says of itself
+def test_compiled_gradients_are_those_of_the_plain_call():
+    labels = torch.tensor([0, 1, 0])
+
+    def derived(loss):
+        rows = torch.tensor([[0.0, 0.0], [0.0, 0.25], [0.0, -2.5]], requires_grad=True)
+        value = loss(rows, labels, distance="euclidean")
+        return value.detach(), *torch.autograd.grad(value, rows)
+
+    plain = derived(backend.semi_hard_triplet_loss)  # torch 2.13 wrote over a diagonal that was still to be read
+    compiled = derived(torch.compile(backend.semi_hard_triplet_loss, fullgraph=True, dynamic=False))
+    torch.testing.assert_close(compiled, plain)
