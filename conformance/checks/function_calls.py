@@ -53,7 +53,7 @@ def plain_probe(name: str) -> Probe:
 
 def ask(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
     """Ask one call and compare."""
-    return judged(case, judge.ask(case), wanted, exact)
+    return judged(case, judge.ask(case), wanted, exact, judge.oracle.ours)
 
 
 def answer(name: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[Any]:

@@ -18,8 +18,11 @@ SLACK = 64.0  # units of the arithmetic, of the largest number of the call; one 
 _KINDS = {"bool": "b", "integer": "iu"}
 
 
-def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
-    """Return the first mismatch of an answer; `wanted` is None where an error is right."""
+def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool, ours: bool) -> Mismatch | None:
+    """Return the first mismatch of an answer; `wanted` is None where an error is right.
+
+    A rate is rounded once by our backends (VE-5); others may multiply by a rounded inverse, as XLA does.
+    """
     if wanted is None:
         if answer.refused:
             return None
@@ -35,7 +38,8 @@ def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool) ->
         slack = 0.0 if exact else room(case, wanted)
         mismatch = mismatch or _compare(name, got, want, slack, dtype if not exact else "float64")
         if not mismatch and not exact and "rounded" in names[name] and dtype in ("float32", "float64"):
-            mismatch = _compare(name, got, rounded(np.asarray(want, float), dtype), 0.0, dtype)
+            inverse = 0.0 if ours else 2 * FORMATS[dtype].roundoff  # of a rate, which is at most 1
+            mismatch = _compare(name, got, rounded(np.asarray(want, float), dtype), inverse, dtype)
             mismatch = mismatch and replace(mismatch, clause=names[name]["rounded"])
         if mismatch:
             return mismatch

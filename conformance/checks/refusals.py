@@ -33,7 +33,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         found = judge.ask(case)
         if choice and found.refused:
             continue
-        mismatch: Mismatch | None = judged(case, found, wanted, exact=False)
+        mismatch: Mismatch | None = judged(case, found, wanted, exact=False, ours=judge.oracle.ours)
         if mismatch:
             blamed = replace(probe, clause=plain_probe(probe.loss).clause) if right else probe
             result.findings.append(judge.finding(blamed, mismatch, case))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,7 @@ MUTANTS = table(
     _accuracy("ve-balanced", "the accuracy is the mean of those of both kinds", "VE-9", right=lambda s, got, same: (got[..., same].mean(-1) + (~got[..., ~same]).mean(-1)) / 2),
     _accuracy("ve-same-accuracy", "the accuracy is that of the same pairs", "VE-9", right=lambda s, got, same: (got & same).mean(-1)),
     _accuracy("ve-infinite-unknown", "an infinite distance makes the accuracy NaN", "VE-9", seen="isfinite in place of isnan", __call__=_infinite_unknown),
-    _accuracy("ve-inverse", "a count is multiplied by the rounded inverse of the number of pairs", "VE-5", "VE-9", seen="XLA", right=lambda s, got, same: (got == same).sum(-1) * (1 / len(same))),
+    replace(_accuracy("ve-inverse", "a count is multiplied by the rounded inverse of the number of pairs", "VE-5", "VE-9", seen="XLA", right=lambda s, got, same: (got == same).sum(-1) * (1 / len(same))), ours=True),
     _best("ve-highest", "of thresholds that tie the highest is taken", "VE-10", best=lambda s, a: len(a) - 1 - np.argmax(a[::-1])),
     _best("ve-no-rejection", "the threshold that accepts nothing is not tried", "VE-10", candidates=lambda s, d: np.sort(d)),
     _best("ve-grid", "thresholds are tried in steps of 0.01", "VE-10", seen="FaceNet's evaluation", candidates=lambda s, d: np.arange(0, 4, 0.01)),
