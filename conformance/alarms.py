@@ -75,8 +75,9 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
         oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
         for loss in losses:
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
-            probes = [p for p in plan(loss, spaces[loss]) if p.check not in ("compiled", "errors", "examples")]
-            probes = [p for p in probes if p.vary.get("mode") != ("compiled",)]
+            left_out = ("compiled", "errors", "examples")
+            whole = plan(loss, spaces[loss])
+            probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") != ("compiled",)]
             asked, seed = 0, settings.seed
             fills = FILLS if offered[loss].effort == 1 else FILLS_IF_COMPILED
             each = max(2, round(cases / seeds / len(probes) / fills))

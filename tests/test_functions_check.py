@@ -1,5 +1,7 @@
 """Functions that are no losses, judged: the reference's own are right, and each broken one is named by its clause."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from lossproof.conformance.checks.function_results import SLACK, room
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.inprocess import InProcess
 from lossproof.conformance.judge import Judge
+from lossproof.conformance.kills import kill, mutants
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import plan_of_function
 from lossproof.conformance.verdict import CONFORMANT, UNSUPPORTED
@@ -107,3 +110,9 @@ def test_a_number_that_is_wrong_in_a_plain_call_is_named_by_the_formula(label):
     plan = plan_of_function("update_oim_memory")
     probe = next(p for p in plan if (p.clause, p.label) == (clause, label) and (label or p.check == "refusals"))
     assert [finding.clause for finding in judge.run(probe, CHECKS[probe.check]).findings] == ["OI-13"]
+
+
+def test_a_rate_by_a_rounded_inverse_is_wrong_for_our_backends_alone():
+    inverse = mutants()["ve-inverse"]  # what XLA makes of a quotient
+    assert kill(inverse).clause == "VE-5"
+    assert kill(replace(inverse, ours=False)).clause is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Case
+from lossproof.conformance.case import Answer, Case
 from lossproof.conformance.compare import bits, trouble
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
@@ -24,9 +24,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if case is None or case.inputs["mask"].all():
             return None
         result.planned += 1
+        clean = judge.ask(case)
         for content, width in ((np.nan, None), (np.inf, None), (3e4, None), (np.nan, 1)):
             dirty = _filled(case, content, width)
-            mismatch = _compare(judge, probe, case, dirty)
+            mismatch = _compare(probe, case, clean, judge.ask(dirty))
             if mismatch:
                 return judge.finding(probe, mismatch, dirty)
         return None
@@ -50,8 +51,7 @@ def _filled(case: Case, content: float, width: int | None) -> Case:
     return replace(case, inputs=inputs)
 
 
-def _compare(judge: Judge, probe: Probe, case: Case, other: Case) -> Mismatch | None:
-    clean, dirty = judge.ask(case), judge.ask(other)
+def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch | None:
     found = trouble(clean) or trouble(dirty)
     if found or clean.unsupported:
         return found

@@ -41,13 +41,17 @@ class _DetachedRoot(torch.autograd.Function):
         return grad * factor
 
 
-class _Coarse(torch.autograd.Function):
-    """The identity, with a gradient rounded to about half its bits."""
+class Identity(torch.autograd.Function):
+    """The identity; each kind has a backward pass of its own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Return x."""
         return x.view_as(x)
+
+
+class _Coarse(Identity):
+    """The identity, with a gradient rounded to about half its bits."""
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -55,13 +59,8 @@ class _Coarse(torch.autograd.Function):
         return grad.to(torch.float32 if grad.dtype == torch.float64 else torch.bfloat16).to(grad.dtype)
 
 
-class _Ones(torch.autograd.Function):
+class _Ones(Identity):
     """The identity, with gradient 1 whatever came from above."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Return x."""
-        return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -69,7 +68,7 @@ class _Ones(torch.autograd.Function):
         return torch.ones_like(grad)
 
 
-def _applied(function: Any, *arguments: Any) -> Tensor:
+def applied(function: Any, *arguments: Any) -> Tensor:
     """Return what an autograd function returns; torch leaves `apply` without a type."""
     found: Tensor = function.apply(*arguments)
     return found
@@ -77,7 +76,7 @@ def _applied(function: Any, *arguments: Any) -> Tensor:
 
 def scaled(x: Tensor, factor: float) -> Tensor:
     """Return x, with a gradient times a factor."""
-    return _applied(_Scaled, x, factor)
+    return applied(_Scaled, x, factor)
 
 
 def _straight(value: Tensor, gradient: Tensor) -> Tensor:
@@ -159,7 +158,7 @@ def _squared_at_zero(loss: TripletMargin, t: Tensor, p: float) -> Tensor:
 
 def constant_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
     """Return a root whose backward pass is a constant to autograd."""
-    return _applied(_DetachedRoot, total) if p == 2 else TripletMargin.root(loss, total, p)
+    return applied(_DetachedRoot, total) if p == 2 else TripletMargin.root(loss, total, p)
 
 
 def _mean_nonzero_quotient(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
@@ -187,7 +186,7 @@ GRADIENTS = (
         reduce=_sum_as_mean,
     ),
     broken("cotangent-ignored", "the backward pass takes every cotangent for 1", "CV-1", "TM-7",
-        hinge=lambda loss, x: _applied(_Ones, torch.relu(x)),
+        hinge=lambda loss, x: applied(_Ones, torch.relu(x)),
     ),
     broken("count-with-gradient", "the denominator of mean_nonzero has a gradient", "CV-4",
         count=_mean_nonzero_quotient,
@@ -209,7 +208,7 @@ GRADIENTS = (
         cosine=_detached_lengths, seen="normalisation under no_grad",
     ),
     broken("coarse-gradient", "gradients are rounded to about half their bits", "CV-16",
-        rows=lambda loss, *rows: tuple(_applied(_Coarse, row) for row in rows),
+        rows=lambda loss, *rows: tuple(applied(_Coarse, row) for row in rows),
     ),
     broken("nan-at-coincident-rows", "the derivative of a bare root at 0 is infinite", "DI-15",
         p_norm=bare_root, seen="siamese-triplet; optax and MLX with eps 0; tf.norm",

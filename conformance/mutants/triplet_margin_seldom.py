@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant
 from lossproof.conformance.mutants.correct import CORRECT, Distance, TripletMargin, broken
-from lossproof.conformance.mutants.triplet_margin_gradients import bare_root, constant_root
+from lossproof.conformance.mutants.triplet_margin_gradients import Identity, applied, bare_root, constant_root
 from lossproof.conformance.mutants.triplet_margin_terms import only_arithmetic, zeroed_in_place
 
 
@@ -31,13 +31,8 @@ def _half(anchor: Tensor, options: dict[str, Any]) -> bool:
     return anchor.dtype in (torch.float16, torch.bfloat16)
 
 
-class _Tiled(torch.autograd.Function):
+class _Tiled(Identity):
     """The identity, whose backward pass works in tiles of 64 features and forgets what is left."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Return x."""
-        return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -47,7 +42,7 @@ class _Tiled(torch.autograd.Function):
 
 
 def _tiled(loss: TripletMargin, *rows: Tensor) -> tuple[Tensor, ...]:
-    return tuple(_Tiled.apply(row) for row in rows)  # type: ignore[no-untyped-call]
+    return tuple(applied(_Tiled, row) for row in rows)
 
 
 def clamped_cosine(loss: TripletMargin, x: Tensor, y: Tensor) -> Tensor:
