@@ -32,7 +32,7 @@ FORMATS = {
     "float64": Format(2.0**-53, 2.0**-1022, 1.7976931348623157e308),
 }
 HALVES = ("float16", "bfloat16")
-INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
 WIRE = (*FORMATS, "bool", *INTEGERS)
 
 

@@ -260,9 +260,9 @@ class Judge:
         judged = self.judged(case, structure)
         answer = self.ask(case)
         if answer.unsupported:
-            if not self.oracle.ours or case.mode != "compiled" or case.order == 2:
-                return None
-            return case, Mismatch("failure", "the call", answer.unsupported, "one graph", 0.0, float("inf"))
+            if not self.oracle.ours or case.order == 2:
+                return None  # ours offer each of their modes to each of their losses
+            return case, Mismatch("failure", "the call", answer.unsupported, f"mode {case.mode}", 0.0, float("inf"))
         expected = self.oracle.expected(judged)
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)

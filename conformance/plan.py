@@ -12,6 +12,18 @@ from lossproof.conformance.cases.function_errors import wrongs
 from lossproof.conformance.verdict import Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
+MODES = {  # mode -> share of the usual number of structures
+    "compiled": 0.5,
+    "eager": 0.3,
+    "functional": 1.0,
+    "vectorised": 1.0,
+    "stacked": 0.5,
+    "traced": 0.5,
+    "graph": 0.5,
+    "forward": 0.5,
+    "unknown_batch": 1.0,
+    "alone": 0.5,
+}
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 
 
@@ -177,22 +189,20 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
     if module.GRADIENT_BOUNDARIES:
         yield probe("determinism", "CV-21", "ties", options={"ties": True})
-    modes = {"compiled": 0.5, "eager": 0.3, "functional": 1.0, "vectorised": 1.0, "unknown_batch": 1.0, "alone": 0.5}
-    for mode, effort in modes.items():
+    for mode, effort in MODES.items():
         if mode == "vectorised" and not getattr(module, "VECTORISED", True):
             continue  # a batch is no stack of calls
         if mode == "alone" and sum(entry.get("differentiable", False) for entry in page.inputs.values()) == 1:
             continue
         fields = {**choices, "p": (2.0, 1.0, 3.0), "shape": few[-1:], **every, "mask": (None, "some")}
         if mode == "vectorised":
-            fields |= {"reduction": ("none",), "shape": few}
-        if mode == "vectorised":
-            fields["mask"] = (None,)
+            fields |= {"reduction": ("none",), "shape": few, "mask": (None,)}
         yield probe("compiled", "CV-22", mode, effort, **fields, mode=(mode,))
     strided = {"mode": ("strided",), "shape": ((5, 4), (2, 3), (7, 2)), "mask": space["mask"], **choices, **every}
     yield probe("compiled", "CV-35", **strided)
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **choices, "p": (2.0, 1.0, 3.0)}
     yield probe("compiled", "CV-20", "ambient", **ambient)
+    yield probe("compiled", "CV-36", "strict", **{**choices, **every, "mode": ("strict",), "mask": (None, "some")})
 
 
 def _large(

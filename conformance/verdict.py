@@ -12,9 +12,10 @@ CONFORMANT = "conformant"
 NONCONFORMANT = "nonconformant"
 ERRORED = "errored"  # it raised, crashed, hung or answered garbage
 UNSUPPORTED = "unsupported"  # not offered by the implementation: neither a failure nor a pass
+OTHER_CHOICE = "another legal choice"  # at a kink, where the spec's own choice binds our backends alone
 KNOWN = "known-failing"  # declared, with a reason
 NOT_RUN = "not run"
-VERDICTS = (CONFORMANT, NONCONFORMANT, ERRORED, UNSUPPORTED, KNOWN, NOT_RUN)
+VERDICTS = (CONFORMANT, OTHER_CHOICE, NONCONFORMANT, ERRORED, UNSUPPORTED, KNOWN, NOT_RUN)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Result:
     advice: list[Finding] = field(default_factory=list)  # of SHOULD clauses, which bind ours alone
     planned: int = 0
     run: int = 0
+    choice: str = ""  # what was chosen at a kink where the spec chooses otherwise, with OTHER_CHOICE
     obscured: int = 0  # cases whose fault is for another probe to name
     worst: dict[str, dict[str, float]] = field(default_factory=dict)  # part -> dtype -> worst share of the budget
     grade: str = "direct"

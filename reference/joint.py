@@ -12,7 +12,7 @@ from lossproof.reference import batch_hard, center, cross_entropy
 from lossproof.reference.decisions import Place
 from lossproof.reference.evaluation import Evaluation, described
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import check_batch, check_classes, check_real, check_same_dtype
+from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
 
 
 def joint_loss(
@@ -82,7 +82,7 @@ def evaluate(
     check_real("triplet_margin", triplet_margin, 0)
     rows = described(logits=logits, embeddings=embeddings, centers=centers)
     check_batch("logits", *rows["logits"])  # CV-34
-    check_same_dtype("embeddings", rows["embeddings"][1], "logits", rows["logits"][1])  # CV-26
+    check_as_wide("logits", rows["logits"][1], "embeddings", rows["embeddings"][1])  # CV-26
     own = cross_entropy.evaluate(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
     triplet = batch_hard.evaluate(embeddings, labels, margin=triplet_margin, mask=mask, overrides=overrides)  # JO-3
     check_classes("centers", rows["centers"][0], rows["logits"][0][1])  # JO-8

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_HELD_BY = {"float16": FLOAT_DTYPES[2:], "bfloat16": FLOAT_DTYPES[2:], "float32": FLOAT_DTYPES[3:], "float64": ()}
 Shape = tuple[int | None, ...]
 
 
@@ -74,8 +75,7 @@ def check_table(
     name: str, shape: Shape, dtype: str, like: str, width: int | None, like_dtype: str, *, empty: bool = False
 ) -> None:
     """Check a table of rows (C, D) against the rows it is compared with: CV-26, CV-34; `empty`: none is legal."""
-    if dtype not in FLOAT_DTYPES or dtype != like_dtype:
-        _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}", dtype)
+    check_as_wide(name, dtype, like, like_dtype)
     if len(shape) != 2 or _differ(shape[1:], (width,)):
         _refuse(ValueError, name, f"have shape (C, {width}), as wide as {like}", shape)
     if shape[0] == 0 and not empty:
@@ -121,10 +121,15 @@ def check_ascending(ascending: bool, undefined: bool) -> None:
         )
 
 
-def check_same_dtype(name: str, dtype: str, like: str, like_dtype: str) -> None:
-    """Check that two arrays of rows share their dtype: CV-26."""
-    if dtype != like_dtype:
-        _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}", dtype)
+def check_as_wide(name: str, dtype: str, like: str, like_dtype: str) -> None:
+    """Check that a table, or logits, have the dtype of the embeddings or one that holds its numbers: CV-26."""
+    if dtype != like_dtype and dtype not in _HELD_BY.get(like_dtype, ()):
+        _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}, or a wider one", dtype)
+
+
+def widest(*dtypes: str) -> str:
+    """Return the widest of float dtypes that one call may share: CV-15, CV-26."""
+    return max(dtypes, key=FLOAT_DTYPES.index)
 
 
 def check_classes(name: str, shape: Shape, classes: int | None) -> None:

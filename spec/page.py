@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 _CLAUSE = re.compile(
-    r"^### (?P<id>[A-Z]+-\d+) · (?P<level>MUST|SHOULD) · (?P<kind>value|gradient|interface) · (?P<title>.+)$",
+    r"^### (?P<id>[A-Z]+-\d+) · (?P<level>MUST|CHOICE|SHOULD) · (?P<kind>value|gradient|interface) · (?P<title>.+)$",
     re.MULTILINE,
 )
 _HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)

@@ -15,7 +15,7 @@ from lossproof.backends.jax.arrays import Input, describe, in_dtype, real
 from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.jax.center import center_loss
 from lossproof.backends.jax.cross_entropy import cross_entropy_loss
-from lossproof.spec.arguments import check_batch, check_classes, check_same_dtype
+from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 
 
 def joint_loss(
@@ -60,8 +60,8 @@ def joint_loss(
     shape, dtype = describe("logits", logits)
     check_batch("logits", shape, dtype)  # CV-34
     (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
-    check_same_dtype("embeddings", dtype_x, "logits", dtype)  # CV-26
-    check_same_dtype("centers", dtype_c, "logits", dtype)
+    check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
+    check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
     if dtype in ("float16", "bfloat16"):  # once, so that a gradient is rounded once: CV-16
         logits, embeddings, centers = (jnp.asarray(value, jnp.float32) for value in (logits, embeddings, centers))

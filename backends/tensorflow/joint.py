@@ -12,7 +12,7 @@ from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import center_loss
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
 from lossproof.backends.tensorflow.labelled import flat
-from lossproof.spec.arguments import check_batch, check_classes, check_real, check_same_dtype
+from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
 
 
 def joint_loss(
@@ -57,8 +57,8 @@ def joint_loss(
     shape, dtype = describe("logits", logits)
     check_batch("logits", shape, dtype)  # CV-34
     (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
-    check_same_dtype("embeddings", dtype_x, "logits", dtype)  # CV-26
-    check_same_dtype("centers", dtype_c, "logits", dtype)
+    check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
+    check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
     wide = tf.float64 if dtype == "float64" else tf.float32  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (tf.cast(value, wide) for value in (logits, embeddings, centers))
