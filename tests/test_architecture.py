@@ -63,6 +63,8 @@ OF_MUTANTS = {
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
 WALLS = [
+    (ROOT / "package" / "__init__.py", set()),
+    (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
     (ROOT / "backends" / "__init__.py", set()),
@@ -137,7 +139,7 @@ def test_spec_loads_no_numpy():
 
 @pytest.mark.parametrize(
     "module",
-    ["lossproof.spec", "lossproof.reference", "lossproof.backends", "lossproof.conformance"],
+    ["lossproof", "lossproof.spec", "lossproof.reference", "lossproof.backends", "lossproof.conformance"],
 )
 def test_import_loads_no_framework(module):
     assert loaded_by(f"import {module}").isdisjoint({"torch", "tensorflow", "keras", "jax"})
@@ -204,11 +206,12 @@ FOLDERS = sorted({path.parent for wing in WINGS for path in modules(wing)})
 
 def test_every_package_folder_is_listed():
     listed = set(PROJECT["tool"]["setuptools"]["packages"])
-    assert listed == {f"lossproof.{named(folder).replace('/', '.')}" for folder in FOLDERS}
+    assert listed == {"lossproof", *(f"lossproof.{named(folder).replace('/', '.')}" for folder in FOLDERS)}
 
 
 def test_every_wing_is_mapped_to_its_folder():
-    assert PROJECT["tool"]["setuptools"]["package-dir"] == {f"lossproof.{wing}": wing for wing in WINGS}
+    wings = {f"lossproof.{wing}": wing for wing in WINGS}
+    assert PROJECT["tool"]["setuptools"]["package-dir"] == {"lossproof": "package"} | wings
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
@@ -222,7 +225,8 @@ def test_package_is_typed(folder):
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "lossproof"], ids=["root", "lossproof"])
-def test_namespace_has_no_init(folder):
+def test_checkout_hides_no_installed_package(folder):
+    """A folder `lossproof` here would be found before the installed one, so its files stand in package/."""
     assert not (folder / "__init__.py").exists()
 
 
@@ -239,7 +243,7 @@ PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
 
 
 def text_files():
-    folders = (*WINGS, "tests", "examples", "benchmarks")
+    folders = (*WINGS, "package", "tests", "examples", "benchmarks")
     files = [*ROOT.glob("*"), *(ROOT / ".ci").glob("*"), *(p for folder in folders for p in (ROOT / folder).rglob("*"))]
     caches = {"__pycache__", ".hypothesis", ".git"}
     return [p for p in files if p.is_file() and p.suffix in TEXT and caches.isdisjoint(p.parts)]

@@ -88,8 +88,14 @@ def test_wheel_holds_a_wing_file_for_file(wing, tree_files, wheel_files):
     assert in_wheel(wing, wheel_files) == expected
 
 
-def test_wheel_holds_nothing_but_the_wings(wheel_files):
+def test_wheel_holds_the_package_itself_file_for_file(tree_files, wheel_files):
+    expected = {name.replace("package/", "lossproof/", 1) for name in tree_files if name.startswith("package/")}
+    assert {name for name in wheel_files if name.count("/") == 1 and name.startswith("lossproof/")} == expected
+
+
+def test_wheel_holds_nothing_else(wheel_files):
     others = wheel_files.difference(*(in_wheel(wing, wheel_files) for wing in WINGS))
+    others = {name for name in others if not (name.startswith("lossproof/") and name.count("/") == 1)}
     assert {name.partition("/")[0] for name in others} == {"lossproof-0.1.0.dist-info"}
 
 
@@ -117,7 +123,7 @@ def test_sdist_holds_what_tests_and_readers_need(name, sdist_files):
     assert name in sdist_files
 
 
-@pytest.mark.parametrize("wing", WINGS)
+@pytest.mark.parametrize("wing", [*WINGS, "package"])
 def test_sdist_holds_a_wing_file_for_file(wing, tree_files, sdist_files):
     expected = {name for name in tree_files if name.startswith(f"{wing}/")}
     assert {name for name in sdist_files if name.startswith(f"{wing}/")} == expected
@@ -194,3 +200,11 @@ def test_worker_runs_the_installed_wheel(run_installed, installed, tmp_path):
 
 def test_command_of_the_installed_wheel_prints_a_clause(run_installed, installed):
     assert "TM-1 · MUST · value" in run_installed(installed / "bin" / "lossproof", "spec", "TM-1")
+
+
+def test_package_of_the_installed_wheel_is_the_command(run_installed):
+    assert "TM-1 · MUST · value" in run_installed("-m", "lossproof", "spec", "TM-1")
+
+
+def test_package_of_the_installed_wheel_says_its_version(run_installed, metadata):
+    assert run_installed("-c", "import lossproof; print(lossproof.__version__)").strip() == metadata["Version"]
