@@ -186,6 +186,10 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
+    if wider := page.tables:
+        for clause in ("CV-15", "CV-16", "CV-18"):
+            vary = {"shape": few[-1:], "dtype": space["dtype"], **every, "mask": (None, "some")}
+            yield probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, **vary)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
     if module.GRADIENT_BOUNDARIES:
         yield probe("determinism", "CV-21", "ties", options={"ties": True})

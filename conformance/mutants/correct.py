@@ -108,6 +108,18 @@ class TripletMargin:
             raise ValueError(f"mask must be bool {tuple(units)}, got {mask.dtype} {tuple(mask.shape)}")
         return mask
 
+    def check_wide(self, rows: Tensor, *tables: Tensor) -> None:
+        """CV-26: a table may be wider than the rows."""
+        self.check_dtypes((rows,))
+        for t in tables:
+            if t.dtype not in FLOATS or torch.promote_types(rows.dtype, t.dtype) != t.dtype:
+                raise TypeError(f"tables must have dtype {rows.dtype} or a wider one, got {t.dtype}")
+
+    def widened(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Return rows and tables in the widest of their dtypes."""
+        wide = functools.reduce(torch.promote_types, (row.dtype for row in rows))
+        return tuple(row.to(wide) for row in rows)
+
     def arithmetic(self, dtype: torch.dtype) -> torch.dtype:
         """CV-17, CV-18."""
         return torch.float64 if dtype == torch.float64 else torch.float32
@@ -240,6 +252,11 @@ class TripletMargin:
         if reduction == "mean_nonzero":
             counted = counted & ~(terms.detach() <= 0)
         return counted.sum().clamp(min=1)
+
+
+def narrowed(loss: TripletMargin, rows: Tensor, *tables: Tensor) -> tuple[Tensor, ...]:
+    """Return tables in the dtype of the rows, wider or not."""
+    return (rows, *(t.to(rows.dtype) for t in tables))
 
 
 def with_default(correct: type[TripletMargin], **defaults: Any) -> Callable[..., Tensor]:
