@@ -155,10 +155,10 @@ def update_oim_memory(
     v_y is divided by its norm; a row without an identity is written at the head of the queue, and the head goes on.
 
     Args:
-        lookup_table: one row for each identity, (C, D), any float dtype.
-        queue: rows without an identity, (Q, D), same dtype, or one that holds the numbers of the embeddings; Q may be 0.
+        lookup_table: one row for each identity, (C, D), the dtype of the embeddings or a wider one.
+        queue: rows without an identity, (Q, D), likewise; Q may be 0.
         head: where the queue is written next, an integer in [0, Q).
-        embeddings: rows of shape (B, D), same dtype or a narrower one.
+        embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
         momentum: [0, 1].
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.

@@ -1,4 +1,4 @@
-"""Tables and logits that are wider than the embeddings: the arithmetic is that of the widest, each gradient keeps its own."""
+"""Tables and logits wider than the embeddings: the arithmetic is that of the widest, each gradient keeps its dtype."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ def test_the_reference_refuses_a_narrower_table(narrow: str) -> None:
 
 
 def test_embeddings_of_integers_are_blamed_and_not_the_table() -> None:
-    with pytest.raises(TypeError, match="^embeddings must have dtype float16"):
+    with pytest.raises(TypeError, match=r"^embeddings must have dtype float16"):
         reference.joint_loss(ROWS, ROWS.astype(np.int64), LABELS, np.ones((2, 2)))
-    with pytest.raises(TypeError, match="^embeddings must have dtype float16"):
+    with pytest.raises(TypeError, match=r"^embeddings must have dtype float16"):
         check_as_wide("logits", "float32", "embeddings", "int64")
 
 
 @pytest.mark.parametrize(("one", "other"), [("float16", "bfloat16"), ("bfloat16", "float16")])
 def test_the_half_formats_do_not_hold_each_other(one: str, other: str) -> None:
-    with pytest.raises(TypeError, match=f"got {one}$"):
+    with pytest.raises(TypeError, match=rf"got {one}$"):
         check_as_wide("centers", one, "embeddings", other)
 
 
