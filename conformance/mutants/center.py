@@ -194,6 +194,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
     _mutant("cn-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), met=lambda s, t, m: t * m.unsqueeze(1), masked=lambda s, t, m: t * m),
     _mutant("cn-nan-swallowed", "NaN counts as 0", "CV-10", squared=lambda s, x, y: TripletMargin.squared(s, x, y).nan_to_num(0.0)),
+    _mutant("cn-any-dtype", "centers that are narrower than the rows are taken", "CV-26", check_wide=lambda s, x, *t: s.check_dtypes((x,)) or [s.check_dtypes((c,)) for c in t]),
     _mutant("cn-narrowed", "centers are cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast, and x.to(y.dtype)", widened=narrowed),
     Mutant("cn-gradient-wide", "the gradient of the rows has the dtype of the centers", ("CV-18",), _gradient_of_one_dtype, loss="center_loss", framework="numpy"),
     _mutant("cn-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),

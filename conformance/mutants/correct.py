@@ -55,6 +55,7 @@ class TripletMargin:
         self.check_number("eps", eps, 0.0)
         self.check_choice("distance", distance, DISTANCES)
         self.check_choice("eps_at", eps_at, ("difference", "root", "floor"))
+        self.check_switch("swap", swap)
         self.check_choice("reduction", reduction, REDUCTIONS)
         options = Distance(distance, p, eps, eps_at)
         self.check_applies(options)
@@ -79,6 +80,11 @@ class TripletMargin:
         """CV-27."""
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+    def check_switch(self, name: str, value: bool) -> None:
+        """CV-27."""
+        if value not in (True, False):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
 
     def check_applies(self, options: Distance) -> None:
         """DI-20, DI-21."""
