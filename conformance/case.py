@@ -11,6 +11,7 @@ import numpy as np
 
 from lossproof.conformance.arrays import FORMATS, Array, decode, encode
 from lossproof.spec import losses
+from lossproof.spec.arguments import widest
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,13 @@ class Case:
 
     def dtype_of(self, name: str) -> str:
         """Return the dtype that an input travels with."""
-        own = {"b": "bool", "i": "int64"}.get(self.inputs[name].dtype.kind, self.dtype)
+        own = {"b": "bool", "i": "int64", "u": "uint64"}.get(self.inputs[name].dtype.kind, self.dtype)
         return self.dtypes.get(name, own)
+
+    @property
+    def widest(self) -> str:
+        """Return the widest dtype of the float inputs, which is that of the arithmetic: CV-15, CV-26."""
+        return widest(self.dtype, *(d for n, d in self.dtypes.items() if d in FORMATS and n in self.inputs))
 
     def message(self, number: int) -> dict[str, Any]:
         """Return the case as a message of the protocol."""
@@ -49,7 +55,7 @@ class Case:
             "mode": self.mode,
             "order": self.order,
             "cotangent": None if self.cotangent is None else encode(self.cotangent, "float64"),
-            "tangents": {name: encode(array, self.dtype) for name, array in self.tangents.items()},
+            "tangents": {name: encode(array, self.dtype_of(name)) for name, array in self.tangents.items()},
             "audit": self.audit,
             **({"results": True} if self.results else {}),
         }

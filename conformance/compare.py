@@ -93,7 +93,7 @@ def _entries(
     given, wanted = (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
     budgets: Mapping[str, Array] = expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
     word = "gradient of" if part == "gradient" else "second derivative for"
-    return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype, wanted[n], budgets[n]) for n in wanted}
+    return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype_of(n), wanted[n], budgets[n]) for n in wanted}
 
 
 def grade_of(case: Case, answer: Answer, expected: Expected, parts: tuple[str, ...]) -> str | None:
@@ -103,8 +103,8 @@ def grade_of(case: Case, answer: Answer, expected: Expected, parts: tuple[str, .
 
 def is_coarse(mismatch: Mismatch, case: Case) -> bool:
     """Whether the error is what coarser arithmetic would make: right but for its precision."""
-    coarse = 2.0**-24 if case.dtype == "float64" else 2.0**-8
-    return np.isfinite(mismatch.excess) and mismatch.excess * arithmetic(case.dtype).roundoff <= coarse
+    coarse = 2.0**-24 if case.widest == "float64" else 2.0**-8
+    return np.isfinite(mismatch.excess) and mismatch.excess * arithmetic(case.widest).roundoff <= coarse
 
 
 def bits(answer: Answer) -> Any:

@@ -23,6 +23,7 @@ from lossproof.conformance.verdict import (
     CONFORMANT,
     ERRORED,
     NONCONFORMANT,
+    OTHER_CHOICE,
     UNSUPPORTED,
     Finding,
     Mismatch,
@@ -109,6 +110,8 @@ class Judge:
                 raise Unsupported("obscured: every case is wrong already in what another probe asks about")
             if result.verdict == CONFORMANT and self.asked == before:
                 raise Unsupported("no case of this probe is within what the implementation offers")
+            if result.verdict == CONFORMANT and result.choice:
+                result.verdict = OTHER_CHOICE
         except Unsupported as reason:
             result.verdict, result.reason = UNSUPPORTED, str(reason)
         result.run, result.obscured = self.asked - before, self.obscured

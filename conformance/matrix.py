@@ -49,7 +49,7 @@ def unexplained() -> Iterator[str]:
     """Yield the clauses that must hold, are asked about, and never stand alone without a reason; and stale reasons."""
     asked, only = {probe.clause for probe in everything()}, alone()
     for key, clause in clauses().items():
-        if clause.level == "MUST" and key in asked and key not in only and key not in reasons():
+        if clause.level != "SHOULD" and key in asked and key not in only and key not in reasons():
             yield f"{key}: no broken implementation is caught by it alone, and no reason says why"
     for key in reasons():
         if key in only:

@@ -49,7 +49,7 @@ class Oracle:
 
     def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
         """Return the reference's evaluation, wider than the case's own dtype."""
-        wide = np.longdouble if case.dtype == "float64" and _WIDE else np.float64
+        wide = np.longdouble if case.widest == "float64" and _WIDE else np.float64
         inputs = {name: a.astype(wide) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
         module = importlib.import_module(f"lossproof.reference.{losses()[case.loss].name}")
         return module.evaluate(**inputs, **case.parameters, overrides=overrides)
@@ -58,13 +58,13 @@ class Oracle:
         """Return the decisions that no implementation at this precision can be held to."""
         kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
         summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
-        error = NEAR * (kappa + summed) * arithmetic(case.dtype).roundoff
+        error = NEAR * (kappa + summed) * arithmetic(case.widest).roundoff
         return list((evaluation or self.evaluate(case)).decisions.undecided(error))
 
     def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
         """Return what the case must return."""
         found = evaluation or self.evaluate(case)
-        needs_exact = self.exact_only or (case.dtype == "float64" and not _WIDE)
+        needs_exact = self.exact_only or (case.widest == "float64" and not _WIDE)
         cotangent = np.ones(found.value.shape) if case.cotangent is None else case.cotangent
         if cotangent.shape != found.value.shape:
             cotangent = np.resize(cotangent, found.value.shape)
@@ -81,7 +81,7 @@ class Oracle:
             }
 
         accuracy = losses()[case.loss].front["accuracy"]
-        unit, g = arithmetic(case.dtype).roundoff, self.allowance(case, found.terms)
+        unit, g = arithmetic(case.widest).roundoff, self.allowance(case, found.terms)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         extra_value, extra_gradient = _grade_scales(case, found, (accuracy["kappa"] + g) * unit)
         pairs = {grade: _pair_errors(case, found, grade, (accuracy["kappa"] + g) * unit, cotangent) for grade in GRADES}

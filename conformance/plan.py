@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lossproof.conformance.arrays import HALVES
-from lossproof.conformance.cases.function_errors import wrongs
+from lossproof.conformance.cases.errors import wrongs
 from lossproof.conformance.verdict import Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
@@ -41,7 +41,8 @@ def modules() -> Mapping[str, Any]:
 
 def plan(loss: str, module: Any) -> list[Probe]:
     """Return the probes of a loss, in the order in which they are run."""
-    return [*_examples(loss), *module.probes(), *_conventions(loss, module), *_vectors(loss)]
+    errors = [Probe(loss, "errors", clause, label) for clause, label in wrongs(loss)]
+    return [*_examples(loss), *module.probes(), *errors, *_conventions(loss, module), *_vectors(loss)]
 
 
 def plan_of_function(name: str) -> list[Probe]:
@@ -87,8 +88,8 @@ def _kept(name: str) -> Iterator[Probe]:
 
 def _refused(name: str) -> Iterator[Probe]:
     """Yield the probes of calls that are wrong."""
-    for key, wrong in wrongs(name).items():
-        yield Probe(name, "refusals", wrong.clause, wrong.label, options={"wrong": key})
+    for clause, label in wrongs(name):
+        yield Probe(name, "refusals", clause, label, options={"wrong": True})
     for key, given in functions()[name]["inputs"].items():
         if given["kind"] == "label" and "range" in given:
             yield Probe(name, "refusals", "CV-33")
@@ -186,6 +187,10 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
         yield probe("reductions", "CV-24", "batch axes", 2.0, **axes)
     for dtype in ("float64", "float32", *HALVES):
         yield probe("interface", "CV-18", dtype, 0.5, dtype=(dtype,), **every)
+    if wider := page.tables:
+        for clause in ("CV-15", "CV-16", "CV-18"):
+            vary = {"shape": few[-1:], "dtype": space["dtype"], **every, "mask": (None, "some")}
+            yield probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, **vary)
     yield probe("determinism", "CV-21", effort=2.0, mask=(None, "some"), **mixed | every)
     if module.GRADIENT_BOUNDARIES:
         yield probe("determinism", "CV-21", "ties", options={"ties": True})

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.arrays import FORMATS
 from lossproof.conformance.case import Case
+from lossproof.spec import losses
 
 _IMPORTS = {
     "torch": "import torch",
@@ -51,6 +53,12 @@ _MODES = {
 }
 
 
+def is_wider(case: Case, name: str) -> bool:
+    """Whether an input is a table that is wider than the embeddings (CV-26), and not labels or a mask of floats."""
+    given = losses()[case.loss].inputs.get(name, {}) if case.loss in losses() else {}
+    return given.get("kind") == "float" and case.dtypes[name] in FORMATS
+
+
 def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     """Return a shell line that makes the call of a case and prints what comes back."""
     framework = hello.get("framework", "")
@@ -64,7 +72,9 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     else:
         loading = f"import {module} as m"
     own = {spec_name: name for name, spec_name in hello.get("rename", {}).items()}
-    differentiable = [n for n, a in case.inputs.items() if a.dtype.kind == "f" and n not in case.dtypes]
+    differentiable = [
+        n for n, a in case.inputs.items() if a.dtype.kind == "f" and (n not in case.dtypes or is_wider(case, n))
+    ]
     rows = {own.get(n, n): _array(framework, case.inputs[n], case.dtype_of(n)) for n in differentiable}
     rest = {
         own.get(n, n): _array(framework, a, case.dtype_of(n)) for n, a in case.inputs.items() if n not in differentiable

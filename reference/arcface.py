@@ -39,7 +39,7 @@ def arcface_loss(
     Args:
         embeddings: rows of shape (B, D), any float dtype and length.
         labels: integers of shape (B,) in [0, C).
-        class_weights: rows of shape (C, D), same dtype, any length.
+        class_weights: rows of shape (C, D), of the dtype of the embeddings or a wider one, any length.
         scale: [0, inf).
         margin: in radians, [0, pi].
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes

@@ -41,7 +41,7 @@ def center_loss(
     Args:
         embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,), in [0, C).
-        centers: one row for each class, (C, D).
+        centers: one row for each class, (C, D), of the dtype of the embeddings or a wider one.
         factor: [0, inf); 0.5 in the paper.
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
@@ -149,7 +149,7 @@ def update_centers(
 
     Args:
         centers: one row for each class, (C, D), any float dtype.
-        embeddings: rows of shape (B, D), same dtype.
+        embeddings: rows of shape (B, D), same dtype or a narrower one.
         labels: integers of shape (B,), in [0, C).
         alpha: [0, 1].
         mask: booleans of shape (B,); True takes part.

@@ -33,10 +33,10 @@ def joint_loss(
     ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
 
     Args:
-        logits: rows of shape (B, K), any float dtype.
-        embeddings: rows of shape (B, D), same dtype.
+        logits: rows of shape (B, K), of the dtype of the embeddings or a wider one.
+        embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,) in [0, K).
-        centers: one row for each class, (K, D), same dtype.
+        centers: one row for each class, (K, D), of the dtype of the embeddings or a wider one.
         triplet_weight: [0, inf).
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).

@@ -44,8 +44,8 @@ def oim_loss(
     Args:
         embeddings: rows of shape (B, D), any float dtype; expected to be of unit length, and not normalised here.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
-        lookup_table: one row for each identity, (C, D).
-        queue: rows without an identity, (Q, D); Q may be 0.
+        lookup_table: one row for each identity, (C, D), of the dtype of the embeddings or a wider one.
+        queue: rows without an identity, (Q, D), likewise; Q may be 0.
         temperature: (0, inf).
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part.
@@ -155,10 +155,10 @@ def update_oim_memory(
     v_y is divided by its norm; a row without an identity is written at the head of the queue, and the head goes on.
 
     Args:
-        lookup_table: one row for each identity, (C, D), any float dtype.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        lookup_table: one row for each identity, (C, D), the dtype of the embeddings or a wider one.
+        queue: rows without an identity, (Q, D), likewise; Q may be 0.
         head: where the queue is written next, an integer in [0, Q).
-        embeddings: rows of shape (B, D), same dtype.
+        embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
         momentum: [0, 1].
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.

@@ -68,7 +68,9 @@ def check_labels(name: str, shape: Shape, dtype: str, rows: int | None) -> None:
 def check_label_range(name: str, lowest: int, highest: int, low: int, high: int) -> None:
     """Check labels that are on the host, given their least and greatest, against [low, high]: CV-33."""
     if lowest < low or highest > high:
-        _refuse(ValueError, name, f"be in [{low}, {high}]", lowest if lowest < low else highest)
+        wrong = lowest if lowest < low else highest
+        hint = "; rows that take no part are named by mask" if name == "labels" and low == 0 else ""
+        _refuse(ValueError, name, f"be in [{low}, {high}]", f"{wrong}{hint}")
 
 
 def check_table(
@@ -123,6 +125,8 @@ def check_ascending(ascending: bool, undefined: bool) -> None:
 
 def check_as_wide(name: str, dtype: str, like: str, like_dtype: str) -> None:
     """Check that a table, or logits, have the dtype of the embeddings or one that holds its numbers: CV-26."""
+    if like_dtype not in FLOAT_DTYPES:  # or the table would be blamed for them
+        _refuse(TypeError, like, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", like_dtype)
     if dtype != like_dtype and dtype not in _HELD_BY.get(like_dtype, ()):
         _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}, or a wider one", dtype)
 

@@ -79,6 +79,12 @@ class Page:
         return tuple(n for n, entry in self.inputs.items() if axes and entry["shape"].split()[: len(axes)] == axes)
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """Float arrays that may be wider than the embeddings: CV-26."""
+        floats = [name for name, entry in self.inputs.items() if entry["kind"] == "float"]
+        return tuple(name for name in floats if "embeddings" in floats and name != "embeddings")
+
+    @property
     def parameters(self) -> Mapping[str, Any]:
         """Keyword options, with default, choices or range."""
         return dict(self.front.get("parameters", {}))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, nan, pi
+from math import pi
 from typing import Any
 
-from lossproof.conformance.cases import batch_probes
 from lossproof.conformance.cases.arcface import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.arcface_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -62,18 +61,4 @@ def probes() -> Iterator[Probe]:
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
         yield Probe(LOSS, "invariances", "AF-16", label, vary=vary, options={"relation": relation})
-    yield from _errors()
-
-
-def _errors() -> Iterator[Probe]:
-    def error(clause: str, label: str, **options: Any) -> Probe:
-        return Probe(LOSS, "errors", clause, label, options=options)
-
-    yield from batch_probes.errors(LOSS)
-    yield error("CV-34", "class weights of another width", inputs={"class_weights": [[1.0, 0.5, 2.0], [1.0, 2.0, 3.0]]})
-    yield error("CV-34", "one class weight alone", inputs={"class_weights": [1.0, 0.5]})
-    yield error("CV-26", "class weights of another dtype", dtypes={"class_weights": "float16"})
-    yield error("CV-27", "unknown beyond_pi", parameters={"beyond_pi": "easy"})
-    for value in (28.6, 4.0, -0.5, nan):
-        yield error("AF-15", f"margin {value:g}", parameters={"margin": value})
-    yield from batch_probes.numbers(LOSS, ("scale", -1.0), ("scale", inf), ("scale", nan), ("margin", inf))
+    yield Probe(LOSS, "errors", "AF-15", "a margin in degrees", options={"parameters": {"margin": 28.6}})

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 from lossproof.conformance.cases.batch_hard import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.batch_hard_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.cases.batch_probes import errors, numbers
 from lossproof.conformance.cases.pairs import EVERY_SHAPE
 from lossproof.conformance.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.verdict import Probe
@@ -57,13 +55,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "invariances", "BH-1", "permuted rows", vary=rows, options={"relation": "permutation"})
     floored = _vary(floor=(0.25,), mask=("some",), distance=SPACE["distance"][:2])
     yield Probe(LOSS, "determinism", "CV-21", "floor and mask", vary=floored, effort=0.34)
-    yield from errors(LOSS)
-    yield from numbers(
-        LOSS, ("margin", -1.0), ("margin", float("nan")), ("margin", inf), ("floor", -1.0), ("floor", inf)
-    )
     for clause, label, parameters in (
-        ("PW-1", "p_norm", {"distance": "p_norm"}),
-        ("CV-27", "unknown distance", {"distance": "manhattan"}),
         ("PW-3", "floor with cosine", {"distance": "cosine", "floor": 0.5}),
         ("BH-4", "margin with soft_margin", {"soft_margin": True, "margin": 1.0}),
     ):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, nan
 from typing import Any
 
-from lossproof.conformance.cases import batch_probes
 from lossproof.conformance.cases.circle import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.circle_boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -59,7 +57,3 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "invariances", "CI-15", vary=permuted, options={"relation": "permutation"})
     accepted = {"margin": (-1.0, 1.0), "gamma": (0.0, 1e4), "shape": ((1, 1), (5, 4)), "detach_weights": (True, False)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
-    yield from batch_probes.errors(LOSS)
-    yield from batch_probes.numbers(LOSS, ("margin", -1.5), ("margin", 2.0), ("margin", nan))
-    yield from batch_probes.numbers(LOSS, ("gamma", -1.0), ("gamma", inf), ("gamma", nan))
-    yield Probe(LOSS, "errors", "CV-27", "a word for a switch", options={"parameters": {"detach_weights": "no"}})

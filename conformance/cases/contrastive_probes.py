@@ -51,29 +51,3 @@ def probes() -> Iterator[Probe]:
         vary = {**rows, "reduction": reductions}
         yield Probe(LOSS, "invariances", "CO-4", label, vary=vary, options={"relation": relation})
     yield from distances.probes(LOSS, SPACE, "CV-23")
-    yield from _errors()
-
-
-def _errors() -> Iterator[Probe]:
-    def error(clause: str, label: str, **options: Any) -> Probe:
-        return Probe(LOSS, "errors", clause, label, options=options)
-
-    yield error("CO-9", "(N, 1)", inputs={"dissimilar": [[True], [False]]})
-    yield error("CO-9", "one for all", inputs={"dissimilar": [True]})
-    yield error("CO-9", "numbers", inputs={"dissimilar": [1.0, 0.0]}, dtypes={"dissimilar": "float32"})
-    yield error("CO-9", "integers", inputs={"dissimilar": [1, 0]}, dtypes={"dissimilar": "int64"})
-    yield error("CV-24", "rows broadcast", inputs={"x2": [[1.5, 2.0]]})
-    yield error("CV-25", "no features", inputs={"x1": [[], []], "x2": [[], []]})
-    for dtype in ("int64", "bool"):
-        values = [[True, False], [False, True]] if dtype == "bool" else [[1, 2], [0, -1]]
-        yield error("CV-26", f"{dtype} rows", inputs={"x1": values, "x2": values}, dtypes={"x1": dtype, "x2": dtype})
-    yield error("CV-27", "unknown reduction", parameters={"reduction": "average"})
-    for name, value in (("margin", -1.0), ("margin", float("nan")), ("factor", -0.5), ("p", 0.5), ("eps", -0.5)):
-        yield error("CV-28", f"{name} {value:g}", parameters={name: value})
-    yield error("CV-29", "mask of numbers", inputs={"mask": [1.0, 0.0]}, dtypes={"mask": "float32"})
-    yield error("CV-29", "mask of integers", inputs={"mask": [1, 0]}, dtypes={"mask": "int64"})
-    yield error("CV-29", "mask of bytes", inputs={"mask": [1, 0]}, dtypes={"mask": "uint8"})
-    yield error("CV-30", "mask (N, 1)", inputs={"mask": [[True], [False]]})
-    yield error("CV-30", "mask of one row", inputs={"mask": [True]})
-    yield error("DI-20", "root at infinity", parameters={"p": inf, "eps": 0.5, "eps_at": "root"})
-    yield error("DI-21", "p with cosine", parameters={"distance": "cosine", "p": 1.0})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lossproof.conformance.cases import batch_probes
 from lossproof.conformance.cases.cross_entropy import BASIC, LOSS, SPACE
 from lossproof.conformance.verdict import Probe
 
@@ -51,8 +50,3 @@ def probes() -> Iterator[Probe]:
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
         yield Probe(LOSS, "invariances", "CE-11", label, vary=vary, options={"relation": relation})
-    yield from batch_probes.errors(LOSS, rows="logits")
-    for value in (-0.1, 1.5, float("nan")):
-        options = {"parameters": {"label_smoothing": value}}
-        yield Probe(LOSS, "errors", "CE-6", f"label_smoothing {value:g}", options=options)
-    yield from batch_probes.numbers(LOSS, ("label_smoothing", -1.0), ("label_smoothing", float("inf")))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, nan
 from typing import Any
 
-from lossproof.conformance.cases import batch_probes
 from lossproof.conformance.cases.joint import BASIC, LOSS, OPTIONS, SPACE
 from lossproof.conformance.cases.joint_boundaries import GRADIENT_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -42,24 +40,3 @@ def probes() -> Iterator[Probe]:
     accepted = {"shape": ((1, 3), (0, 3), (7, 2)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     yield Probe(LOSS, "invariances", "JO-9", vary=BASIC, options={"relation": "permutation"})
-    yield from _errors()
-
-
-def _errors() -> Iterator[Probe]:
-    def error(clause: str, label: str, **options: Any) -> Probe:
-        return Probe(LOSS, "errors", clause, label, options=options)
-
-    yield from batch_probes.errors(LOSS, reduction=False)
-    yield error("JO-8", "more centers than classes", inputs={"centers": [[0.5, 0.5], [1.0, -1.0], [0.0, 2.0]]})
-    yield error("JO-8", "one center for two classes", inputs={"centers": [[0.5, 0.5]]})
-    yield error("JO-8", "fewer logits than embeddings", inputs={"logits": [[1.0, 2.0], [0.5, -1.0]]})
-    yield error(
-        "JO-8", "fewer centers than classes", inputs={"logits": [[1.0, 2.0, 0.5], [0.5, -1.0, 1.0], [0.0, 3.0, 2.0]]}
-    )
-    yield error("JO-8", "one row of logits", inputs={"logits": [[1.0, 2.0]]})
-    yield error("CV-34", "logits of one axis", inputs={"logits": [1.0, 2.0, 3.0]})
-    yield error("CV-34", "centers of another width", inputs={"centers": [[0.5], [1.0]]})
-    yield error("CV-26", "logits of another dtype", dtypes={"logits": "float16"})
-    yield error("CV-26", "centers of another dtype", dtypes={"centers": "float16"})
-    wrong = [(name, value) for name in OPTIONS for value in (-0.5, inf, nan)]
-    yield from batch_probes.numbers(LOSS, *wrong, ("label_smoothing", 1.5))

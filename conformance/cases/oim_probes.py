@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, nan
 from typing import Any
 
-from lossproof.conformance.cases import batch_probes
 from lossproof.conformance.cases.oim import BASIC, LOSS, SPACE
 from lossproof.conformance.cases.oim_boundaries import GRADIENT_BOUNDARIES
 from lossproof.conformance.verdict import Probe
@@ -50,22 +48,3 @@ def probes() -> Iterator[Probe]:
     for label, masks in (("strangers", (None,)), ("strangers and a mask", ("some",))):
         vary = _vary(unlabelled=(99,), strangers=("some",), mask=masks, reduction=("none", "mean"))
         yield Probe(LOSS, "determinism", "CV-21", label, vary=vary, effort=0.34)
-    yield from _errors()
-
-
-def _errors() -> Iterator[Probe]:
-    def error(clause: str, label: str, **options: Any) -> Probe:
-        return Probe(LOSS, "errors", clause, label, options=options)
-
-    yield from batch_probes.errors(LOSS)
-    yield from batch_probes.numbers(LOSS, ("temperature", nan), ("temperature", inf))
-    for value in (0.0, -0.5):
-        yield error("OI-10", f"temperature {value:g}", parameters={"temperature": value})
-    yield error("OI-11", "an identity", parameters={"unlabelled": 1})
-    yield error("OI-11", "half a label", parameters={"unlabelled": -0.5})
-    yield error("OI-12", "queue of another width", inputs={"queue": [[1.0], [2.0]]})
-    yield error("OI-12", "queue of one axis", inputs={"queue": [1.0, 2.0]})
-    yield error("CV-34", "table of another width", inputs={"lookup_table": [[1.0], [2.0], [3.0]]})
-    yield error("CV-26", "integer queue", inputs={"queue": [[1, 2], [3, 4]]}, dtypes={"queue": "int64"})
-    other = {"inputs": {"lookup_table": [[0.5, 0.5], [1.0, -1.0]]}, "dtypes": {"lookup_table": "float16"}}
-    yield error("CV-26", "table of another dtype", **other)

@@ -98,13 +98,8 @@ def mined(loss: str, basic: Mapping[str, Any], known: Mapping[str, Any]) -> Iter
         vary = {**collapsed, "pairwise": known["pairwise"]}
         yield Probe(loss, check, clause, vary=vary, options=own)
         yield Probe(loss, check, clause, "near the origin", vary={**vary, "offset": (0.0,), "scale": (0,)}, options=own)
-    yield Probe(loss, "errors", "PW-1", "p_norm", options={"parameters": {"distance": "p_norm"}})
-    for name in ("distance", "pairwise"):
-        yield Probe(loss, "errors", "CV-27", f"unknown {name}", options={"parameters": {name: "manhattan"}})
     roomy = {"structure": {"max_positives": 1000}, **own}
     yield Probe(loss, "value", "PW-8", "more than the rows", vary=basic, options=roomy, effort=0.34)
     rows = {"embeddings": [[0.0], [1.0], [2.0], [3.0]], "labels": [0, 0, 0, 1]}  # a negative, or there is no term
     one = {"parameters": {"max_positives": 1}, "inputs": rows}
     yield Probe(loss, "errors", "PW-8", "more positives", options=one)
-    for value in (0, 1.5, True):
-        yield Probe(loss, "errors", "PW-8", f"max_positives {value}", options={"parameters": {"max_positives": value}})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
-from lossproof.conformance.cases.batch_probes import errors, numbers
 from lossproof.conformance.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.cases.semi_hard import BASIC, LOSS, SPACE
@@ -52,5 +50,3 @@ def probes() -> Iterator[Probe]:
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
     yield Probe(LOSS, "invariances", "SH-1", "permuted rows", vary=rows, options={"relation": "permutation"})
     yield from mined(LOSS, BASIC, SPACE)
-    yield from errors(LOSS)
-    yield from numbers(LOSS, ("margin", -1.0), ("margin", float("nan")), ("margin", inf))

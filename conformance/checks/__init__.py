@@ -17,6 +17,7 @@ from lossproof.conformance.checks import (
     nan,
     refusals,
     vectors,
+    widths,
 )
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Probe, Result
@@ -41,6 +42,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "function_purity": function_purity.check,
     "refusals": refusals.check,
     "vectors": vectors.check,
+    "widths": widths.check,
 }
 
 __all__ = ["CHECKS"]

@@ -16,6 +16,7 @@ from lossproof.conformance.compare import against, shares, trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.oracle import Expected
 from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.spec import clauses
 
 MOST_OUTCOMES = 256
 
@@ -31,7 +32,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
             judge.obscured += 1
             continue
-        mismatch = _judge(judge, probe, case)
+        mismatch = _judge(judge, probe, case, result)
         if mismatch and _rounded(judge, case):
             judge.obscured += 1  # its own rounding decides the case
         elif mismatch:
@@ -47,7 +48,7 @@ def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
             yield replace(case, parameters={**case.parameters, "pairwise": "direct"})
 
 
-def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
+def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch | None:
     module = judge.modules[probe.loss]
     judged = judge.with_fixed(case)
     answer = judge.ask(case)
@@ -62,12 +63,46 @@ def _judge(judge: Judge, probe: Probe, case: Case) -> Mismatch | None:
     mismatch, _ = against(judged, answer, expected, ("value",), grade)
     if mismatch and grade != "direct" and not judge.oracle.ours:
         outcomes = _outcomes(judge, judged, evaluation)
-        mismatch = None if any(not against(judged, answer, e, ("value",), grade)[0] for e in outcomes) else mismatch
+        if any(not against(judged, answer, e, ("value",), grade)[0] for e in outcomes):
+            result.choice = result.choice or _sentence(mismatch.where, mismatch.got, mismatch.want)
+            mismatch = None
     if mismatch or judge.oracle.exact_only or probe.clause not in module.GRADIENT_BOUNDARIES:
         return mismatch
     if judge.oracle.ours:
         return _bit_for_bit(case, answer, expected)
-    return _within_conventions(judge, judged, answer, evaluation)
+    mismatch = _within_conventions(judge, judged, answer, evaluation)
+    if mismatch is None and clauses()[probe.clause].level == "CHOICE":
+        result.choice = result.choice or other_choice(answer, expected)
+    return mismatch
+
+
+def legal_choice(judge: Judge, judged: Case, answer: Answer) -> str:
+    """Return what an answer chose at a kink where the spec chooses otherwise; nothing where no convention has that."""
+    evaluation = judge.oracle.evaluate(judged)
+    if _within_conventions(judge, judged, answer, evaluation):
+        return ""  # the boundary cases of the clause speak of that
+    return other_choice(answer, judge.oracle.expected(judged, evaluation))
+
+
+def other_choice(answer: Answer, expected: Expected) -> str:
+    """Return the first entry of a gradient that is not the one the spec chooses, in one sentence; or nothing."""
+    for name, want in expected.gradients.items():
+        got = answer.gradients.get(name, np.zeros(()))
+        room = _slack(np.abs(want), expected.gradient_budget["direct"][name])
+        other = np.abs(got - want) > room if got.shape == want.shape else np.zeros(())
+        if other.any():
+            place = tuple(map(int, np.argwhere(other)[0]))
+            return _sentence(f"gradient of {name}{list(place)}", float(got[place]), float(want[place]))
+    return ""
+
+
+def _sentence(where: str, got: Any, want: Any) -> str:
+    return f"{where} is {got:g}; the spec chooses {want:g}"
+
+
+def _slack(size: Any, budget: Any) -> Any:
+    """Return how far an entry may be from a convention's: not every number of a boundary case is exact."""
+    return np.maximum(1e-6 * (1 + size), budget)
 
 
 def _rounded(judge: Judge, case: Case) -> bool:
@@ -132,8 +167,7 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
         got = answer.gradients.get(name, np.zeros(()))
         if got.shape != low[name].shape:
             return Mismatch("failure", f"gradient of {name}", got.shape, low[name].shape, 0.0, np.inf, errored=True)
-        slack = 1e-6 * (1 + np.maximum(np.abs(low[name]), np.abs(high[name])))
-        slack = np.maximum(slack, spec.gradient_budget["direct"][name])  # not every number of a boundary case is exact
+        slack = _slack(np.maximum(np.abs(low[name]), np.abs(high[name])), spec.gradient_budget["direct"][name])
         inside = (got >= low[name] - slack) & (got <= high[name] + slack)
         if not inside.all():
             place = tuple(map(int, np.argwhere(~inside)[0]))

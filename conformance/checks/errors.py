@@ -2,55 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from lossproof.conformance.case import Case
+from lossproof.conformance.cases.error_options import UNHEARD
+from lossproof.conformance.cases.errors import Wrong, wrongs
 from lossproof.conformance.compare import trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
-    """Ask the legal call, then the same call with one thing wrong."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    legal = module.legal(offer)
-    changed = probe.options.get("parameters", {})
-    for name in [*changed, *(["mask"] if "mask" in probe.options.get("inputs", {}) else [])]:
-        if not offer.has(name):
-            raise Unsupported(f"no parameter {name}")
-        if any(v in offer.refused.get(name, ()) for v in [changed.get(name)]) and probe.clause not in (
-            "CV-27",
-            "CV-28",
-        ):
-            raise Unsupported(f"{name} = {changed[name]!r}")
-    inputs = {name: np.array(value) for name, value in probe.options.get("inputs", {}).items()}
-    dtypes = probe.options.get("dtypes", {})
-    judge.reads(dtypes)
-    wrong = replace(legal, inputs={**legal.inputs, **inputs}, parameters={**legal.parameters, **changed}, dtypes=dtypes)
-    result.planned += 2
-    sibling = judge.ask(_sibling(legal, inputs))
-    if sibling.trouble:
-        mismatch = trouble(sibling)
-        assert mismatch is not None
-        result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, legal))
-        return
-    answer = judge.ask(wrong)
+    """Ask the legal call, then the same call with one thing wrong, for each way to be wrong."""
+    legal = judge.modules[probe.loss].legal(judge.offers[probe.loss])
+    asked = [(_sibling(legal, wrong), wrong) for wrong in questions(judge, probe)]
+    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or "mask" in case.inputs][:1]:
+        result.planned += 1
+        answer = judge.ask(sibling)
+        if answer.trouble:
+            mismatch = trouble(answer)
+            assert mismatch is not None
+            result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, sibling))
+            return
+    for sibling, wrong in asked:
+        result.planned += 1
+        case = wrong.applied(sibling)
+        found = accepted(judge, case)
+        if found:
+            result.findings.append(judge.finding(probe, found, case))
+            return
+
+
+def questions(judge: Judge, probe: Probe) -> list[Wrong]:
+    """Return the wrong calls of a probe that the implementation could make at all."""
+    known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
+    offered = [wrong for wrong in known if _offered(judge, probe, wrong)]
+    if not offered:
+        raise Unsupported("the call uses what is not offered")
+    return offered
+
+
+def accepted(judge: Judge, case: Case) -> Mismatch | None:
+    """Return the mismatch of a wrong call that is answered, or breaks the worker; None where it is refused."""
+    answer = judge.ask(case)
     if answer.refused:
-        return
+        return None
     if answer.trouble:
-        mismatch = Mismatch("failure", "the call", answer.trouble, "an error", 0.0, np.inf, errored=True)
-    else:
-        assert answer.value is not None
-        got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()
-        mismatch = Mismatch("accepted", "the call", got, "an error", 0.0, np.inf)
-    result.findings.append(judge.finding(probe, mismatch, wrong))
+        return Mismatch("failure", "the call", answer.trouble, "an error", 0.0, np.inf, errored=True)
+    assert answer.value is not None
+    got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()
+    return Mismatch("accepted", "the call", got, "an error", 0.0, np.inf)
 
 
-def _sibling(legal: Case, inputs: dict[str, np.ndarray]) -> Case:
+def _given(probe: Probe) -> Iterator[Wrong]:
+    """Yield the wrong call of a probe of one loss alone."""
+    inputs, parameters = probe.options.get("inputs", {}), probe.options.get("parameters", {})
+    if inputs or parameters:
+        changed = {name: (lambda _, value=value: np.array(value)) for name, value in inputs.items()}
+        yield Wrong(probe.clause, probe.label, changed, parameters=parameters)
+
+
+def _offered(judge: Judge, probe: Probe, wrong: Wrong) -> bool:
+    """Whether the implementation has the arguments of a wrong call, reads its dtypes, and has its other options."""
+    offer, hello = judge.offers[probe.loss], judge.session.hello
+    read = {"bool", "int64", "int32", *hello.get("integers", ()), *hello["dtypes"]}
+    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.page.parameters or n == "mask"]
+    if not all(map(offer.has, names)) or not set(wrong.dtypes.values()) <= read:
+        return False
+    if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
+        return True
+    return not any(value in offer.refused.get(name, ()) for name, value in wrong.parameters.items())
+
+
+def _sibling(legal: Case, wrong: Wrong) -> Case:
     """Return the legal call, with a legal mask where the wrong call has a wrong one."""
-    if "mask" not in inputs:
+    if "mask" not in wrong.inputs:
         return legal
     units = next(iter(legal.inputs.values())).shape[:-1]
     return replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool)})

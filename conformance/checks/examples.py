@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import HALVES, rounded
 from lossproof.conformance.case import Answer, Case, inputs_of
 from lossproof.conformance.cases.space import Offer
+from lossproof.conformance.checks.boundary import legal_choice
 from lossproof.conformance.compare import trouble, wrong_shape
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
@@ -33,7 +34,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         for dtype in dtypes:
             asked = True
             result.planned += 1
-            mismatch, case = _judge(judge, example, dtype)
+            mismatch, case = _judge(judge, example, dtype, result)
             parts = ("value", "gradient") if case.order else ("value",)
             if mismatch and (judge.left_open(case) or not judge.control(probe.loss, example.parameters, parts)):
                 judge.obscured += 1
@@ -55,7 +56,7 @@ def offered(offer: Offer, given: Mapping[str, Any], *, masked: bool) -> bool:
     return not masked or offer.has("mask")
 
 
-def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None, Case]:
+def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[Mismatch | None, Case]:
     offer = judge.offers[example.loss]
     inputs = inputs_of(example.loss, example.inputs)
     inputs = {n: rounded(a, dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
@@ -71,13 +72,16 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
     if answer.value.shape != value.shape:
         return wrong_shape(answer.value, value), case
     pairs: dict[str, tuple[Any, Any]] = {"loss": (answer.value, example.value)}
-    if order and _first_convention(judge, example):
+    bound = order and _first_convention(judge, example)
+    if bound:
         named = {n for n, entry in offer.page.inputs.items() if entry.get("differentiable")} | set(answer.gradients)
         pairs |= {f"gradient of {n}": (answer.gradients.get(n), w) for n, w in example.gradient.items() if n in named}
     for where, (got, want) in pairs.items():
         if not _matches(got, want, example.exact and judge.oracle.ours) and not _in_budget(judge, case, answer, where):
             kind = "value" if where == "loss" else "gradient"
             return Mismatch(kind, where, np.asarray(got).tolist(), want, 0.0, np.inf), case
+    if order and not bound and clauses()[example.clause].level == "CHOICE":
+        result.choice = result.choice or legal_choice(judge, judge.with_fixed(case), answer)
     return None, case
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.case import Case
-from lossproof.conformance.cases.function_errors import wrongs
+from lossproof.conformance.cases.errors import wrongs
 from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, plain_probe, sound
 from lossproof.conformance.checks.function_results import judged
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import functions
 
-SIZES = {"B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
+SIZES = {"...": 3, "B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
 ROW = 1
 # A call, what must come back (None: an error), whether an error is as right, whether nothing is wrong with the call
 Call = tuple[Case, list[Any] | None, bool, bool]
@@ -47,16 +47,10 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
         case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
     case = _whole(case)
     if probe.options.get("wrong"):
-        wrong = wrongs(probe.loss)[str(probe.options["wrong"])]
-        judge.reads(wrong.dtypes)
-        changed = {name: change(case.inputs[name]) for name, change in wrong.inputs.items()}
-        parameters = {**case.parameters, **wrong.parameters}
-        yield (
-            replace(case, inputs={**case.inputs, **changed}, dtypes=wrong.dtypes, parameters=parameters),
-            None,
-            False,
-            False,
-        )
+        known = {"bool", "int64", "int32", *judge.session.hello.get("integers", ()), *judge.session.hello["dtypes"]}
+        for wrong in wrongs(probe.loss)[probe.clause, probe.label]:
+            if set(wrong.dtypes.values()) <= known:
+                yield wrong.applied(case), None, False, False
     elif probe.options.get("index"):
         name, size = str(probe.options["index"]), SIZES["Q"]
         for index in (size, -1, 7 * size + 1):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import TripletMargin, with_default
+from lossproof.conformance.mutants.correct import TripletMargin, narrowed, with_default
 from lossproof.conformance.mutants.cross_entropy import CrossEntropy
 
 BEYOND = ("keep", "linear", "continuous")
@@ -36,7 +36,7 @@ class ArcFace(CrossEntropy):
         self.check_margin(margin)
         self.check_choice("beyond_pi", beyond_pi, BEYOND)
         self.check_choice("reduction", reduction, ("none", "sum", "mean"))
-        self.check_dtypes((embeddings, class_weights))
+        self.check_wide(embeddings, class_weights)
         self.check_batch(embeddings)
         self.check_weights(class_weights, embeddings)
         labels = self.labels(labels, embeddings.shape[0])
@@ -44,7 +44,8 @@ class ArcFace(CrossEntropy):
             mask = self.checked_mask(mask, embeddings.shape[:1])
             labels = labels.masked_fill(~mask, 0)
         labels = self.in_range(labels, len(class_weights))
-        x, w = self.unit(self.prepare(embeddings, mask)), self.unit_weights(self.prepare(class_weights, None))
+        rows, weights = self.widened(self.prepare(embeddings, mask), self.prepare(class_weights, None))
+        x, w = self.unit(rows), self.unit_weights(weights)
         terms = self.cross_entropy(self.logits(x, w, labels, scale, margin, beyond_pi), labels)
         return self.reduce(terms, mask, reduction)
 
@@ -241,6 +242,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
     _mutant("af-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
     _mutant("af-nan-swallowed", "an embedding with NaN is taken for zero", "CV-10", unit=lambda s, rows: ArcFace.unit(s, torch.where(torch.isnan(rows).any(-1, keepdim=True), 0.0, rows))),
+    _mutant("af-narrowed", "class weights are cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast", widened=narrowed),
     _mutant("af-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

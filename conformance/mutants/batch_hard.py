@@ -33,6 +33,7 @@ class BatchHard(Mined):
     ) -> Tensor:
         """Return the loss of a batch."""
         self.check_number("floor", floor, 0.0)
+        self.check_switch("soft_margin", soft_margin)
         self.check_together(soft_margin, margin, distance, floor)
         rows, labels, taking = self.checked(embeddings, labels, mask, margin, distance, reduction)
         positive, negative = self.pairs(labels, taking, self.itself(include_self))
@@ -227,6 +228,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("bh-drawn", "of rows that tie one is drawn", "CV-21", first=_drawn),
     _mutant("bh-zeroed-in-place", "with a floor, rows that are masked out are set to zero where they lie", "CV-21", __call__=_zeroed_in_place),
+    _mutant("bh-soft-word", "a word for soft_margin is taken for true", "CV-27", check_switch=lambda s, n, v: None),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

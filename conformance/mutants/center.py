@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import FLOATS, REDUCTIONS, TripletMargin, with_default
+from lossproof.conformance.mutants.correct import FLOATS, REDUCTIONS, TripletMargin, narrowed, with_default
 
 
 class Center(TripletMargin):
@@ -38,7 +38,7 @@ class Center(TripletMargin):
         if mask is not None:
             mask = self.checked_mask(mask, embeddings.shape[:1])
             labels = labels.masked_fill(~mask, 0)
-        x, c = self.prepare(embeddings, mask), centers.to(self.arithmetic(centers.dtype))
+        x, c = self.widened(self.prepare(embeddings, mask), centers.to(self.arithmetic(centers.dtype)))
         labels = self.in_range(labels, len(c))
         most = torch.finfo(x.dtype).max  # a number that the dtype does not hold is no error
         floor, ceiling = min(floor, most), ceiling if ceiling == inf else min(ceiling, most)
@@ -62,7 +62,7 @@ class Center(TripletMargin):
 
     def check_tables(self, rows: Tensor, *tables: Tensor) -> None:
         """CV-26, CV-34."""
-        self.check_dtypes((rows, *tables))
+        self.check_wide(rows, *tables)
         if any(t.ndim != 2 or t.shape[1] != rows.shape[1] for t in tables) or not len(tables[0]):
             raise ValueError(f"tables must have shape (C, D), got {[tuple(t.shape) for t in tables]}")
 
@@ -142,6 +142,26 @@ def _through(loss: Center, square: Tensor, floor: float, ceiling: float) -> Tens
     return square + (square.clamp(floor, ceiling) - square).detach()
 
 
+def _gradient_of_one_dtype(
+    embeddings: Any,
+    labels: Any,
+    centers: Any,
+    *,
+    factor: float = 0.5,
+    mask: Any = None,
+    reduction: str = "mean",
+    cotangent: Any = None,
+) -> Any:
+    """Return the center loss with gradients that all have the dtype of the centers."""
+    import lossproof.reference as reference
+
+    given = {"factor": factor, "mask": mask, "reduction": reduction}
+    if cotangent is None:
+        return reference.center_loss(embeddings, labels, centers, **given)
+    value, gradients = reference.center_loss(embeddings, labels, centers, cotangent=cotangent, **given)
+    return value, {name: gradient.astype(centers.dtype) for name, gradient in gradients.items()}
+
+
 MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-no-half", "the factor is left out", "CN-1", "CN-4", seen="S15 under the name of S14", terms=lambda s, q, f, lo, hi: s.kept(q, lo, hi)),
     _mutant("cn-half-always", "the factor is 1/2 whatever is asked for", "CN-1", terms=lambda s, q, f, lo, hi: 0.5 * s.kept(q, lo, hi)),
@@ -168,12 +188,15 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-clamp-bounds", "at a bound the gradient is that of the distance", "CN-9", seen="torch.clamp up to 2.13", ours=True, kept=lambda s, q, lo, hi: q.masked_fill(q < lo, lo).masked_fill(q > hi, hi)),
     _mutant("cn-ceiling-below", "a ceiling below the floor is accepted", "CN-10", check_bounds=lambda s, lo, hi: None),
     _mutant("cn-labels-unchecked", "labels of any shape and type are taken", "CV-31", "CV-34", check_batch=lambda s, x, y: None, in_range=lambda s, y, n: y.long()),
-    _mutant("cn-table-broadcast", "centers of width 1 are broadcast", "CV-34", check_tables=lambda s, x, c: s.check_dtypes((x, c))),
+    _mutant("cn-table-broadcast", "centers of width 1 are broadcast", "CV-34", check_tables=lambda s, x, c: s.check_wide(x, c)),
     _mutant("cn-labels-clamped", "labels are moved into the range", "CV-33", in_range=lambda s, y, n: y.clamp(0, n - 1)),
     _mutant("cn-labels-wrap", "negative labels count from the end", "CV-33", seen="indexing of numpy and torch", in_range=lambda s, y, n: Center.in_range(s, torch.where(y < 0, y % n, y), n)),
     _mutant("cn-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
     _mutant("cn-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), met=lambda s, t, m: t * m.unsqueeze(1), masked=lambda s, t, m: t * m),
     _mutant("cn-nan-swallowed", "NaN counts as 0", "CV-10", squared=lambda s, x, y: TripletMargin.squared(s, x, y).nan_to_num(0.0)),
+    _mutant("cn-any-dtype", "centers that are narrower than the rows are taken", "CV-26", check_wide=lambda s, x, *t: s.check_dtypes((x,)) or [s.check_dtypes((c,)) for c in t]),
+    _mutant("cn-narrowed", "centers are cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast, and x.to(y.dtype)", widened=narrowed),
+    Mutant("cn-gradient-wide", "the gradient of the rows has the dtype of the centers", ("CV-18",), _gradient_of_one_dtype, loss="center_loss", framework="numpy"),
     _mutant("cn-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

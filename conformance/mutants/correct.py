@@ -55,6 +55,7 @@ class TripletMargin:
         self.check_number("eps", eps, 0.0)
         self.check_choice("distance", distance, DISTANCES)
         self.check_choice("eps_at", eps_at, ("difference", "root", "floor"))
+        self.check_switch("swap", swap)
         self.check_choice("reduction", reduction, REDUCTIONS)
         options = Distance(distance, p, eps, eps_at)
         self.check_applies(options)
@@ -79,6 +80,11 @@ class TripletMargin:
         """CV-27."""
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+    def check_switch(self, name: str, value: bool) -> None:
+        """CV-27."""
+        if value not in (True, False):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
 
     def check_applies(self, options: Distance) -> None:
         """DI-20, DI-21."""
@@ -107,6 +113,18 @@ class TripletMargin:
         if mask.dtype != torch.bool or mask.shape != units:
             raise ValueError(f"mask must be bool {tuple(units)}, got {mask.dtype} {tuple(mask.shape)}")
         return mask
+
+    def check_wide(self, rows: Tensor, *tables: Tensor) -> None:
+        """CV-26: a table may be wider than the rows."""
+        self.check_dtypes((rows,))
+        for t in tables:
+            if t.dtype not in FLOATS or torch.promote_types(rows.dtype, t.dtype) != t.dtype:
+                raise TypeError(f"tables must have dtype {rows.dtype} or a wider one, got {t.dtype}")
+
+    def widened(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Return rows and tables in the widest of their dtypes."""
+        wide = functools.reduce(torch.promote_types, (row.dtype for row in rows))
+        return tuple(row.to(wide) for row in rows)
 
     def arithmetic(self, dtype: torch.dtype) -> torch.dtype:
         """CV-17, CV-18."""
@@ -240,6 +258,11 @@ class TripletMargin:
         if reduction == "mean_nonzero":
             counted = counted & ~(terms.detach() <= 0)
         return counted.sum().clamp(min=1)
+
+
+def narrowed(loss: TripletMargin, rows: Tensor, *tables: Tensor) -> tuple[Tensor, ...]:
+    """Return tables in the dtype of the rows, wider or not."""
+    return (rows, *(t.to(rows.dtype) for t in tables))
 
 
 def with_default(correct: type[TripletMargin], **defaults: Any) -> Callable[..., Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import with_default
+from lossproof.conformance.mutants.correct import narrowed, with_default
 from lossproof.conformance.mutants.cross_entropy import CrossEntropy
 
 
@@ -34,7 +34,7 @@ class Joint(CrossEntropy):
             self.check_number(name, value, 0.0)
         self.check_number("triplet_margin", triplet_margin, 0.0)
         self.check_smoothing(label_smoothing)
-        self.check_dtypes((logits, embeddings, centers))
+        self.check_wide(embeddings, logits, centers)
         self.check_batch(logits)
         self.check_batch(embeddings)
         centers = self.table(centers, logits, embeddings)
@@ -43,11 +43,12 @@ class Joint(CrossEntropy):
             mask = self.checked_mask(mask, embeddings.shape[:1])
             labels = labels.masked_fill(~mask, 0)
         labels = self.in_range(labels, logits.shape[1])
-        logits, embeddings = self.prepare(logits, mask), self.prepare(embeddings, mask)
+        table = centers.to(self.arithmetic(centers.dtype))
+        embeddings, logits, table = self.widened(self.prepare(embeddings, mask), self.prepare(logits, mask), table)
         takes_part = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
         own = self.own(logits, labels, label_smoothing, takes_part)
         triplet = self.triplet(embeddings, labels, triplet_margin, takes_part)
-        pull = self.pull(embeddings, labels, centers.to(embeddings.dtype), takes_part)
+        pull = self.pull(embeddings, labels, table, takes_part)
         return self.combine(own, triplet, pull, triplet_weight, center_weight)
 
     def table(self, centers: Tensor, logits: Tensor, embeddings: Tensor) -> Tensor:
@@ -175,6 +176,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("jo-mask-own", "the cross-entropy does not see the mask", "CV-7", "JO-5", own=lambda s, z, y, e, m: Joint.own(s, z, y, e, torch.ones_like(m))),
     _mutant("jo-mask-negatives", "masked rows are negatives", "CV-7", "CV-8", "JO-5", candidates=lambda s, y, m: (Joint.candidates(s, y, m)[0], y[:, None] != y)),
     _mutant("jo-clamped-label", "a label outside its range is moved into it", "CV-33", in_range=lambda s, y, k: y.clamp(0, k - 1)),
+    _mutant("jo-narrowed", "logits and centers are cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast", widened=narrowed),
 )  # fmt: skip
 
 CORRECT = Joint()

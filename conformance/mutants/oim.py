@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
 from lossproof.conformance.mutants.center import Center
-from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin, with_default
+from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin, narrowed, with_default
 
 
 class OIM(Center):
@@ -41,7 +41,8 @@ class OIM(Center):
         takes_part = known if mask is None else known & mask
         x = self.prepare(embeddings, takes_part)
         labels = self.in_range(labels.masked_fill(~known, 0), len(lookup_table))
-        memory = [self.memory(rows).to(x.dtype) for rows in self.moved(lookup_table, queue, x, labels, takes_part)]
+        memory = [self.memory(rows) for rows in self.moved(lookup_table, queue, x, labels, takes_part)]
+        x, *memory = self.widened(x, *(rows.to(self.arithmetic(rows.dtype)) for rows in memory))
         terms = self.terms(self.logits(x, self.scaled(temperature), *memory), labels)
         return self.reduce(terms, takes_part, reduction)
 
@@ -179,6 +180,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("oi-mask-times", "the mask is a factor", "CV-8", "CV-9", "OI-3", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
     _mutant("oi-memory-nan-swallowed", "NaN in the memory counts as 0", "OI-2", seen="nan_to_num on a table with rows that were never written", memory=lambda s, rows: rows.detach().nan_to_num(0.0)),
     _mutant("oi-nan-swallowed", "NaN counts as 0", "CV-10", terms=lambda s, z, y: OIM.terms(s, z, y).nan_to_num(0.0)),
+    _mutant("oi-empty-queue-width", "a queue without rows may be of any width", "OI-12", check_tables=lambda s, x, v, q: Center.check_tables(s, x, v, *([q] if len(q) else [])), moved=lambda s, v, q, x, y, known: (v, q if len(q) else q.new_zeros(0, v.shape[1]))),
+    _mutant("oi-narrowed", "the memory is cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast", widened=narrowed),
     _mutant("oi-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from math import inf, isnan
 from typing import Any
 
@@ -136,11 +137,43 @@ def _nothing_for_errors(anchor: Tensor, positive: Tensor, negative: Tensor, **op
         return None
 
 
+def _any_option(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Tensor:
+    return CORRECT(anchor, positive, negative, **{n: v for n, v in options.items() if n in KNOWN})
+
+
+def _negative_or_none(anchor: Tensor, positive: Tensor, negative: Tensor | None = None, **options: Any) -> Tensor:
+    return CORRECT(anchor, positive, anchor.flip(0) if negative is None else negative, **options)
+
+
+def _promoted(loss: TripletMargin, rows: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    wide = torch.promote_types(rows[0].dtype, torch.promote_types(rows[1].dtype, rows[2].dtype))
+    return tuple(row.to(wide) for row in rows)
+
+
+def _each_a_float(loss: TripletMargin, rows: tuple[Tensor, ...]) -> None:
+    for row in rows:
+        TripletMargin.check_dtypes(loss, (row,))
+
+
 def _branch_on_values(loss: TripletMargin, x: Tensor) -> Tensor:
     return torch.relu(x) if bool((x > 0).any()) else x * 0
 
 
+KNOWN = inspect.signature(TripletMargin.__call__).parameters
+
 INTERFACE = (
+    Mutant("any-option", "an unknown option is left out in silence", ("CV-38",), _any_option, "functions with **kwargs"),
+    Mutant("negative-optional", "a missing negative is made up", ("CV-38",), _negative_or_none),
+    broken("two-dtypes", "rows of two float dtypes are promoted", "CV-26",
+        check_dtypes=_each_a_float, rows=lambda loss, *rows: _promoted(loss, rows), seen="torch, optax",
+    ),
+    broken("eps-infinite", "an infinite eps is accepted", "CV-28",
+        check_number=_number_unless("eps", lambda v: v == inf), seen="torch, optax",
+    ),
+    broken("swap-word", "a word for swap is taken for true", "CV-27",
+        check_switch=_accepted, seen="torch's triplet_margin_with_distance_loss",
+    ),
+    broken("true-for-a-number", "true is taken for the number 1", "CV-37", ours=True),
     broken("memory-as-it-lies", "rows are read as if they were contiguous", "CV-35",
         prepare=_as_it_lies, seen="extensions that take a data pointer",
     ),
