@@ -68,7 +68,9 @@ def check_labels(name: str, shape: Shape, dtype: str, rows: int | None) -> None:
 def check_label_range(name: str, lowest: int, highest: int, low: int, high: int) -> None:
     """Check labels that are on the host, given their least and greatest, against [low, high]: CV-33."""
     if lowest < low or highest > high:
-        _refuse(ValueError, name, f"be in [{low}, {high}]", lowest if lowest < low else highest)
+        wrong = lowest if lowest < low else highest
+        hint = "; rows that take no part are named by mask" if name == "labels" and low == 0 else ""
+        _refuse(ValueError, name, f"be in [{low}, {high}]", f"{wrong}{hint}")
 
 
 def check_table(

@@ -120,7 +120,7 @@ def test_gradients_of_single_rows(name, options):
 
 @pytest.mark.parametrize("name", ["cross_entropy_loss", "arcface_loss", "center_loss", "oim_loss"])
 def test_a_wrong_label_within_a_stack_makes_its_own_term_nan(name):
-    several, whole = stack(name, range(2), 5)
+    _, whole = stack(name, range(2), 5)
     whole["labels"][1, 2], whole["mask"][1, 2] = -100, True
     terms = torch.func.vmap(lambda given: getattr(backend, name)(**given, reduction="none"))(whole)
     assert terms.isnan().nonzero().tolist() == [[1, 2]]

@@ -99,11 +99,11 @@ def readable(value: Tensor) -> bool:
     """Whether a call may look at numbers: nothing is compiled, exported, traced or mapped over them (CV-22)."""
     return not (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
         or type(value) not in (Tensor, Parameter)  # a fake tensor has no numbers, and a distributed one only some
         or is_functorch_wrapped_tensor(value)
-        or torch._C._len_torch_dispatch_stack()  # type: ignore[attr-defined]  # make_fx, for one
-        or torch._ops._len_torch_dispatch_stack_pre_dispatch()
+        or torch._C._len_torch_dispatch_stack()  # make_fx, for one
+        or torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-untyped-call]
     )
 
 

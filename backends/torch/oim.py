@@ -239,8 +239,10 @@ class OIMLoss(nn.Module):
     @torch.no_grad()
     def update(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
         """Move the memory as `update_oim_memory` does; call it after the forward pass."""
-        tables = as_wide(embeddings, self.lookup_table, self.queue)
-        moved = update_oim_memory(*tables, self.head, embeddings, labels, mask=mask, **self.memory_options)
+        lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
+        moved = update_oim_memory(
+            lookup_table, queue, self.head, embeddings, labels, mask=mask, **self.memory_options
+        )
         for buffer, new in zip((self.lookup_table, self.queue, self.head), moved, strict=True):
             buffer.copy_(new)
 

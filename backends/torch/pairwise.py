@@ -137,7 +137,7 @@ def blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
     return split
 
 
-_exporting = getattr(torch.compiler, "is_exporting", torch.jit.is_scripting)  # torch 2.4 to 2.6 do not say it
+_exporting = getattr(torch.compiler, "is_exporting", bool)  # older than 2.7, torch does not say it
 
 
 def _differences(some: Tensor, rows: Tensor) -> Tensor:
