@@ -1,4 +1,4 @@
-"""Every loss through each transform of torch, against the reference: vmap, forward mode, traces, export, strict switches."""
+"""Every loss through each transform of torch, against the reference: vmap, forward mode, traces, export, switches."""
 
 import warnings
 

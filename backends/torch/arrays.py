@@ -99,7 +99,7 @@ def readable(value: Tensor) -> bool:
     """Whether a call may look at numbers: nothing is compiled, exported, traced or mapped over them (CV-22)."""
     return not (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         or type(value) not in (Tensor, Parameter)  # a fake tensor has no numbers, and a distributed one only some
         or is_functorch_wrapped_tensor(value)
         or torch._C._len_torch_dispatch_stack()  # make_fx, for one
@@ -113,7 +113,7 @@ def on_host(value: Tensor) -> bool:
 
 
 def forward_mode() -> bool:
-    """Whether derivatives in forward mode may be asked for; torch gives wrong ones of a custom function, where nested."""
+    """Whether somebody asks for derivatives in forward mode, which torch nests wrongly in a custom function."""
     return torch.autograd.forward_ad._current_level >= 0
 
 
