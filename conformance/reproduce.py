@@ -33,6 +33,10 @@ _GRADIENTS = {
     "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
     "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
 }
+_FORWARD = {
+    **_GRADIENTS,
+    "torch": "print(f(**r{0}), torch.func.jacfwd(lambda r: (f(**r{0}) * torch.tensor({1})).sum())(r))",
+}
 # of a function that is no loss: the sum of all float results
 _RESULTS = {
     "torch": "[x.requires_grad_() for x in r.values()]; v = f(**r{0}); print(v); "
@@ -43,7 +47,23 @@ _RESULTS = {
     "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
     "print(v, t.gradient([x for x in tf.nest.flatten(v) if x.dtype.is_floating], r))",
 }
+# what torch's transforms begin with: other legal numbers like t, whose labels fall otherwise
+_OTHERS = (
+    "o = lambda t, i=0: t.flip(0) * (1 - i / 2) if t.is_floating_point() else t.roll(1 + i, 0) "
+    "if t.dtype is torch.bool else t[:1].expand_as(t) if i else t.unique().repeat(len(t))[:len(t)]; "
+)
+_OF_TENSORS = "({n: t for n, t in k.items() if isinstance(t, torch.Tensor)}))(f); "
 _MODES = {
+    ("torch", "stacked"): f"{_OTHERS}f = (lambda g: lambda **k: (lambda a: torch.func.vmap(lambda t: g(**{{**k, **t}}))"
+    f"({{n: torch.stack([o(t), t, o(t, 1)]) for n, t in a.items()}})[1]){_OF_TENSORS}",
+    ("torch", "traced"): f"{_OTHERS}f = (lambda g: lambda **k: (lambda a: torch.jit.trace(lambda *t: "
+    "g(**{**k, **dict(zip(a, t))}), tuple(map(o, a.values())), check_trace=False)(*a.values()))" + _OF_TENSORS,
+    ("torch", "unknown_batch"): f"{_OTHERS}f = (lambda g: lambda **k: (lambda a: torch.export.export("
+    'type("M", (torch.nn.Module,), {"forward": lambda s, t: g(**{**k, **t})})(), '
+    "({n: torch.cat([o(t), o(t), o(t)]) if n in @rows else t for n, t in a.items()},), dynamic_shapes=({n: "
+    '{0: torch.export.Dim("batch")} if n in @rows else {} for n in a},)).module()(a))' + _OF_TENSORS,
+    ("torch", "strict"): "torch.autograd.set_detect_anomaly(True); torch.use_deterministic_algorithms(True); ",
+    ("torch", "forward"): "",
     ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
     ("torch", "ambient"): 'f = torch.autocast("cpu", torch.bfloat16)(f); ',
     ("tensorflow", "compiled"): "f = tf.function(f, jit_compile=True); ",
@@ -82,10 +102,12 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
-    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional", "ambient")
-    endings = _RESULTS if case.results else _GRADIENTS
+    plain = case.mode in ("eager", "compiled", "functional", "ambient") or (framework, case.mode) in _MODES
+    asked = case.order > 0 and rows and plain
+    endings = _RESULTS if case.results else _FORWARD if case.mode == "forward" else _GRADIENTS
     ending = (endings[framework] if asked else "print(f(**r{0}))").format(others, seed)
-    transformed = _MODES.get((framework, case.mode), "")
+    aligned = [own.get(n, n) for n in losses()[case.loss].aligned] if case.loss in losses() else []
+    transformed = _MODES.get((framework, case.mode), "").replace("@rows", json.dumps(aligned))
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
     code = (
         f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; {transformed}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import batch, common, in_range, real, table
+from lossproof.backends.torch.arrays import as_wide, batch, in_range, real, table
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
@@ -37,7 +37,7 @@ def arcface_loss(
         embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64.
         labels: integers of shape (B,) in [0, C). Elsewhere: an error on the host, and on a device (or compiled) the
             term is NaN.
-        class_weights: rows of shape (C, D), of any length; same dtype.
+        class_weights: rows of shape (C, D), of any length; same dtype or a wider one.
         scale: [0, inf); a tensor of shape () is used as it is and not checked.
         margin: in radians, [0, pi]; a tensor of shape () is used as it is and not checked.
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
@@ -46,7 +46,7 @@ def arcface_loss(
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+        The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -57,15 +57,15 @@ def arcface_loss(
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    labels, x = batch(mask, labels, embeddings=embeddings)
-    w = table("class_weights", class_weights, "embeddings", embeddings)
-    labels, legal = in_range(labels, 0, len(w) - 1)
+    y, x = batch(mask, labels, class_weights, embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
 
     x, w = _unit(x), _unit(w)  # AF-2
     cosine = products(x, w)
-    own = _label_cosine(x, w[labels], margin, beyond_pi)
-    logits = scale * cosine.scatter(1, labels.unsqueeze(1), own.unsqueeze(1))  # AF-1
-    terms = cross_entropy(logits, labels).masked_fill(~legal, torch.nan)  # CV-33
+    own = _label_cosine(x, w[y], margin, beyond_pi)
+    logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
+    terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
     return reduce(terms, mask, reduction)
 
 
@@ -105,8 +105,8 @@ def _zero(unit: Tensor) -> Tensor:
 class ArcFaceLoss(nn.Module):
     """`arcface_loss` as a module that holds the class weights as a parameter, (num_classes, embedding_dim).
 
-    They start as random directions of about unit length. Embeddings of another dtype than the parameter, as under
-    autocast, are compared in the wider of the two.
+    They start as random directions of about unit length. They may be wider than the embeddings, as under
+    autocast; narrower ones are widened to the dtype of the embeddings.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ArcFaceLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `arcface_loss`."""
-        embeddings, weights = common(embeddings, self.class_weights)
+        (weights,) = as_wide(embeddings, self.class_weights)
         return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
 
     def extra_repr(self) -> str:

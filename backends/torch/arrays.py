@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from math import inf
 from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.nn import Parameter
 
 from lossproof.spec.arguments import (
     check_batch,
@@ -38,18 +39,36 @@ def describe(name: str, value: Any) -> tuple[tuple[int, ...], str]:
     return tuple(value.shape), _NAMES.get(value.dtype) or str(value.dtype).removeprefix("torch.")
 
 
-def rows(mask: Tensor | None, **inputs: Tensor) -> list[Tensor]:
-    """Check rows (..., D) and their mask; return the rows in the dtype of the arithmetic, masked ones as zeros."""
+def rows(mask: Tensor | None, *tables: Tensor, **inputs: Tensor) -> list[Tensor]:
+    """Check rows (..., D) and their mask; return the rows in the dtype of the arithmetic, masked ones as zeros.
+
+    `tables` take part in the same arithmetic; what they must be is for `table` to check.
+    """
     described = {name: describe(name, value) for name, value in inputs.items()}
     check_rows(described)  # CV-24, CV-25, CV-26
-    shape, dtype = next(iter(described.values()))
+    (first, value), *others = inputs.items()
+    for name, other in others:
+        same_device(name, other, first, value)
     if mask is not None:
-        check_mask(*describe("mask", mask), shape[:-1])  # CV-29, CV-30
-    arithmetic = torch.float64 if dtype == "float64" else torch.float32  # CV-17, CV-18
-    values = [value.to(arithmetic) for value in inputs.values()]
+        check_mask(*describe("mask", mask), described[first][0][:-1])  # CV-29, CV-30
+        same_device("mask", mask, first, value)
+    dtype = arithmetic(value, *tables)
+    values = [value.to(dtype) for value in inputs.values()]
     if mask is None:
         return values
     return [value.masked_fill(~mask.unsqueeze(-1), 0.0) for value in values]  # CV-8, CV-9
+
+
+def arithmetic(*values: Tensor) -> torch.dtype:
+    """Return the dtype of the arithmetic on values: float64 if any of them is, else float32 (CV-17, CV-18)."""
+    wide = any(isinstance(value, Tensor) and value.dtype == torch.float64 for value in values)
+    return torch.float64 if wide else torch.float32
+
+
+def same_device(name: str, value: Tensor, like: str, other: Tensor) -> None:
+    """Check that two tensors of one call lie on one device."""
+    if value.device != other.device:
+        raise ValueError(f"{name} must be on the device of {like}, {other.device}, got {value.device}")
 
 
 def real(name: str, value: float | Tensor, low: float, *, high: float = inf, above: bool = False) -> float | Tensor:
@@ -61,7 +80,7 @@ def real(name: str, value: float | Tensor, low: float, *, high: float = inf, abo
     return value if isinstance(value, float) or not isinstance(value, Real) else float(value)
 
 
-def batch(mask: Tensor | None, labels: Tensor, **embeddings: Tensor) -> tuple[Tensor, Tensor]:
+def batch(mask: Tensor | None, labels: Tensor, *tables: Tensor, **embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """Check one batch (B, D) with its labels and mask; return labels as int64 and rows in the arithmetic's dtype.
 
     Rows that are masked out are zeros with label 0.
@@ -70,34 +89,69 @@ def batch(mask: Tensor | None, labels: Tensor, **embeddings: Tensor) -> tuple[Te
     shape, dtype = describe(name, value)
     check_batch(name, shape, dtype)  # CV-34
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
-    (rows_,) = rows(mask, **embeddings)
+    same_device("labels", labels, name, value)
+    (rows_,) = rows(mask, *tables, **embeddings)
     labels = labels.long()
     return (labels if mask is None else labels.masked_fill(~mask, 0)), rows_  # CV-33
 
 
-def on_host(labels: Tensor) -> bool:
-    """Whether values may be read: they are in host memory, and nothing is being compiled."""
-    return labels.device.type == "cpu" and not torch.compiler.is_compiling()
+def readable(value: Tensor) -> bool:
+    """Whether a call may look at numbers: nothing is compiled, exported, traced or mapped over them (CV-22)."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        or type(value) not in (Tensor, Parameter)  # a fake tensor has no numbers, and a distributed one only some
+        or is_functorch_wrapped_tensor(value)
+        or torch._C._len_torch_dispatch_stack()  # make_fx, for one
+        or torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-untyped-call]
+    )
 
 
-def in_range(labels: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
-    """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33)."""
+def on_host(value: Tensor) -> bool:
+    """Whether values may be read: they are in host memory, and `readable`. Nothing else here decides that."""
+    return value.device.type == "cpu" and readable(value)
+
+
+def forward_mode() -> bool:
+    """Whether somebody asks for derivatives in forward mode, which torch nests wrongly in a custom function."""
+    return torch.autograd.forward_ad._current_level >= 0
+
+
+def in_range(labels: Tensor, low: int, high: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33).
+
+    `dtype` is the one that they were given in: int64 shows the upper half of uint64 as negative numbers.
+    """
     legal = (labels >= low) & (labels <= high)
-    if on_host(labels) and labels.numel():
-        check_label_range("labels", int(labels.min()), int(labels.max()), low, high)
+    if labels.shape[0] and on_host(labels):
+        lowest, highest = int(labels.min()), int(labels.max())
+        if dtype == torch.uint64 and lowest < 0:
+            lowest, highest = low, lowest + 2**64
+        check_label_range("labels", lowest, highest, low, high)
     return labels.clamp(low, high), legal
 
 
-def table(name: str, value: Tensor, like: str, rows_: Tensor, *, empty: bool = False) -> Tensor:
+def as_label(value: int, dtype: torch.dtype) -> int | None:
+    """Return a label as int64 shows it, or None where labels of a dtype cannot hold it (CV-31, CV-32)."""
+    limits = torch.iinfo(dtype)
+    if not int(limits.min) <= value <= int(limits.max):
+        return None
+    return value - 2**64 if value >= 2**63 else value
+
+
+def table(name: str, value: Tensor, like: str, rows_: Tensor, dtype: torch.dtype, *, empty: bool = False) -> Tensor:
     """Check a table (C, D) against a checked batch; return it in the dtype of the arithmetic."""
-    shape, dtype = describe(name, value)
-    check_table(name, shape, dtype, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
-    return value.to(torch.float64 if dtype == "float64" else torch.float32)
+    shape, own = describe(name, value)
+    check_table(name, shape, own, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
+    same_device(name, value, like, rows_)
+    return value.to(dtype)
 
 
-def common(embeddings: Tensor, *tables: Tensor) -> list[Tensor]:
-    """Return float embeddings and tables in the widest of their dtypes; the modules that hold tables take any."""
+def as_wide(embeddings: Tensor, *tables: Tensor) -> list[Tensor]:
+    """Return tables, or logits, in the narrowest dtype that holds their numbers and those of the embeddings.
+
+    The functions refuse tables that are narrower than the embeddings; the modules, whose own they are, widen them.
+    """
     if not isinstance(embeddings, Tensor) or not embeddings.is_floating_point():
-        return [embeddings, *tables]  # refused by the function
-    dtype = reduce(torch.promote_types, (t.dtype for t in tables), embeddings.dtype)
-    return [t.to(dtype) for t in (embeddings, *tables)]
+        return list(tables)  # refused by the function
+    return [t.to(torch.promote_types(t.dtype, embeddings.dtype)) for t in tables]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import batch, common, in_range, real, table
+from lossproof.backends.torch.arrays import as_wide, batch, in_range, real, table
 from lossproof.backends.torch.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
@@ -31,7 +31,7 @@ def center_loss(
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
         labels: integers of shape (B,), in [0, C).
-        centers: one row for each class, (C, D), same dtype as the embeddings.
+        centers: one row for each class, (C, D), in the dtype of the embeddings or a wider one.
         factor: [0, inf); 0.5 in the paper; a tensor of shape () is used as it is and not checked.
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
@@ -39,7 +39,7 @@ def center_loss(
         reduction: "none", "sum" or "mean" (over the rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+        The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside [0, C)
@@ -52,9 +52,9 @@ def center_loss(
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    y, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(y, 0, len(c) - 1)
+    y, x = batch(mask, labels, centers, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(y, 0, c.shape[0] - 1, labels.dtype)
 
     t = _bounded(_differences(x, c, y, legal if mask is None else legal & mask), factor)
     largest = torch.finfo(t.dtype).max
@@ -95,7 +95,7 @@ def update_centers(
 
     Args:
         centers: one row for each class, (C, D); float16, bfloat16, float32 or float64.
-        embeddings: rows of shape (B, D), same dtype.
+        embeddings: rows of shape (B, D), same dtype or a narrower one.
         labels: integers of shape (B,), in [0, C). Another one raises in host memory; elsewhere its row moves nothing.
         alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
@@ -109,14 +109,14 @@ def update_centers(
     Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
     """
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
-    y, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(y, 0, len(c) - 1)
+    y, x = batch(mask, labels, centers, embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(y, 0, c.shape[0] - 1, labels.dtype)
     x, c = x.detach(), c.detach()  # CN-14
     alpha = alpha.detach() if isinstance(alpha, Tensor) else alpha
 
     met = legal if mask is None else legal & mask  # CN-13
-    rows = c.new_zeros(len(c)).index_put((y,), met.to(c.dtype), accumulate=True)
+    rows = c.new_zeros(c.shape[0]).index_put((y,), met.to(c.dtype), accumulate=True)
     largest = torch.finfo(c.dtype).max
     steps = _differences(x, c, y, met).clamp(-largest, largest) / (1 + rows)[y].unsqueeze(-1)
     move = torch.zeros_like(c).index_put((y,), steps, accumulate=True)  # sorted on a device: the same bits every time
@@ -128,7 +128,7 @@ class CenterLoss(nn.Module):
     """`center_loss` as a module: the centers are its parameter, standard normal at first.
 
     Train them with the model's optimizer (S15); or call `update` after the forward pass and keep them out of the
-    optimizer (S14). Embeddings of another float dtype are taken in the wider of the two.
+    optimizer (S14). The centers may be wider than the embeddings; narrower ones are widened for the call.
     """
 
     centers: nn.Parameter
@@ -153,7 +153,7 @@ class CenterLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `center_loss`."""
-        embeddings, centers = common(embeddings, self.centers)
+        (centers,) = as_wide(embeddings, self.centers)
         return center_loss(embeddings, labels, centers, mask=mask, **self.options)
 
     @torch.no_grad()
@@ -161,7 +161,7 @@ class CenterLoss(nn.Module):
         self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, *, alpha: float | Tensor = 0.5
     ) -> None:
         """Move the centers as `update_centers` does."""
-        embeddings, centers = common(embeddings, self.centers)
+        (centers,) = as_wide(embeddings, self.centers)
         self.centers.copy_(update_centers(centers, embeddings, labels, alpha=alpha, mask=mask))
 
     def extra_repr(self) -> str:

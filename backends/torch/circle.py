@@ -58,7 +58,7 @@ def circle_loss(
     gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
     s = _cosines(rows)
     same = labels.unsqueeze(1) == labels  # CV-32
-    pair = ~torch.eye(len(labels), dtype=torch.bool, device=rows.device)  # CI-2
+    pair = ~torch.eye(labels.shape[0], dtype=torch.bool, device=rows.device)  # CI-2
     if mask is not None:
         pair = pair & mask & mask.unsqueeze(1)
     positive, negative = pair & same, pair & ~same
@@ -94,7 +94,7 @@ def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
     """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
     some = chosen.any(1)
     known = exponent.detach().masked_fill(~chosen, -torch.inf)
-    largest = (known.amax(1) if len(known) else known.sum(1)).masked_fill(~some, 0.0)
+    largest = (known.amax(1) if known.shape[0] else known.sum(1)).masked_fill(~some, 0.0)
     total = (exponent - largest.unsqueeze(1)).masked_fill(~chosen, -torch.inf).exp().sum(1)
     return largest + total.masked_fill(~some, 1.0).log()
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import describe, real, rows
+from lossproof.backends.torch.arrays import describe, real, rows, same_device
 from lossproof.backends.torch.distances import row_distance
 from lossproof.backends.torch.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
@@ -59,6 +59,7 @@ def contrastive_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     x, y = rows(mask, x1=x1, x2=x2)
     check_mask(*describe("dissimilar", dissimilar), tuple(x.shape[:-1]), "dissimilar")  # CO-9
+    same_device("dissimilar", dissimilar, "x1", x1)
 
     d = row_distance(x, y, distance, float(p), eps, eps_at)
     reach = torch.where(dissimilar, torch.relu(margin - d), d)  # CV-13

@@ -43,9 +43,9 @@ def cross_entropy_loss(
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    labels, z = batch(mask, labels, logits=logits)
-    labels, legal = in_range(labels, 0, z.shape[1] - 1)
-    terms = cross_entropy(z, labels, smoothing).masked_fill(~legal, torch.nan)  # CV-33
+    y, z = batch(mask, labels, logits=logits)
+    y, legal = in_range(y, 0, z.shape[1] - 1, labels.dtype)
+    terms = cross_entropy(z, y, smoothing).masked_fill(~legal, torch.nan)  # CV-33
     return reduce(terms, mask, reduction)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import common, describe, real
+from lossproof.backends.torch.arrays import arithmetic, as_wide, describe, real, same_device
 from lossproof.backends.torch.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.torch.center import center_loss
 from lossproof.backends.torch.cross_entropy import cross_entropy_loss
@@ -32,10 +32,10 @@ def joint_loss(
 
     Args:
         logits: rows of shape (B, K); float16, bfloat16, float32 or float64.
-        embeddings: rows of shape (B, D), same dtype.
+        embeddings: rows of shape (B, D), same dtype or a narrower one.
         labels: integers of shape (B,) in [0, K). Elsewhere: an error on the host, and on a device (or compiled) the
             loss is NaN.
-        centers: one row for each class, (K, D), same dtype.
+        centers: one row for each class, (K, D), in the dtype of the embeddings or a wider one.
         triplet_weight: [0, inf); this and the other numbers may be tensors of shape (), used as they are, not checked.
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).
@@ -43,7 +43,7 @@ def joint_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
 
     Returns:
-        The loss, of shape (); float64 for float64 inputs, else float32.
+        The loss, of shape (); float64 if an input is float64, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -53,13 +53,15 @@ def joint_loss(
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
     margin = real("triplet_margin", triplet_margin, 0)  # CV-28
-    shape, dtype = describe("logits", logits)
-    check_batch("logits", shape, dtype)  # CV-34
-    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    shape_x, dtype_x = describe("embeddings", embeddings)
+    check_batch("embeddings", shape_x, dtype_x)  # CV-34
+    (shape, dtype), (shape_c, dtype_c) = describe("logits", logits), describe("centers", centers)
+    check_batch("logits", shape, dtype)
     check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
     check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
-    wide = torch.float64 if dtype == "float64" else torch.float32  # once, so that a gradient is rounded once: CV-16
+    same_device("logits", logits, "embeddings", embeddings)
+    wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (value.to(wide) for value in (logits, embeddings, centers))
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
@@ -70,7 +72,8 @@ def joint_loss(
 class JointLoss(nn.Module):
     """`joint_loss` as a module that holds the centers as a parameter, standard normal at first.
 
-    Inputs of other float dtypes than the centers, as under autocast, are taken in the widest of them.
+    The centers and the logits may be wider than the embeddings; narrower ones, as under autocast, are widened to the
+    dtype of the embeddings.
     """
 
     centers: nn.Parameter
@@ -98,7 +101,7 @@ class JointLoss(nn.Module):
 
     def forward(self, logits: Tensor, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `joint_loss`."""
-        logits, embeddings, centers = common(logits, embeddings, self.centers)
+        logits, centers = as_wide(embeddings, logits, self.centers)
         return joint_loss(logits, embeddings, labels, centers, mask=mask, **self.options)
 
     def extra_repr(self) -> str:

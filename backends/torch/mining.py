@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import batch, describe, real
+from lossproof.backends.torch.arrays import arithmetic, batch, describe, readable, real, same_device
 from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.pairwise import blocks
 from lossproof.spec.arguments import (
     check_choice,
     check_count,
@@ -19,8 +20,6 @@ from lossproof.spec.arguments import (
     refuse_labels,
     refuse_type,
 )
-
-_BLOCK = 2**22  # numbers held at once while pairwise distances are computed
 
 
 def triplet_masks(labels: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -42,9 +41,10 @@ def triplet_masks(labels: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor
     """
     y = _labels(labels)
     same = y[:, None] == y
-    both = ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+    both = ~torch.eye(y.shape[0], dtype=torch.bool, device=y.device)
     if mask is not None:
         check_mask(*describe("mask", mask), tuple(y.shape))
+        same_device("mask", mask, "labels", y)
         both = both & mask[:, None] & mask  # MI-3
     return same & both, ~same & both  # MI-1, MI-2
 
@@ -69,8 +69,9 @@ def classify_triplets(d_ap: Tensor, d_an: Tensor, *, margin: float | Tensor) -> 
     """
     shape_and_dtype = describe("d_ap", d_ap)
     check_same({"d_ap": shape_and_dtype, "d_an": describe("d_an", d_an)})  # MI-8
+    same_device("d_an", d_an, "d_ap", d_ap)
     margin = real("margin", margin, 0)
-    dtype = torch.float64 if d_ap.dtype == torch.float64 else torch.float32
+    dtype = arithmetic(d_ap)
     ap, an = d_ap.detach().to(dtype), d_an.detach().to(dtype)
     code = 1 + (an <= ap).long()  # MI-5, MI-6
     code = code.masked_fill(margin + ap <= an, 0)  # MI-4
@@ -97,7 +98,7 @@ def sample_triplets(labels: Tensor, n: int, rng: torch.Generator) -> Tensor:
     y = _labels(labels)
     _check_draw(n, rng)
     order, first, size = _identities(y)
-    others = len(y) - size
+    others = y.shape[0] - size
     at, none = _draw_identity(size.double() * (size - 1) * others, first, n, rng)  # MI-10
     _refuse_none(none, n, "a triplet: two rows of one identity and one of another", y)
     first, size, others = (run[at] for run in (first, size, others))
@@ -126,7 +127,7 @@ def sample_pairs(labels: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, 
     y = _labels(labels)
     _check_draw(n, rng)
     order, first, size = _identities(y)
-    others = len(y) - size
+    others = y.shape[0] - size
     half = (n + 1) // 2
     at, none = _draw_identity(size.double() * (size - 1), first, half, rng)  # MI-12
     _refuse_none(none, n, "a similar pair", y)
@@ -219,7 +220,7 @@ def sample_negatives(
     if size is None:
         a, p = picked.nonzero(as_tuple=True)
         return a, p, choice[a, p]
-    rows = len(x)
+    rows = x.shape[0]
     flat = torch.cat([picked.flatten(), picked.new_zeros(size)])
     priority = _uniform(flat.shape, rng, x.device).masked_fill(~flat, 2.0)
     at = priority.topk(size, largest=False).indices
@@ -250,15 +251,12 @@ def _choose(
         rank = rank + semi
     if "semi_hard" not in kinds:
         rank = torch.where(rank >= semi, rank + easy - semi, rank)
-    return count > 0, order.gather(1, rank.clamp(max=max(len(d) - 1, 0)))
+    return count > 0, order.gather(1, rank.clamp(max=max(d.shape[0] - 1, 0)))
 
 
 def _pairwise(x: Tensor, distance: str) -> Tensor:
     """Return the distances of all rows (B, B), from differences, a block of rows at a time: MI-17."""
-    step = max(1, _BLOCK // max(x.numel(), 1))
-    return torch.cat(
-        [row_distance(rows[:, None], x, distance, 2.0, 0.0, "difference") for rows in torch.split(x, step)]
-    )
+    return torch.cat([row_distance(rows[:, None], x, distance, 2.0, 0.0, "difference") for rows in blocks(x, x)])
 
 
 def _labels(labels: Tensor) -> Tensor:
@@ -279,7 +277,7 @@ def _check_draw(n: object, rng: object) -> None:
 
 
 def _refuse_none(none: Tensor, n: int, expectation: str, y: Tensor) -> None:
-    if n > 0 and not torch.compiler.is_compiling() and bool(none):
+    if n > 0 and readable(none) and bool(none):
         refuse_labels(expectation, len(torch.unique(y)), len(y))  # MI-14
 
 
@@ -301,18 +299,18 @@ def _below(count: Tensor, rng: torch.Generator) -> Tensor:
 
 def _draw_identity(weight: Tensor, first: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the first sorted places of n identities drawn with the given weights, and whether all weights are 0."""
-    weight = weight.masked_fill(first != torch.arange(len(first), device=first.device), 0.0)
+    weight = weight.masked_fill(first != torch.arange(first.shape[0], device=first.device), 0.0)
     weight, at = weight.sort(descending=True)  # an identity of weight 0 comes last and is never drawn
     total = weight.cumsum(0)
     drawn = torch.searchsorted(total, _uniform((n,), rng, first.device) * total[-1:].sum(), right=True)
     possible = (weight > 0).sum()
-    at = at if len(first) else at.new_zeros(1)
+    at = at if first.shape[0] else at.new_zeros(1)
     return at[drawn.minimum((possible - 1).clamp(min=0))], possible == 0
 
 
 def _rows(order: Tensor, places: Tensor, none: Tensor) -> Tensor:
     """Return the rows at sorted places, or -1 where there was nothing to draw: MI-14."""
-    return order[places.clamp(max=max(len(order) - 1, 0))].masked_fill(none, -1)
+    return order[places.clamp(max=max(order.shape[0] - 1, 0))].masked_fill(none, -1)
 
 
 def _other(anchor: Tensor, size: Tensor, rng: torch.Generator) -> Tensor:

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lossproof.backends.torch.arrays import batch, common, describe, in_range, on_host, real, table
+from lossproof.backends.torch.arrays import (
+    as_label,
+    as_wide,
+    batch,
+    describe,
+    in_range,
+    on_host,
+    real,
+    same_device,
+    table,
+)
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.spec.arguments import (
@@ -41,15 +51,15 @@ def oim_loss(
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; expected to be of unit length, and not
             normalised here.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
-        lookup_table: one row for each identity, (C, D), same dtype.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        lookup_table: one row for each identity, (C, D), in the dtype of the embeddings or a wider one.
+        queue: rows without an identity, (Q, D), likewise; Q may be 0.
         temperature: (0, inf); a tensor of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32. Its gradient reaches the
+        The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32. Its gradient reaches the
         embeddings alone.
 
     Raises:
@@ -60,12 +70,12 @@ def oim_loss(
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    y, x = batch(mask, labels, embeddings=embeddings)
+    y, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
     memory = [  # OI-9
-        table("lookup_table", lookup_table, "embeddings", embeddings).detach(),
-        table("queue", queue, "embeddings", embeddings, empty=True).detach(),  # OI-6, OI-12
+        table("lookup_table", lookup_table, "embeddings", embeddings, x.dtype).detach(),
+        table("queue", queue, "embeddings", embeddings, x.dtype, empty=True).detach(),  # OI-6, OI-12
     ]
-    y, known, legal = _identities(y, mask, len(lookup_table), unlabelled)
+    y, known, legal = _identities(y, labels.dtype, mask, lookup_table.shape[0], unlabelled)
 
     x = x.masked_fill(~known.unsqueeze(-1), 0.0)  # OI-3
     limits = torch.finfo(x.dtype)
@@ -77,11 +87,14 @@ def oim_loss(
     return reduce(terms.masked_fill(~legal, torch.nan), known, reduction)  # OI-3, CV-33
 
 
-def _identities(y: Tensor, mask: Tensor | None, classes: int, unlabelled: int) -> tuple[Tensor, Tensor, Tensor]:
+def _identities(
+    y: Tensor, dtype: torch.dtype, mask: Tensor | None, classes: int, unlabelled: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels kept within the table, who has an identity (and takes part), and whose is in the table."""
     check_unlabelled(unlabelled, classes)  # OI-11
-    none = y == unlabelled if -(2**63) <= unlabelled < 2**63 else torch.zeros_like(y, dtype=torch.bool)  # OI-4
-    y, legal = in_range(y.masked_fill(none, 0), 0, classes - 1)
+    label = as_label(unlabelled, dtype)
+    none = torch.zeros_like(y, dtype=torch.bool) if label is None else y == label  # OI-4
+    y, legal = in_range(y.masked_fill(none, 0), 0, classes - 1, dtype)
     return y, ~none if mask is None else ~none & mask, legal
 
 
@@ -104,9 +117,9 @@ def update_oim_memory(
 
     Args:
         lookup_table: one row for each identity, (C, D); float16, bfloat16, float32 or float64.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        queue: rows without an identity, (Q, D), likewise; Q may be 0.
         head: where the queue is written next, an integer tensor of shape (), in [0, Q).
-        embeddings: rows of shape (B, D), same dtype.
+        embeddings: rows of shape (B, D); no wider than the tables.
         labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises in host memory; elsewhere its row
             changes nothing.
         momentum: [0, 1]; a tensor of shape () is used as it is and not checked.
@@ -126,35 +139,36 @@ def update_oim_memory(
     """
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
-    y, x = batch(mask, labels, embeddings=embeddings)
-    v = table("lookup_table", lookup_table, "embeddings", embeddings).detach()  # OI-20
-    q = table("queue", queue, "embeddings", embeddings, empty=True).detach()
+    y, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
+    v = table("lookup_table", lookup_table, "embeddings", embeddings, x.dtype).detach()  # OI-20
+    q = table("queue", queue, "embeddings", embeddings, x.dtype, empty=True).detach()
     check_head(*describe("head", head))  # OI-21
+    same_device("head", head, "embeddings", embeddings)
     if on_host(head):
-        check_label_range("head", int(head), int(head), 0, max(len(q) - 1, 0))
-    y, known, legal = _identities(y, mask, len(v), unlabelled)
+        check_label_range("head", int(head), int(head), 0, max(q.shape[0] - 1, 0))
+    y, known, legal = _identities(y, labels.dtype, mask, v.shape[0], unlabelled)
     x, gamma = x.detach(), gamma.detach() if isinstance(gamma, Tensor) else gamma
     pushed = ~known if mask is None else ~known & mask
 
-    if len(x):
+    if x.shape[0]:
         v = _visited(v, x, y, known & legal, gamma, normalise)  # OI-19
-    if len(x) and len(q):
+    if x.shape[0] and q.shape[0]:
         q, head = _pushed(q, head, x, pushed)
     return v.to(lookup_table.dtype), q.to(queue.dtype), head
 
 
 def _visited(v: Tensor, x: Tensor, y: Tensor, known: Tensor, gamma: float | Tensor, normalise: bool) -> Tensor:
     """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
-    number = torch.arange(len(x), device=x.device)
+    number = torch.arange(x.shape[0], device=x.device)
     earlier = (y.unsqueeze(1) == y) & known & known.unsqueeze(1) & (number.unsqueeze(1) > number)
     before = torch.where(earlier, number, -1).amax(1)  # the row that visits the same identity before this one
-    steps = int(earlier.sum(1).max()) + 1 if on_host(y) else len(x)
+    steps = int(earlier.sum(1).max()) + 1 if on_host(y) else x.shape[0]
     start = v[y]
     after = start
     for _ in range(steps):  # a row is right as soon as those before it are
         moved = gamma * torch.where((before < 0).unsqueeze(1), start, after[before]) + (1 - gamma) * x  # OI-13
         after = _unit(moved) if normalise else moved  # OI-14
-    last = y.new_full((len(v),), -1).scatter_reduce(0, y, torch.where(known, number, -1), "amax")
+    last = y.new_full((v.shape[0],), -1).scatter_reduce(0, y, torch.where(known, number, -1), "amax")
     return torch.where((last < 0).unsqueeze(1), v, after[last])  # identities without rows do not change
 
 
@@ -168,12 +182,12 @@ def _unit(rows: Tensor) -> Tensor:
 
 def _pushed(q: Tensor, head: Tensor, x: Tensor, pushed: Tensor) -> tuple[Tensor, Tensor]:
     """Return queue and head after the rows that are `pushed` were written one after the other (OI-17)."""
-    count, size = pushed.sum(), len(q)
+    count, size = pushed.sum(), q.shape[0]
     at = head.long()
     turn = (torch.arange(size, device=q.device) - at) % size  # which of the rows is written here first
     newest = turn + size * ((count - 1 - turn) // size)  # and which last: OI-18
     order = torch.argsort((~pushed).to(torch.uint8), stable=True)  # their places in the batch come first
-    written = x[order[newest.clamp(0, len(x) - 1)]]
+    written = x[order[newest.clamp(0, x.shape[0] - 1)]]
     queue = torch.where((turn < count).unsqueeze(1), written, q)
     return queue, ((at + count) % size).to(head.dtype)
 
@@ -181,9 +195,9 @@ def _pushed(q: Tensor, head: Tensor, x: Tensor, pushed: Tensor) -> tuple[Tensor,
 class OIMLoss(nn.Module):
     """`oim_loss` as a module: table, queue and head are its buffers, zero at first, and `update` moves them.
 
-    The call returns the loss of the memory as it is. `update` replaces the buffers and writes into none, so that a
-    backward pass that is still to come sees the memory of its forward pass. Embeddings of another float dtype are taken
-    in the wider of the two.
+    The call returns the loss of the memory as it is. `update` writes into the buffers, so that memory which processes
+    share stays shared; a backward pass that is still to come has a copy of the memory of its forward pass. The memory
+    may be wider than the embeddings; a narrower one is widened for the call.
     """
 
     lookup_table: Tensor
@@ -219,18 +233,18 @@ class OIMLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss of the rows; see `oim_loss`."""
-        embeddings, lookup_table, queue = common(embeddings, self.lookup_table, self.queue)
+        lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
         return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self.options)
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
         """Move the memory as `update_oim_memory` does; call it after the forward pass."""
-        dtype = self.lookup_table.dtype
-        embeddings, lookup_table, queue = common(embeddings, self.lookup_table, self.queue)
-        lookup_table, queue, self.head = update_oim_memory(
+        lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
+        moved = update_oim_memory(
             lookup_table, queue, self.head, embeddings, labels, mask=mask, **self.memory_options
         )
-        self.lookup_table, self.queue = lookup_table.to(dtype), queue.to(dtype)
+        for buffer, new in zip((self.lookup_table, self.queue, self.head), moved, strict=True):
+            buffer.copy_(new)
 
     def extra_repr(self) -> str:
         """Return the sizes of the memory and the options, for the printed module."""

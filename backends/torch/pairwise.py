@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lossproof.backends.torch.arrays import forward_mode, on_host
 from lossproof.backends.torch.distances import row_distance
 from lossproof.spec.arguments import check_most_positives
 
@@ -38,7 +39,8 @@ def mining_distances(rows: Tensor, distance: str) -> Tensor:
     rows = rows.detach()
     if distance == "cosine":
         return 1 - _products(units(rows))
-    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    d = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    return d.clamp(max=torch.finfo(d.dtype).max)  # infinity stands for rows that are no candidates
 
 
 def units(rows: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class _Squares(torch.autograd.Function):
 
     @staticmethod
     def forward(rows: Tensor) -> Tensor:
-        return torch.cat([_differences(some, rows).square().sum(-1) for some in _blocks(rows, rows)])
+        return _sums(rows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -111,19 +113,31 @@ class _Squares(torch.autograd.Function):
     def backward(ctx: Any, weights: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         both = weights + weights.T
-        blocks = zip(_blocks(rows, rows), _blocks(both, rows), strict=True)
-        return torch.cat([2 * (w.unsqueeze(-1) * _differences(some, rows)).sum(1) for some, w in blocks])
+        pairs = zip(blocks(rows, rows), blocks(both, rows), strict=True)
+        return torch.cat([2 * (w.unsqueeze(-1) * _differences(some, rows)).sum(1) for some, w in pairs])
 
 
 def _squares_of_differences(rows: Tensor) -> Tensor:
+    if forward_mode():
+        return _sums(rows)
     squares: Tensor = _Squares.apply(rows)  # type: ignore[no-untyped-call]
     return squares
 
 
-def _blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+def _sums(rows: Tensor) -> Tensor:
+    return torch.cat([_differences(some, rows).square().sum(-1) for some in blocks(rows, rows)])
+
+
+def blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
     """Split x (B, ...) so that a block compared with all rows has not many more numbers than a block may have."""
-    blocks: tuple[Tensor, ...] = x.split(max(1, _BLOCK // max(rows.numel(), 1)))  # type: ignore[no-untyped-call]
-    return blocks
+    numbers = rows.numel()
+    if _exporting() or not isinstance(numbers, int):
+        return (x,)  # the number of blocks would fix the number of rows
+    split: tuple[Tensor, ...] = x.split(max(1, _BLOCK // max(numbers, 1)))  # type: ignore[no-untyped-call]
+    return split
+
+
+_exporting = getattr(torch.compiler, "is_exporting", bool)  # older than 2.7, torch does not say it
 
 
 def _differences(some: Tensor, rows: Tensor) -> Tensor:
@@ -170,14 +184,10 @@ def _most(found: Tensor, max_positives: int | None) -> int:
     """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
     count = found.shape[0]
     most = count - 1
-    if found.device.type == "cpu" and not torch.compiler.is_compiling():
-        try:
-            most = max(int(found.max()), 0)
-        except RuntimeError:  # labels that torch.func maps over have no number to read
-            most = count - 1
-        else:
-            if max_positives is not None:
-                check_most_positives(most, max_positives)  # PW-8
+    if on_host(found):
+        most = max(int(found.max()), 0)
+        if max_positives is not None:
+            check_most_positives(most, max_positives)  # PW-8
     return most if max_positives is None else min(most, int(max_positives))
 
 

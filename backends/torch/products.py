@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossproof.backends.torch.arrays import arithmetic, forward_mode
+
 
 def products(x: Tensor, y: Tensor) -> Tensor:
     """Return the inner product of each row of x with each row of y: (B, D), (C, D) -> (B, C).
@@ -14,6 +16,9 @@ def products(x: Tensor, y: Tensor) -> Tensor:
     Autocast would multiply in a half format here, and in the backward pass too where that runs under it; a float32
     matmul precision below "highest" (TF32, bfloat16) is met with float64 products.
     """
+    if forward_mode():
+        wide = arithmetic(x) if x.device.type == "mps" else torch.float64  # mps has no float64, and no TF32 either
+        return (x.to(wide) @ y.to(wide).mT).to(x.dtype)
     result: Tensor = _Products.apply(x, y)  # type: ignore[no-untyped-call]
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import describe, real
+from lossproof.backends.torch.arrays import arithmetic, describe, on_host, real, same_device
 from lossproof.spec.arguments import check_ascending, check_distances, check_mask, check_thresholds
 
 
@@ -80,7 +80,8 @@ class _Pairs:
         shape, dtype = describe("distances", distances)
         check_distances(shape, dtype)  # VE-7
         check_mask(*describe("same", same), shape, "same")
-        distances = distances.detach().to(torch.float64 if dtype == "float64" else torch.float32)
+        same_device("same", same, "distances", distances)
+        distances = distances.detach().to(arithmetic(distances))
         self.sorted, order = torch.sort(distances)
         alike = torch.stack([same, ~same])
         self.nearest = torch.nn.functional.pad(alike[:, order].cumsum(1), (1, 0))  # VE-5: integers
@@ -118,7 +119,8 @@ class _Pairs:
 def _thresholds(thresholds: Tensor, distances: Tensor) -> Tensor:
     shape, dtype = describe("thresholds", thresholds)
     check_thresholds(shape, dtype, describe("distances", distances)[1])  # VE-6
-    t = thresholds.detach().to(torch.float64 if dtype == "float64" else torch.float32)
-    if t.device.type == "cpu" and not torch.compiler.is_compiling():
+    same_device("thresholds", thresholds, "distances", distances)
+    t = thresholds.detach().to(arithmetic(thresholds))
+    if on_host(t):
         check_ascending(not t.ndim or bool((t[1:] >= t[:-1]).all()), bool(t.isnan().any()))
     return t.contiguous()

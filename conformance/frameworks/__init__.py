@@ -90,3 +90,4 @@ class Request:
     tangents: Mapping[str, Any]
     traced: Mapping[str, float]  # options that may be arguments of a compiled call instead of constants in it
     audit: bool
+    aligned: tuple[str, ...] = ()  # inputs with one row, or one entry, for each row of the batch

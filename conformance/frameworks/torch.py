@@ -1,4 +1,4 @@
-"""Cases in PyTorch: eager, compiled, torch.func, vmap, under autocast, and with one input alone that has a gradient."""
+"""Cases in PyTorch: eager, compiled, by torch.func, under autocast, with one gradient alone, and what torch_modes has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from lossproof.conformance.arrays import INTEGERS
-from lossproof.conformance.frameworks import NotALoss, Request, Returned, flat, remembered, wired
+from lossproof.conformance.frameworks import NotALoss, Request, Returned, flat, remembered, torch_modes, wired
 
 _DTYPES = {
     "float64": torch.float64,
@@ -30,7 +30,8 @@ class Torch:
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = torch.__version__, device
         self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone"]
+        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone", "strict"]
+        self.modes += torch_modes.MODES
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._returned = Returned()
@@ -62,8 +63,8 @@ class Torch:
         """Run one case; to be compiled into one graph is nobody's duty but ours."""
         try:
             with warnings.catch_warnings():
-                if ask.mode == "compiled":
-                    warnings.simplefilter("ignore")  # what the compiler says of itself, even where warnings are errors
+                if ask.mode in ("compiled", "strict", *torch_modes.MODES):
+                    warnings.simplefilter("ignore")  # what torch says of itself, even where warnings are errors
                 return self._run(ask)
         except TorchDynamoException as problem:
             if ask.mode != "compiled":
@@ -93,6 +94,14 @@ class Torch:
         if ask.mode == "ambient":  # the forward pass alone, as torch's documentation asks
             within = torch.autocast(self.device, torch.bfloat16)(loss)
             value, gradients, second = _autograd(within, list(rows.values()), ask.order, ask.cotangent, along)
+        elif ask.mode == "strict":
+            with torch_modes.strict():
+                value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
+        elif ask.mode in torch_modes.MODES and ask.order < 2:
+            found = torch_modes.run(ask, self._tensor, self._compiled)
+            if isinstance(found, str):
+                return {"unsupported": found}
+            (value, gradients), second = found, []
         elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
             derive = _functional(loss, ask.order, ask.cotangent)
             if ask.mode == "compiled":

@@ -1,0 +1,259 @@
+"""Every loss through each transform of torch, against the reference: vmap, forward mode, traces, export, switches."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import lossproof.backends.torch as backend  # noqa: E402
+import lossproof.reference as reference  # noqa: E402
+from lossproof.spec import losses  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+CLASSES = 4
+OPTIONS = {  # loss -> the options it is called with here; what none of them shows, the suite asks
+    "triplet_margin_loss": [{"swap": True}, {"p": 3.0}, {"distance": "cosine"}],
+    "contrastive_loss": [{}, {"distance": "cosine"}],
+    "batch_hard_triplet_loss": [{}, {"soft_margin": True, "distance": "cosine"}],
+    "batch_all_triplet_loss": [{}, {"pairwise": "direct", "reduction": "mean_nonzero"}, {"max_positives": 6}],
+    "semi_hard_triplet_loss": [{}, {"pairwise": "direct", "distance": "euclidean"}, {"max_positives": 6}],
+    "center_loss": [{}],
+    "oim_loss": [{}, {"temperature": 0.5}],
+    "circle_loss": [{"gamma": 4.0}, {"gamma": 4.0, "reduction": "mean_nonzero"}],
+    "arcface_loss": [{"scale": 4.0}, {"scale": 4.0, "beyond_pi": "linear"}],
+    "cross_entropy_loss": [{}, {"label_smoothing": 0.1}],
+    "joint_loss": [{}],
+}
+CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
+every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{o}" for n, o in CASES])
+every_loss = pytest.mark.parametrize(("name", "options"), [(n, o[0]) for n, o in OPTIONS.items()], ids=list(OPTIONS))
+
+
+def draw(name, count, seed=0, dtype="float64"):
+    """Return inputs of a loss by name: rows of the batch, labels, tables and a mask that leaves one row out."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for key, entry in losses()[name].inputs.items():
+        if key == "labels":
+            found[key] = rng.integers(0, CLASSES, count)
+        elif entry["kind"] == "bool":
+            found[key] = rng.random(count) < (0.8 if key == "mask" else 0.5)
+        else:
+            lengths = {"C": CLASSES, "K": CLASSES, "D": 3, "Q": 2, "...": count, "B": count}
+            found[key] = rng.standard_normal([lengths[axis] for axis in entry["shape"].split()]).astype(dtype)
+    return found
+
+
+def split(name, inputs):
+    """Return the inputs that a loss is differentiated with respect to, and the others."""
+    wanted = [n for n, entry in losses()[name].inputs.items() if entry.get("differentiable")]
+    return {n: inputs[n] for n in wanted}, {n: a for n, a in inputs.items() if n not in wanted}
+
+
+def want(name, inputs, options):
+    """Return value and gradients of the reference."""
+    size = getattr(reference, name)(**inputs, **options)
+    return getattr(reference, name)(**inputs, **options, cotangent=np.ones_like(size))
+
+
+def tensors(arrays):
+    return {n: torch.from_numpy(np.array(a)) for n, a in arrays.items()}
+
+
+def called(name, options):
+    """Return the loss as a function of the differentiable inputs by name and the others by name."""
+    return lambda rows, rest: getattr(backend, name)(**rows, **rest, **options)
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-9, atol=1e-11)
+
+
+def same_gradients(got, wanted):
+    for key, gradient in got.items():
+        close(gradient, wanted[key])
+
+
+def test_every_loss_is_here():
+    assert set(OPTIONS) == set(losses())
+
+
+# vmap: a stack of whole calls, labels and masks included
+
+
+def stack(name, seeds, count=7):
+    several = [draw(name, count, seed) for seed in seeds]
+    return several, {n: torch.stack([torch.from_numpy(s[n]) for s in several]) for n in several[0]}
+
+
+@every_case
+def test_a_stack_of_whole_calls_gives_each_its_value_and_gradient(name, options):
+    several, whole = stack(name, range(4))
+    rows, rest = split(name, whole)
+    gradients, values = torch.func.vmap(torch.func.grad_and_value(called(name, options)))(rows, rest)
+    for place, inputs in enumerate(several):
+        value, wanted = want(name, inputs, options)
+        close(values[place], value)
+        same_gradients({n: g[place] for n, g in gradients.items()}, wanted)
+
+
+@every_loss
+def test_gradients_of_single_rows(name, options):
+    inputs = draw(name, 6)
+    rows, rest = split(name, tensors(inputs))
+    aligned = {n for n in inputs if inputs[n].shape[:1] == (6,)}
+    dims = [{n: 0 if n in aligned else None for n in part} for part in (rows, rest)]
+
+    def one(rows, rest):
+        single = [{n: t[None] if n in aligned else t for n, t in part.items()} for part in (rows, rest)]
+        return called(name, options)(*single)
+
+    gradients = torch.func.vmap(torch.func.grad(one), tuple(dims))(rows, rest)
+    for place in range(6):
+        single = {n: a[place : place + 1] if n in aligned else a for n, a in inputs.items()}
+        wanted = want(name, single, options)[1]
+        same_gradients({n: g[place].reshape(wanted[n].shape) for n, g in gradients.items()}, wanted)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_loss", "arcface_loss", "center_loss", "oim_loss"])
+def test_a_wrong_label_within_a_stack_makes_its_own_term_nan(name):
+    _, whole = stack(name, range(2), 5)
+    whole["labels"][1, 2], whole["mask"][1, 2] = -100, True
+    terms = torch.func.vmap(lambda given: getattr(backend, name)(**given, reduction="none"))(whole)
+    assert terms.isnan().nonzero().tolist() == [[1, 2]]
+
+
+# forward mode
+
+
+@every_case
+def test_forward_mode_gives_the_gradient(name, options):
+    inputs = draw(name, 6)
+    rows, rest = split(name, tensors(inputs))
+    value, wanted = want(name, inputs, options)
+    along = {n: torch.full_like(t, 1.0) + 0.5 * t for n, t in rows.items()}
+    got, slope = torch.func.jvp(lambda rows: called(name, options)(rows, rest), (rows,), (along,))
+    close(got, value)
+    close(slope, sum((wanted[n] * along[n].numpy()).sum() for n in rows))
+    same_gradients(torch.func.jacfwd(called(name, options))(rows, rest), wanted)
+
+
+@every_case
+def test_hessian_is_the_derivative_of_the_gradient(name, options):
+    rows, rest = split(name, tensors(draw(name, 5)))
+    loss = called(name, options)
+    forward = torch.func.hessian(lambda rows: loss(rows, rest))(rows)
+    reverse = torch.func.jacrev(torch.func.jacrev(lambda rows: loss(rows, rest)))(rows)
+    twice = torch.func.jacfwd(torch.func.jacfwd(lambda rows: loss(rows, rest)))(rows)
+    for a in rows:
+        for b in rows:
+            close(forward[a][b], reverse[a][b])
+            close(twice[a][b], reverse[a][b])
+
+
+@pytest.mark.parametrize("pairwise", ["gram", "direct"])
+@pytest.mark.parametrize("name", ["batch_all_triplet_loss", "semi_hard_triplet_loss"])
+def test_hessian_of_pairs_agrees_with_differences_of_gradients(name, pairwise):
+    inputs, options = draw(name, 5), {"pairwise": pairwise, "distance": "squared_euclidean"}
+    rows, rest = split(name, tensors(inputs))
+    hessian = torch.func.hessian(lambda rows: called(name, options)(rows, rest))(rows)["embeddings"]["embeddings"]
+    step, x = 2.0**-12, inputs["embeddings"]
+    for place in np.ndindex(x.shape):
+        moved = [
+            x + sign * step * np.eye(x.size)[np.ravel_multi_index(place, x.shape)].reshape(x.shape) for sign in (1, -1)
+        ]
+        up, down = (want(name, {**inputs, "embeddings": m}, options)[1]["embeddings"] for m in moved)
+        np.testing.assert_allclose(hessian[(..., *place)], (up - down) / (2 * step), atol=1e-6)
+
+
+# traces: recorded on other numbers
+
+
+def other(name, count=7):
+    """Return the inputs that a call is recorded on: every label another one, so that nobody has a positive."""
+    inputs = draw(name, count, seed=9)
+    if "labels" in inputs:
+        inputs["labels"] = np.arange(count) % CLASSES
+        inputs["mask"] = inputs["labels"] == np.arange(count)
+    return inputs
+
+
+@every_case
+@pytest.mark.parametrize("record", ["jit", "make_fx", "symbolic make_fx"])
+def test_a_trace_of_other_numbers_gives_value_and_gradient(name, options, record):
+    names = list(draw(name, 7))
+
+    def loss(*given):
+        return getattr(backend, name)(**dict(zip(names, given, strict=True)), **options)
+
+    example = tuple(tensors(other(name)).values())
+    if record == "jit":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(loss, example, check_trace=False)
+    else:
+        mode = "symbolic" if "symbolic" in record else "real"
+        traced = torch.fx.experimental.proxy_tensor.make_fx(loss, tracing_mode=mode)(*example)
+    inputs = draw(name, 7)
+    native = tensors(inputs)
+    rows, _ = split(name, native)
+    for t in rows.values():
+        t.requires_grad_()
+    value, wanted = want(name, inputs, options)
+    got = traced(*native.values())
+    close(got.detach(), value)
+    same_gradients(dict(zip(rows, torch.autograd.grad(got, list(rows.values())), strict=True)), wanted)
+
+
+# export with a batch of any size
+
+
+@every_case
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_exported_program_takes_other_batch_sizes(name, options, strict):
+    names = list(draw(name, 7))
+    batch = torch.export.Dim("batch")
+
+    class Module(torch.nn.Module):
+        def forward(self, given):
+            return getattr(backend, name)(**given, **options)
+
+    shapes = losses()[name].inputs
+    dynamic = {n: {0: batch} if shapes[n]["shape"].split()[0] in ("B", "...") else {} for n in names}
+    program = torch.export.export(Module(), (tensors(other(name, 7)),), dynamic_shapes=({**dynamic},), strict=strict)
+    for count in (11, 4):
+        inputs = draw(name, count)
+        native = tensors(inputs)
+        rows, _ = split(name, native)
+        for t in rows.values():
+            t.requires_grad_()
+        value, wanted = want(name, inputs, options)
+        got = program.module()(native)
+        close(got.detach(), value)
+        same_gradients(dict(zip(rows, torch.autograd.grad(got, list(rows.values())), strict=True)), wanted)
+
+
+# switches that look for mistakes
+
+
+@pytest.fixture
+def strict():
+    torch.use_deterministic_algorithms(True)
+    with torch.autograd.set_detect_anomaly(True):
+        yield
+    torch.use_deterministic_algorithms(False)
+
+
+@every_case
+def test_anomaly_and_deterministic_modes_stop_nothing(name, options, strict):
+    inputs = draw(name, 7)
+    rows, rest = split(name, tensors(inputs))
+    for t in rows.values():
+        t.requires_grad_()
+    got = called(name, options)(rows, rest)
+    value, wanted = want(name, inputs, options)
+    close(got.detach(), value)
+    same_gradients(dict(zip(rows, torch.autograd.grad(got, list(rows.values())), strict=True)), wanted)
