@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
 from lossproof.backends.tensorflow.labelled import flat
 from lossproof.backends.tensorflow.products import products
@@ -68,9 +68,9 @@ def arcface_loss(
     x, w = _unit(x), _unit(w)  # AF-2
     cosine = products(x, w)
     label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
-    own = labels[:, tf.newaxis] == tf.range(classes, dtype=labels.dtype)
+    own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
-    terms = filled(cross_entropy(logits, labels), ~legal, float("nan"))  # CV-33
+    terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
     return reduce(terms, mask, reduction)
 
 
@@ -88,7 +88,7 @@ def _label_cosine(x: tf.Tensor, w: tf.Tensor, margin: float | tf.Tensor, beyond_
     cosine = tf.reduce_sum(x * w, axis=-1)
     away = x - cosine[:, tf.newaxis] * w
     square = tf.reduce_sum(away * away, axis=-1)
-    flat = square == 0  # no gradient there: AF-13
+    flat = tf.equal(square, 0.0)  # no gradient there: AF-13
     sine = filled(tf.sqrt(filled(square, flat, 1.0)), flat, 0.0)  # AF-4, AF-11
     sine = filled(sine, _zero(x) | _zero(w), 1.0)  # AF-9, AF-14
     added = cosine * cos_m - sine * sin_m
@@ -104,12 +104,12 @@ def _unit(x: tf.Tensor) -> tf.Tensor:
     negligible = largest < np.finfo(x.dtype.as_numpy_dtype).smallest_normal
     x = x / filled(largest, negligible, 1.0)  # the same angle, and no square overflows
     square = tf.reduce_sum(x * x, axis=-1, keepdims=True)
-    zero = square == 0
+    zero = tf.equal(square, 0.0)
     return filled(x / tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
 
 
 def _zero(unit: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(unit == 0, axis=-1)
+    return tf.reduce_all(tf.equal(unit, 0.0), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")

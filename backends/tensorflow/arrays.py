@@ -87,6 +87,19 @@ def filled(x: tf.Tensor, where: tf.Tensor, value: float) -> tf.Tensor:
     return tf.where(where, tf.constant(value, x.dtype), x)
 
 
+def spoilt(x: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Return x with NaN in its place, and gradient 0, where the condition holds.
+
+    NaN comes into being there alone: a constant would stop `tf.debugging.enable_check_numerics` in every call (CV-36).
+    """
+    return tf.where(where, tf.zeros_like(x) / tf.cast(~where, x.dtype), x)
+
+
+def followed(x: tf.Tensor, value: float) -> tf.Tensor:
+    """Return x with one entry more at the end of its last axis; `tf.vectorized_map` drops the constant of `tf.pad`."""
+    return tf.concat([x, tf.fill(tf.concat([tf.shape(x)[:-1], [1]], 0), tf.constant(value, x.dtype))], axis=-1)
+
+
 def batch(
     mask: tf.Tensor | None, labels: tf.Tensor, **embeddings: tf.Tensor
 ) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:

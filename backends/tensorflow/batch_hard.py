@@ -75,7 +75,7 @@ def batch_hard_triplet_loss(
     hardest, nearest = (tf.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
     ap = floored_distance(rows, tf.gather(rows, hardest), distance, float(floor))  # BH-5
     an = floored_distance(rows, tf.gather(rows, nearest), distance, float(floor))
-    slack = tf.where(hardest == itself, tf.stop_gradient(ap), ap) - an  # BH-10
+    slack = tf.where(tf.equal(hardest, itself), tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = tf.nn.softplus(slack)  # BH-4
         reduction = "mean" if reduction == "mean_nonzero" else reduction

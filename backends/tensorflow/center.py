@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
+from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.labelled import flat
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -67,7 +67,7 @@ def center_loss(
     if low:
         square = filled(square, square <= low, low)  # CN-2, CN-9
     square = filled(square, square >= high, high)
-    terms = filled(factor * square, ~legal, float("nan"))  # CN-1, CV-33
+    terms = spoilt(factor * square, ~legal)  # CN-1, CV-33
     return reduce(terms, mask, reduction)
 
 

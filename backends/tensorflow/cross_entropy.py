@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real
+from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, spoilt
 from lossproof.backends.tensorflow.labelled import LabelLoss
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -52,7 +52,7 @@ def cross_entropy_loss(
         raise ValueError(f"logits must have a known number of classes, got shape {tuple(z.shape)}")
     labels, legal = in_range(labels, 0, z.shape[1] - 1)
     terms = cross_entropy(z, labels, smoothing)
-    return reduce(filled(terms, ~legal, float("nan")), mask, reduction)  # CV-33
+    return reduce(spoilt(terms, ~legal), mask, reduction)  # CV-33
 
 
 def cross_entropy(z: tf.Tensor, labels: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:

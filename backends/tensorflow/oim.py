@@ -17,6 +17,7 @@ from lossproof.backends.tensorflow.arrays import (
     number,
     real,
     rows_of,
+    spoilt,
     table,
 )
 from lossproof.backends.tensorflow.labelled import flat
@@ -89,7 +90,7 @@ def oim_loss(
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
     logits = products(x, memory)  # OI-1, OI-2
     terms = -tf.gather(tf.nn.log_softmax(logits), y, axis=1, batch_dims=1)  # OI-5, OI-8
-    return reduce(filled(terms, ~legal, float("nan")), known, reduction)  # OI-3, CV-33
+    return reduce(spoilt(terms, ~legal), known, reduction)  # OI-3, CV-33
 
 
 def _identities(
@@ -169,7 +170,7 @@ def _visited(
 ) -> tf.Tensor:
     """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
     number_ = tf.range(tf.shape(x)[0])
-    same = (y[:, tf.newaxis] == y) & known & known[:, tf.newaxis]
+    same = tf.equal(y[:, tf.newaxis], y) & known & known[:, tf.newaxis]
     earlier = tf.where(same & (number_[:, tf.newaxis] > number_), number_, -1)
     # the row that visits the same identity before this one, -1 if there is none
     before = tf.maximum(tf.reduce_max(earlier, axis=1), -1)
@@ -194,7 +195,7 @@ def _unit(rows: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)
     rows /= filled(largest, largest < np.finfo(rows.dtype.as_numpy_dtype).tiny, 1.0)
     square = tf.reduce_sum(rows * rows, axis=1, keepdims=True)
-    return rows / tf.sqrt(filled(square, square == 0, 1.0))
+    return rows / tf.sqrt(filled(square, tf.equal(square, 0.0), 1.0))
 
 
 def _pushed(q: tf.Tensor, head: tf.Tensor, x: tf.Tensor, pushed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
