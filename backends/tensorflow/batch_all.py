@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import (
     candidates,
     collected,
@@ -19,6 +19,7 @@ from lossproof.backends.tensorflow.pairwise import (
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
+@for_compile("BatchAllTripletLoss")
 def batch_all_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,

@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
+@for_compile("CircleLoss")
 def circle_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,

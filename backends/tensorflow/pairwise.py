@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import filled, followed, number, spoilt
+from lossproof.backends.tensorflow.arrays import filled, followed, number, on_host, spoilt
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.spec.arguments import check_most_positives
 
@@ -174,16 +174,12 @@ def sorted_positives(d: tf.Tensor, labels: Any, mask: tf.Tensor | None, max_posi
 def _most(labels: Any, mask: tf.Tensor | None, max_positives: int | None) -> int | tf.Tensor:
     """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
     most = tf.maximum(tf.shape(labels)[0] - 1, 0)
-    if _on_host(labels) and (mask is None or _on_host(mask)):
+    if on_host(labels) and (mask is None or on_host(mask)):
         known = np.asarray(labels) if mask is None else np.asarray(labels)[np.asarray(mask)]
         most = int(np.unique(known, return_counts=True)[1].max(initial=1)) - 1
         if max_positives is not None:
             check_most_positives(most, max_positives)  # PW-8
     return most if max_positives is None else tf.minimum(most, int(max_positives))
-
-
-def _on_host(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (hasattr(value, "numpy") and "CPU" in getattr(value, "device", ""))
 
 
 def ranks(thresholds: tf.Tensor, d: tf.Tensor, side: str) -> tf.Tensor:

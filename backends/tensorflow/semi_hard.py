@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import (
     candidates,
     collected,
@@ -21,6 +21,7 @@ from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
+@for_compile("SemiHardTripletLoss")
 def semi_hard_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
