@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
+from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
-from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.labelled import for_layer, taken
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -19,6 +19,7 @@ from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 BEYOND_PI = ("keep", "linear", "continuous")
 
 
+@for_layer("ArcFaceLoss")
 def arcface_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -38,9 +39,9 @@ def arcface_loss(
     Args:
         embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64; a tf.Tensor,
             tf.Variable or numpy array.
-        labels: integers of shape (B,) in [0, C). Elsewhere: an error in a numpy array, and in a tensor the term
-            is NaN.
-        class_weights: rows of shape (C, D), of any length; same dtype.
+        labels: integers of shape (B,) in [0, C). Elsewhere: an error where they are read, which is in a numpy array and
+            in an eager tensor on the CPU, and the term is NaN in others.
+        class_weights: rows of shape (C, D), of any length; same dtype or a wider one.
         scale: [0, inf); a tensor of shape () is used as it is and not checked.
         margin: in radians, [0, pi]; a tensor of shape () is used as it is and not checked.
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
@@ -49,7 +50,7 @@ def arcface_loss(
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+        The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -60,17 +61,17 @@ def arcface_loss(
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     _check_options(beyond_pi, reduction)
-    mask, labels, x = batch(mask, labels, embeddings=embeddings)
-    w = table("class_weights", class_weights, "embeddings", embeddings)
+    mask, labels, x = batch(mask, labels, class_weights, embeddings=embeddings)
+    w = table("class_weights", class_weights, x.dtype, "embeddings", embeddings)
     classes, labels = rows_of(w, labels)
     labels, legal = in_range(labels, 0, classes - 1)
 
     x, w = _unit(x), _unit(w)  # AF-2
     cosine = products(x, w)
     label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
-    own = labels[:, tf.newaxis] == tf.range(classes, dtype=labels.dtype)
+    own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
-    terms = filled(cross_entropy(logits, labels), ~legal, float("nan"))  # CV-33
+    terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
     return reduce(terms, mask, reduction)
 
 
@@ -88,7 +89,7 @@ def _label_cosine(x: tf.Tensor, w: tf.Tensor, margin: float | tf.Tensor, beyond_
     cosine = tf.reduce_sum(x * w, axis=-1)
     away = x - cosine[:, tf.newaxis] * w
     square = tf.reduce_sum(away * away, axis=-1)
-    flat = square == 0  # no gradient there: AF-13
+    flat = tf.equal(square, 0.0)  # no gradient there: AF-13
     sine = filled(tf.sqrt(filled(square, flat, 1.0)), flat, 0.0)  # AF-4, AF-11
     sine = filled(sine, _zero(x) | _zero(w), 1.0)  # AF-9, AF-14
     added = cosine * cos_m - sine * sin_m
@@ -104,20 +105,20 @@ def _unit(x: tf.Tensor) -> tf.Tensor:
     negligible = largest < np.finfo(x.dtype.as_numpy_dtype).smallest_normal
     x = x / filled(largest, negligible, 1.0)  # the same angle, and no square overflows
     square = tf.reduce_sum(x * x, axis=-1, keepdims=True)
-    zero = square == 0
+    zero = tf.equal(square, 0.0)
     return filled(x / tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
 
 
 def _zero(unit: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(unit == 0, axis=-1)
+    return tf.reduce_all(tf.equal(unit, 0.0), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
 class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
     """`arcface_loss` as a layer: the class weights are its weight, and a call returns the loss.
 
-    The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1). Embeddings of
-    another float dtype are taken in the wider of the two, and a mixed-precision policy does not change the loss.
+    The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1), and whole numbers
+    in floats. The embeddings may be narrower than the weights, and a mixed-precision policy does not change the loss.
     `add_loss` of a model's `call` takes what this returns.
     """
 
@@ -147,8 +148,9 @@ class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the loss of the rows; see `arcface_loss`."""
-        embeddings, weights = common(embeddings, tf.convert_to_tensor(self.class_weights))
-        return arcface_loss(embeddings, flat(labels, embeddings), weights, mask=mask, **self.options)
+        labels, embeddings = taken(labels, embeddings)
+        weights = tf.convert_to_tensor(self.class_weights)
+        return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import (
     candidates,
     collected,
@@ -19,6 +19,7 @@ from lossproof.backends.tensorflow.pairwise import (
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
+@for_compile("BatchAllTripletLoss")
 def batch_all_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -72,13 +73,13 @@ def batch_all_triplet_loss(
     fixed = tf.stop_gradient(d)
 
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
-    threshold = filled(margin + columns(fixed, index), ~valid, float("inf"))
+    threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
     sign, active = _counts(fixed, threshold, index, valid, negative)
     part = tf.cast(sign, d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
-    sums = tf.reduce_sum(filled(part, sign == 0, 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
+    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
     triplets = _number(positive) * _number(negative)  # BA-2
     broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
-    sums = filled(sums, broken, float("nan"))  # BA-7, PW-8
+    sums = spoilt(sums, broken)  # BA-7, PW-8
     if reduction == "none":
         return sums
     if reduction == "sum":

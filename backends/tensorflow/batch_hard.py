@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, number, real
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import (
     candidates,
     floored_distance,
@@ -18,6 +18,7 @@ from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
 
+@for_compile("BatchHardTripletLoss")
 def batch_hard_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -75,7 +76,7 @@ def batch_hard_triplet_loss(
     hardest, nearest = (tf.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
     ap = floored_distance(rows, tf.gather(rows, hardest), distance, float(floor))  # BH-5
     an = floored_distance(rows, tf.gather(rows, nearest), distance, float(floor))
-    slack = tf.where(hardest == itself, tf.stop_gradient(ap), ap) - an  # BH-10
+    slack = tf.where(tf.equal(hardest, itself), tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = tf.nn.softplus(slack)  # BH-4
         reduction = "mean" if reduction == "mean_nonzero" else reduction

@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, common, filled, in_range, number, real, rows_of, table
-from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
+from lossproof.backends.tensorflow.labelled import for_layer, taken
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
+@for_layer("CenterLoss")
 def center_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -33,7 +34,7 @@ def center_loss(
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
             array.
         labels: integers of shape (B,), in [0, C).
-        centers: one row for each class, (C, D), same dtype as the embeddings.
+        centers: one row for each class, (C, D), of the dtype of the embeddings or a wider one.
         factor: [0, inf); 0.5 in the paper; a tensor of shape () is used as it is and not checked.
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
@@ -41,19 +42,20 @@ def center_loss(
         reduction: "none", "sum" or "mean" (over the rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
+        The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
-            [0, C) raises in a numpy array, and makes its own term NaN in a tensor.
+            [0, C) raises where labels are read, which is in a numpy array and in an eager tensor on the CPU; in others
+            it makes its own term NaN.
 
     At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)
     _check_options(floor, ceiling, reduction)
-    mask, own, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
+    mask, own, x = batch(mask, labels, centers, embeddings=embeddings)
+    c = table("centers", centers, x.dtype, "embeddings", embeddings)
     classes, own = rows_of(c, own)
     y, legal = in_range(own, 0, classes - 1)
     factor = number(factor, x.dtype)
@@ -67,7 +69,7 @@ def center_loss(
     if low:
         square = filled(square, square <= low, low)  # CN-2, CN-9
     square = filled(square, square >= high, high)
-    terms = filled(factor * square, ~legal, float("nan"))  # CN-1, CV-33
+    terms = spoilt(factor * square, ~legal)  # CN-1, CV-33
     return reduce(terms, mask, reduction)
 
 
@@ -99,9 +101,9 @@ def update_centers(
     Args:
         centers: one row for each class, (C, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or
             numpy array.
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,), in [0, C). Another one raises in a numpy array; in a tensor its row moves
-            nothing.
+        embeddings: rows of shape (B, D), of the dtype of the centers or a narrower one.
+        labels: integers of shape (B,), in [0, C). Another one raises in a numpy array and in an eager tensor on
+            the CPU; in others its row moves nothing.
         alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
 
@@ -114,8 +116,8 @@ def update_centers(
     Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
     """
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
-    mask, own, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
+    mask, own, x = batch(mask, labels, centers, embeddings=embeddings)
+    c = table("centers", centers, x.dtype, "embeddings", embeddings)
     classes, own = rows_of(c, own)
     y, legal = in_range(own, 0, classes - 1)
 
@@ -133,8 +135,8 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
     """`center_loss` as a layer: the centers are its weight, standard normal at first, and a call returns the loss.
 
     Train them with the model's optimizer (S15); or call `update` after the forward pass and set `trainable` to False
-    (S14). Labels may be (B,) or (B, 1). Embeddings of another float dtype are taken in the wider of the two, and a
-    mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+    (S14). Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the centers,
+    and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
     """
 
     def __init__(
@@ -162,15 +164,16 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the loss of the rows; see `center_loss`."""
-        embeddings, centers = common(embeddings, tf.convert_to_tensor(self.centers))
-        return center_loss(embeddings, flat(labels, embeddings), centers, mask=mask, **self.options)
+        labels, embeddings = taken(labels, embeddings)
+        return center_loss(embeddings, labels, tf.convert_to_tensor(self.centers), mask=mask, **self.options)
 
     def update(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, *, alpha: float | tf.Tensor = 0.5
     ) -> None:
         """Move the centers as `update_centers` does."""
-        embeddings, centers = common(embeddings, tf.convert_to_tensor(self.centers))
-        self.centers.assign(update_centers(centers, embeddings, flat(labels, embeddings), alpha=alpha, mask=mask))
+        labels, embeddings = taken(labels, embeddings)
+        centers = tf.convert_to_tensor(self.centers)
+        self.centers.assign(update_centers(centers, embeddings, labels, alpha=alpha, mask=mask))
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

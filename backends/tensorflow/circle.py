@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
+@for_compile("CircleLoss")
 def circle_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -60,7 +61,7 @@ def circle_loss(
     gamma = tf.minimum(number(gamma, dtype), number(float(dtype.max) / 64, dtype))  # exponents stay finite (CV-19)
     s = _cosines(rows)
     labels = tf.convert_to_tensor(labels)
-    same = labels[:, tf.newaxis] == labels  # CV-32
+    same = tf.equal(labels[:, tf.newaxis], labels)  # CV-32
     pair = ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)  # CI-2
     if mask is not None:
         pair = pair & mask & mask[:, tf.newaxis]
@@ -72,11 +73,11 @@ def circle_loss(
     exponent = gamma * (weight * tf.where(same, 1 - margin - s, s - margin))
     both = tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1)
     terms = tf.math.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
-    spoilt = tf.reduce_any(tf.math.is_nan(s), axis=1)
-    terms = filled(filled(terms, ~both, 0.0), spoilt, np.nan)  # CI-6, CI-9, CI-13
+    unknown = tf.reduce_any(tf.math.is_nan(s), axis=1)
+    terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction)
-    counted = both | spoilt if mask is None else (both | spoilt) & mask
+    counted = both | unknown if mask is None else (both | unknown) & mask
     count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
     return reduce(terms, mask, "sum") / tf.cast(count, dtype)  # CI-8
 
@@ -97,9 +98,9 @@ def _cosines(rows: tf.Tensor) -> tf.Tensor:
 def _log_sum_exp(exponent: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
     some = tf.reduce_any(chosen, axis=1)
-    largest = tf.reduce_max(filled(tf.stop_gradient(exponent), ~chosen, -np.inf), axis=1)
+    largest = tf.reduce_max(filled(tf.stop_gradient(exponent), ~chosen, exponent.dtype.min), axis=1)
     largest = filled(largest, ~some, 0.0)
-    powers = tf.exp(filled(exponent - largest[:, tf.newaxis], ~chosen, -np.inf))
+    powers = filled(tf.exp(filled(exponent - largest[:, tf.newaxis], ~chosen, 0.0)), ~chosen, 0.0)
     return largest + tf.math.log(filled(tf.reduce_sum(powers, axis=1), ~some, 1.0))
 
 

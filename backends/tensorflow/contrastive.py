@@ -8,13 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
+from lossproof.backends.tensorflow.arrays import describe, filled, number, of_one_shape, real, rows, spoilt
 from lossproof.backends.tensorflow.distances import row_distance
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask, check_rows
 
 
+@for_compile("ContrastiveLoss")
 def contrastive_loss(
     x1: tf.Tensor,
     x2: tf.Tensor,
@@ -63,7 +64,8 @@ def contrastive_loss(
     shape = describe("x1", x1)[0]
     mask, (x, y) = rows(mask, x1=x1, x2=x2)
     check_mask(*describe("dissimilar", dissimilar), shape[:-1], "dissimilar")  # CO-9
-    tf.debugging.assert_equal(tf.shape(dissimilar), tf.shape(x)[:-1], "dissimilar must have the shape of the units")
+    if None in (*shape, *dissimilar.shape):  # compared when the graph runs; XLA and an old graph drop assertions
+        dissimilar, _ = of_one_shape(tf.convert_to_tensor(dissimilar), tf.zeros_like(x[..., 0], tf.bool))
 
     d = row_distance(x, y, distance, float(p), eps, eps_at)
     gap = number(margin, x.dtype) - d
@@ -79,19 +81,24 @@ def _of_one_prediction(y_pred: tf.Tensor, labels: tf.Tensor, **options: Any) -> 
     check_rows({"y_pred": (shape, dtype)})
     if len(shape) != 2 or (shape[-1] is not None and shape[-1] % 2):
         raise ValueError(f"y_pred must have shape (N, 2 D), both rows of a pair side by side, got {shape}")
+    if labels.dtype.name != "bool":  # numbers 0 and 1: a class may convert what the function refuses
+        known = tf.equal(labels, 0) | tf.equal(labels, 1)
+        y_pred, labels = spoilt(y_pred, ~known[:, tf.newaxis]), tf.equal(labels, 1)
     x1, x2 = tf.split(y_pred, 2, axis=-1)
     return contrastive_loss(x1, x2, labels, **options)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
 class ContrastiveLoss(LabelLoss):
-    """`contrastive_loss` of one prediction (N, 2 D) that holds x1 and x2 side by side; the labels are `dissimilar`.
+    """`contrastive_loss` of one prediction (N, 2 D) that holds x1 and x2 side by side; the labels are `dissimilar`,
+    booleans or the numbers 0 and 1; another number makes its pair NaN.
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction. There is no
     mask: the function is the way to leave pairs out.
     """
 
     function = staticmethod(_of_one_prediction)
+    stands_for = "contrastive_loss"
     example = (np.zeros((0, 2), np.float32), np.zeros((0,), bool))
 
     def __init__(

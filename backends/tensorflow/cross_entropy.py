@@ -5,12 +5,13 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, spoilt
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
+@for_compile("CrossEntropyLoss")
 def cross_entropy_loss(
     logits: tf.Tensor,
     labels: tf.Tensor,
@@ -27,8 +28,8 @@ def cross_entropy_loss(
     Args:
         logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32 or
             float64; a tf.Tensor, tf.Variable or numpy array. K is known.
-        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a tensor the term
-            is NaN.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error where they are read, which is in a numpy array and
+            in an eager tensor on the CPU, and the term is NaN in others.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; a tensor of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
@@ -52,7 +53,7 @@ def cross_entropy_loss(
         raise ValueError(f"logits must have a known number of classes, got shape {tuple(z.shape)}")
     labels, legal = in_range(labels, 0, z.shape[1] - 1)
     terms = cross_entropy(z, labels, smoothing)
-    return reduce(filled(terms, ~legal, float("nan")), mask, reduction)  # CV-33
+    return reduce(spoilt(terms, ~legal), mask, reduction)  # CV-33
 
 
 def cross_entropy(z: tf.Tensor, labels: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:

@@ -33,7 +33,9 @@ def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.T
     if p == inf:
         size = tf.abs(t)
         # argmax skips NaN, so NaN ranks first; a mask by index, not by value, keeps it (CV-10).
-        largest = tf.argmax(filled(size, tf.math.is_nan(size), inf), axis=-1)
+        nan = tf.math.is_nan(size)
+        first = tf.argmax(tf.cast(nan, tf.int32), axis=-1)
+        largest = tf.where(tf.reduce_any(nan, axis=-1), first, tf.argmax(filled(size, nan, 0.0), axis=-1))
         picked = tf.one_hot(largest, tf.shape(t)[-1], on_value=True, off_value=False, dtype=tf.bool)
         return tf.reduce_sum(filled(size, ~picked, 0.0), axis=-1)  # DI-3, DI-16
     if p == 1:
@@ -79,7 +81,7 @@ def _cosine(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Return 1 - cos; a zero row has cosine 0 and gives no gradient to either row (DI-8, DI-10, DI-18)."""
     x, y = _scaled(x), _scaled(y)
     xx, yy = (tf.reduce_sum(row * row, axis=-1, keepdims=True) for row in (x, y))
-    zero = (xx == 0) | (yy == 0)
+    zero = tf.equal(xx, 0.0) | tf.equal(yy, 0.0)
     u, w = (row / tf.sqrt(filled(square, zero, 1.0)) for row, square in ((x, xx), (y, yy)))
     cosine = tf.reduce_sum(u * w, axis=-1)
     return 1.0 - tf.where(tf.squeeze(zero, -1), tf.stop_gradient(cosine), cosine)

@@ -7,14 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import common, describe, number, real
+from lossproof.backends.tensorflow.arrays import arithmetic, describe, number, real
 from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import center_loss
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
-from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.labelled import for_layer, taken
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
 
 
+@for_layer("JointLoss")
 def joint_loss(
     logits: tf.Tensor,
     embeddings: tf.Tensor,
@@ -32,11 +33,11 @@ def joint_loss(
     ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
 
     Args:
-        logits: rows of shape (B, K); float16, bfloat16, float32 or float64; K is known.
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a tensor the
-            loss is NaN.
-        centers: one row for each class, (K, D), same dtype.
+        logits: rows of shape (B, K), of the dtype of the embeddings or a wider one; K is known.
+        embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,) in [0, K). Elsewhere: an error where they are read, which is in a numpy array
+            and in an eager tensor on the CPU, and the loss is NaN in others.
+        centers: one row for each class, (K, D), of the dtype of the embeddings or a wider one.
         triplet_weight: [0, inf); this and the other numbers may be tensors of shape (), used as they are, not checked.
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).
@@ -44,7 +45,7 @@ def joint_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
 
     Returns:
-        The loss, of shape (); float64 for float64 inputs, else float32.
+        The loss, of shape (); float64 if an input is, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -54,13 +55,14 @@ def joint_loss(
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
     margin = real("triplet_margin", triplet_margin, 0)  # CV-28
-    shape, dtype = describe("logits", logits)
-    check_batch("logits", shape, dtype)  # CV-34
-    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    (shape_x, dtype_x), (shape, dtype) = describe("embeddings", embeddings), describe("logits", logits)
+    shape_c, dtype_c = describe("centers", centers)
+    check_batch("embeddings", shape_x, dtype_x)  # CV-34
+    check_batch("logits", shape, dtype)
     check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
     check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
-    wide = tf.float64 if dtype == "float64" else tf.float32  # once, so that a gradient is rounded once: CV-16
+    wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (tf.cast(value, wide) for value in (logits, embeddings, centers))
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
@@ -73,8 +75,8 @@ def joint_loss(
 class JointLoss(keras.layers.Layer):  # type: ignore[misc]
     """`joint_loss` as a layer: the centers are its weight, standard normal at first, and a call returns the loss.
 
-    Labels may be (B,) or (B, 1). Inputs of other float dtypes are taken in the widest of them, and a mixed-precision
-    policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+    Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than logits and centers,
+    and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
     """
 
     def __init__(
@@ -104,8 +106,8 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         self, logits: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Return the loss of the rows; see `joint_loss`."""
-        logits, embeddings, centers = common(logits, embeddings, tf.convert_to_tensor(self.centers))
-        return joint_loss(logits, embeddings, flat(labels, embeddings), centers, mask=mask, **self.options)
+        labels, embeddings = taken(labels, embeddings)
+        return joint_loss(logits, embeddings, labels, tf.convert_to_tensor(self.centers), mask=mask, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

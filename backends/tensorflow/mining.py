@@ -42,7 +42,7 @@ def triplet_masks(labels: tf.Tensor, *, mask: tf.Tensor | None = None) -> tuple[
     if mask is not None:
         check_mask(*describe("mask", mask), describe("labels", labels)[0])
     y = _labels(labels)
-    same = y[:, tf.newaxis] == y
+    same = tf.equal(y[:, tf.newaxis], y)
     both = ~tf.eye(tf.size(y), dtype=tf.bool)
     if mask is not None:
         mask = tf.convert_to_tensor(mask)
@@ -143,7 +143,7 @@ def sample_pairs(labels: tf.Tensor, n: int, rng: tf.random.Generator) -> tuple[t
     other = _foreign(start, members, _at(others, at), rng)
     different = _rows(order, tf.stack([start + _below(members, rng), other], 1), none)
     pairs = tf.reshape(tf.stack([similar, different], 1), (-1, 2))[:n]  # MI-11
-    return pairs, tf.range(n) % 2 == 1
+    return pairs, tf.equal(tf.range(n) % 2, 1)
 
 
 def sample_active(terms: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.Tensor:
@@ -172,7 +172,7 @@ def sample_active(terms: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.Tens
     seen = tf.cumsum(tf.cast(positive, tf.int64))
     count = tf.math.count_nonzero(positive)
     index = tf.searchsorted(seen, _below(tf.fill((n,), count), rng), side="right", out_type=tf.int64)
-    return tf.where(count == 0, tf.constant(-1, tf.int64), index)  # MI-13
+    return tf.where(tf.equal(count, 0), tf.constant(-1, tf.int64), index)  # MI-13
 
 
 def sample_negatives(
@@ -245,7 +245,7 @@ def _choose(
 
     Each anchor's negatives are sorted once; the kinds of a pair are then three ranges of ranks.
     """
-    far = filled(d, ~negative, float("inf"))
+    far = filled(d, ~negative, d.dtype.max)  # which no distance reaches
     order = tf.argsort(far, axis=1, stable=True)
     ranked = tf.gather(far, order, batch_dims=1)
     total = tf.math.count_nonzero(negative, axis=1, keepdims=True)
@@ -325,12 +325,12 @@ def _draw_identity(
     weight: tf.Tensor, first: tf.Tensor, n: int, rng: tf.random.Generator
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the first sorted places of n identities drawn with the given weights, and whether all weights are 0."""
-    weight = filled(weight, first != tf.range(tf.size(first, tf.int64)), 0.0)
+    weight = filled(weight, tf.not_equal(first, tf.range(tf.size(first, tf.int64))), 0.0)
     at = tf.argsort(weight, direction="DESCENDING")  # an identity of weight 0 comes last and is never drawn
     total = tf.cumsum(_at(weight, at))
     drawn = tf.searchsorted(total, rng.uniform((n,), dtype=tf.float64) * tf.reduce_sum(weight), side="right")
     possible = tf.math.count_nonzero(weight > 0, dtype=tf.int32)
-    return _at(at, tf.minimum(drawn, tf.maximum(possible - 1, 0))), possible == 0
+    return _at(at, tf.minimum(drawn, tf.maximum(possible - 1, 0))), tf.equal(possible, 0)
 
 
 def _rows(order: tf.Tensor, places: tf.Tensor, none: tf.Tensor) -> tf.Tensor:

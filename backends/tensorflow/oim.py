@@ -10,16 +10,16 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import (
     batch,
-    common,
     describe,
     filled,
     in_range,
     number,
     real,
     rows_of,
+    spoilt,
     table,
 )
-from lossproof.backends.tensorflow.labelled import flat
+from lossproof.backends.tensorflow.labelled import for_layer, taken
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import (
@@ -33,6 +33,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@for_layer("OIMLoss")
 def oim_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -53,30 +54,30 @@ def oim_loss(
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
             array; expected to be of unit length, and not normalised here.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
-        lookup_table: one row for each identity, (C, D), same dtype.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        lookup_table: one row for each identity, (C, D), of the dtype of the embeddings or a wider one.
+        queue: rows without an identity, (Q, D), the same; Q may be 0.
         temperature: (0, inf); a tensor of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
 
     Returns:
-        The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32. Its gradient reaches the
+        The loss: shape (B,) for "none", else (); float64 if an input is, else float32. Its gradient reaches the
         embeddings alone.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
-            in a numpy array, and makes its own term NaN in a tensor.
+            in a numpy array and in an eager tensor on the CPU, and makes its own term NaN in others.
 
     Clauses OI-1 to OI-12, CV-1 to CV-34. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    mask, own, x = batch(mask, labels, embeddings=embeddings)
+    mask, own, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
     memory = tf.concat(
         [
-            table("lookup_table", lookup_table, "embeddings", embeddings),
-            table("queue", queue, "embeddings", embeddings, empty=True),  # OI-6, OI-12
+            table("lookup_table", lookup_table, x.dtype, "embeddings", embeddings),
+            table("queue", queue, x.dtype, "embeddings", embeddings, empty=True),  # OI-6, OI-12
         ],
         axis=0,
     )
@@ -89,7 +90,7 @@ def oim_loss(
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
     logits = products(x, memory)  # OI-1, OI-2
     terms = -tf.gather(tf.nn.log_softmax(logits), y, axis=1, batch_dims=1)  # OI-5, OI-8
-    return reduce(filled(terms, ~legal, float("nan")), known, reduction)  # OI-3, CV-33
+    return reduce(spoilt(terms, ~legal), known, reduction)  # OI-3, CV-33
 
 
 def _identities(
@@ -128,11 +129,11 @@ def update_oim_memory(
     Args:
         lookup_table: one row for each identity, (C, D); float16, bfloat16, float32 or float64; a tf.Tensor,
             tf.Variable or numpy array.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        queue: rows without an identity, (Q, D), in any of these; Q may be 0.
         head: where the queue is written next, an integer tensor of shape (), in [0, Q).
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises in a numpy array; in a tensor
-            its row changes nothing.
+        embeddings: rows of shape (B, D), of the dtype of table and queue or a narrower one.
+        labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises in a numpy array and in
+            an eager tensor on the CPU; in others its row changes nothing.
         momentum: [0, 1]; a tensor of shape () is used as it is and not checked.
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
         unlabelled: the label of rows without an identity, outside [0, C).
@@ -149,9 +150,9 @@ def update_oim_memory(
     """
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
-    mask, own, x = batch(mask, labels, embeddings=embeddings)
-    v = table("lookup_table", lookup_table, "embeddings", embeddings)
-    q = table("queue", queue, "embeddings", embeddings, empty=True)
+    mask, own, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
+    v = table("lookup_table", lookup_table, x.dtype, "embeddings", embeddings)
+    q = table("queue", queue, x.dtype, "embeddings", embeddings, empty=True)
     check_head(*describe("head", head))  # OI-21
     if isinstance(head, np.ndarray) and q.shape[0] is not None:
         check_label_range("head", int(head), int(head), 0, max(q.shape[0] - 1, 0))
@@ -169,7 +170,7 @@ def _visited(
 ) -> tf.Tensor:
     """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
     number_ = tf.range(tf.shape(x)[0])
-    same = (y[:, tf.newaxis] == y) & known & known[:, tf.newaxis]
+    same = tf.equal(y[:, tf.newaxis], y) & known & known[:, tf.newaxis]
     earlier = tf.where(same & (number_[:, tf.newaxis] > number_), number_, -1)
     # the row that visits the same identity before this one, -1 if there is none
     before = tf.maximum(tf.reduce_max(earlier, axis=1), -1)
@@ -194,7 +195,7 @@ def _unit(rows: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(tf.abs(rows), axis=1, keepdims=True)
     rows /= filled(largest, largest < np.finfo(rows.dtype.as_numpy_dtype).tiny, 1.0)
     square = tf.reduce_sum(rows * rows, axis=1, keepdims=True)
-    return rows / tf.sqrt(filled(square, square == 0, 1.0))
+    return rows / tf.sqrt(filled(square, tf.equal(square, 0.0), 1.0))
 
 
 def _pushed(q: tf.Tensor, head: tf.Tensor, x: tf.Tensor, pushed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -216,8 +217,8 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
     """`oim_loss` as a layer: table, queue and head are its weights, zero at first, and `update` moves them.
 
     A call returns the loss of the memory as it is; `update` is called after it, in a training step of one's own. Labels
-    may be (B,) or (B, 1). Embeddings of another float dtype are taken in the wider of the two, and a mixed-precision
-    policy does not change the loss.
+    may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the memory, and a
+    mixed-precision policy does not change the loss.
     """
 
     def __init__(
@@ -255,21 +256,17 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the loss of the rows; see `oim_loss`."""
-        embeddings, lookup_table, queue = self._memory(embeddings)
-        return oim_loss(embeddings, flat(labels, embeddings), lookup_table, queue, mask=mask, **self.options)
+        labels, embeddings = taken(labels, embeddings)
+        lookup_table, queue = map(tf.convert_to_tensor, (self.lookup_table, self.queue))
+        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self.options)
 
     def update(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         """Move the memory as `update_oim_memory` does; call it after the forward pass."""
-        embeddings, lookup_table, queue = self._memory(embeddings)
-        head = tf.convert_to_tensor(self.head)
-        memory = update_oim_memory(
-            lookup_table, queue, head, embeddings, flat(labels, embeddings), mask=mask, **self.memory_options
-        )
+        labels, embeddings = taken(labels, embeddings)
+        lookup_table, queue, head = map(tf.convert_to_tensor, (self.lookup_table, self.queue, self.head))
+        memory = update_oim_memory(lookup_table, queue, head, embeddings, labels, mask=mask, **self.memory_options)
         for variable, value in zip((self.lookup_table, self.queue, self.head), memory, strict=True):
             variable.assign(value)
-
-    def _memory(self, embeddings: tf.Tensor) -> list[tf.Tensor]:
-        return common(embeddings, tf.convert_to_tensor(self.lookup_table), tf.convert_to_tensor(self.queue))
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import filled, number
+from lossproof.backends.tensorflow.arrays import filled, followed, number, on_host, spoilt
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.spec.arguments import check_most_positives
 
@@ -18,7 +18,7 @@ _BLOCK = 2**22  # numbers in a block of differences
 def candidates(labels: tf.Tensor, mask: tf.Tensor | None, *, include_self: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
     """Return which rows are positives and which are negatives of each anchor, (B, B) each: PW-2."""
     labels = tf.convert_to_tensor(labels)
-    same = labels[:, tf.newaxis] == labels  # CV-32
+    same = tf.equal(labels[:, tf.newaxis], labels)  # CV-32
     positive, negative = same, ~same
     if not include_self:
         positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
@@ -53,13 +53,12 @@ def over_rows(f: Callable[..., tf.Tensor], rows: tf.Tensor, *others: tf.Tensor) 
 def mining_distances(rows: tf.Tensor, distance: str) -> tf.Tensor:
     """Return numbers (B, B) in the order of the distances, from differences of rows; they have no gradient."""
     rows = tf.stop_gradient(rows)
-    if distance == "cosine":
-        return 1.0 - products(units(rows))
 
     def squares(some: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.math.squared_difference(some[:, tf.newaxis], rows), axis=-1)
 
-    return tf.minimum(tf.stop_gradient(over_rows(squares, rows)), rows.dtype.max)
+    d = 1.0 - products(units(rows)) if distance == "cosine" else tf.stop_gradient(over_rows(squares, rows))
+    return filled(d, ~(d < rows.dtype.max), rows.dtype.max)  # also where it is NaN: `poisoned` says that
 
 
 def units(rows: tf.Tensor) -> tf.Tensor:
@@ -67,7 +66,7 @@ def units(rows: tf.Tensor) -> tf.Tensor:
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True))
     rows = rows / filled(largest, largest < _smallest(rows.dtype), 1.0)
     square = tf.reduce_sum(rows * rows, axis=-1, keepdims=True)
-    zero = square == 0
+    zero = tf.equal(square, 0.0)
     return filled(rows / tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
 
 
@@ -79,13 +78,15 @@ def products(rows: tf.Tensor) -> tf.Tensor:
 
 def lowest_index(values: tf.Tensor, among: tf.Tensor, *, largest: bool) -> tf.Tensor:
     """Return the index of the largest or smallest value of each row among its candidates; B where there are none."""
-    candidate = filled(values if largest else -values, ~among, -float("inf"))
-    return tf.argmax(tf.pad(candidate, [[0, 0], [0, 1]], constant_values=-float("inf")), axis=-1)
+    key = values if largest else -values
+    best = tf.reduce_max(filled(key, ~among, key.dtype.min), axis=-1, keepdims=True)
+    chosen = 2 * tf.cast(among & (key >= best), tf.int32)  # validity first, then the value, then the index
+    return tf.argmax(followed(chosen, 1), axis=-1)
 
 
 def poisoned(terms: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Return NaN for every term if a row that takes part holds NaN: each is a candidate of every anchor (PW-5)."""
-    return filled(terms, tf.reduce_any(tf.math.is_nan(rows)), float("nan"))
+    return spoilt(terms, tf.reduce_any(tf.math.is_nan(rows)))
 
 
 def _smallest(dtype: tf.DType) -> float:
@@ -161,8 +162,8 @@ def sorted_positives(d: tf.Tensor, labels: Any, mask: tf.Tensor | None, max_posi
     found = tf.where(takes_part, after - first - 1, -1)
     slots = first[:, tf.newaxis] + tf.range(most + 1)
     index = tf.gather(order, tf.minimum(slots, count - 1))
-    valid = (slots < (first + found + 1)[:, tf.newaxis]) & (index != arange[:, tf.newaxis])
-    distances = filled(tf.gather(tf.stop_gradient(d), index, batch_dims=1), ~valid, float("inf"))
+    valid = (slots < (first + found + 1)[:, tf.newaxis]) & tf.not_equal(index, arange[:, tf.newaxis])
+    distances = filled(tf.gather(tf.stop_gradient(d), index, batch_dims=1), ~valid, d.dtype.max)
     sorting = tf.argsort(distances, axis=1)
     valid = tf.gather(valid, sorting, batch_dims=1)
     index = tf.where(valid, tf.gather(index, sorting, batch_dims=1), count)
@@ -173,7 +174,7 @@ def sorted_positives(d: tf.Tensor, labels: Any, mask: tf.Tensor | None, max_posi
 def _most(labels: Any, mask: tf.Tensor | None, max_positives: int | None) -> int | tf.Tensor:
     """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
     most = tf.maximum(tf.shape(labels)[0] - 1, 0)
-    if _on_host(labels) and (mask is None or _on_host(mask)):
+    if on_host(labels) and (mask is None or on_host(mask)):
         known = np.asarray(labels) if mask is None else np.asarray(labels)[np.asarray(mask)]
         most = int(np.unique(known, return_counts=True)[1].max(initial=1)) - 1
         if max_positives is not None:
@@ -181,15 +182,10 @@ def _most(labels: Any, mask: tf.Tensor | None, max_positives: int | None) -> int
     return most if max_positives is None else tf.minimum(most, int(max_positives))
 
 
-def _on_host(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (hasattr(value, "numpy") and "CPU" in getattr(value, "device", ""))
-
-
 def ranks(thresholds: tf.Tensor, d: tf.Tensor, side: str) -> tf.Tensor:
     """Return how many of the sorted thresholds (..., K) are below each of (..., B), or with "right" not above it."""
-    ends = [[0, 0]] * (d.shape.rank - 1) + [[0, 1]]  # tf.searchsorted cannot work along an axis without entries
-    padded = tf.pad(thresholds, ends, constant_values=thresholds.dtype.max)
-    return tf.searchsorted(padded, tf.pad(d, ends), side=side)[..., :-1]
+    padded = followed(thresholds, thresholds.dtype.max)  # tf.searchsorted cannot work along an axis without entries
+    return tf.searchsorted(padded, followed(d, 0), side=side)[..., :-1]
 
 
 def columns(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

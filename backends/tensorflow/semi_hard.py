@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import (
     candidates,
     collected,
@@ -21,6 +21,7 @@ from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
+@for_compile("SemiHardTripletLoss")
 def semi_hard_triplet_loss(
     embeddings: tf.Tensor,
     labels: tf.Tensor,
@@ -79,16 +80,16 @@ def semi_hard_triplet_loss(
 
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
-    chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, float("inf")), negative)
+    chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, d.dtype.max), negative)
     slack = margin + columns(d, index) - columns(d, chosen)  # SH-7
     terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
     unknown = tf.reduce_any(negative & ~finite, axis=-1) | ~finite | crowded
     broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~finite, [[0, 1]]), index)
-    terms = filled(terms, broken, float("nan"))  # SH-10, PW-8
+    terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":
         return reduce(terms, pairs, reduction)
     full = spread_out(filled(terms, ~pairs, 0.0), index)
-    return filled(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive, float("nan"))
+    return spoilt(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
 
 
 def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
@@ -100,7 +101,7 @@ def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
     count, places = tf.shape(near)[0], tf.shape(near)[1]
     rank = tf.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
     least = collected(d, rank, places + 1, tf.math.unsorted_segment_min)
-    is_least = negative & (d == tf.gather(least, rank, batch_dims=1))
+    is_least = negative & tf.equal(d, tf.gather(least, rank, batch_dims=1))
     column = tf.where(is_least, tf.range(count), count)
     lowest = tf.minimum(collected(column, rank, places + 1, tf.math.unsorted_segment_min), count)  # SH-8
     # The ranks that have any, pushed to the front: the first one above place k has as many before it as are at most k.

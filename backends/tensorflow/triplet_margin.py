@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.labelled import for_compile, refuse_weights
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -20,6 +21,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@for_compile("TripletMarginLoss")
 def triplet_margin_loss(
     anchor: tf.Tensor,
     positive: tf.Tensor,
@@ -123,10 +125,7 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
         """Return the loss of the rows in `y_pred`; `y_true` is not read, and `sample_weight` is refused."""
         if sample_weight is not None:
-            raise ValueError(
-                "sample_weight must be None (to leave rows out, use mask of triplet_margin_loss), "
-                f"got {type(sample_weight).__name__}"
-            )
+            refuse_weights(sample_weight, "triplet_margin_loss")
         return self._reduced(y_pred, self.reduction)
 
     def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:

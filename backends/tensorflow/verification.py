@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import describe, filled, number, real
+from lossproof.backends.tensorflow.arrays import describe, filled, number, real, spoilt
 from lossproof.spec.arguments import check_ascending, check_distances, check_mask, check_thresholds
 
 
@@ -53,7 +53,7 @@ def best_accuracy(distances: tf.Tensor, same: tf.Tensor) -> tuple[tf.Tensor, tf.
     candidates = pairs.candidates()
     first = tf.argmax(pairs.right(candidates))  # the first of those that tie
     accuracy = pairs.accuracy(candidates)[first]
-    return accuracy, filled(candidates[first], tf.math.is_nan(accuracy), np.nan)
+    return accuracy, spoilt(candidates[first], tf.math.is_nan(accuracy))
 
 
 def val_at_far(distances: tf.Tensor, same: tf.Tensor, *, far: float | tf.Tensor = 1e-3) -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,7 +70,7 @@ def val_at_far(distances: tf.Tensor, same: tf.Tensor, *, far: float | tf.Tensor 
     within = tf.math.count_nonzero(rates <= number(far, rates.dtype), dtype=tf.int32)  # FAR does not fall
     last = tf.maximum(within - 1, 0)
     undefined = tf.reduce_any(tf.math.is_nan(val + rates))
-    return filled(val[last], undefined, np.nan), filled(candidates[last], undefined, np.nan)
+    return spoilt(val[last], undefined), spoilt(candidates[last], undefined)
 
 
 class _Pairs:
@@ -100,10 +100,10 @@ class _Pairs:
         """VE-1, VE-3, VE-4."""
         accepted = self.accepted(tf.reshape(thresholds, [-1]))
         shares = _quotient(accepted, self.total[:, tf.newaxis], thresholds.dtype)
-        shares = filled(shares, self.undefined[:, tf.newaxis], np.nan)
+        shares = spoilt(shares, self.undefined[:, tf.newaxis])
         val, far = (tf.reshape(share, tf.shape(thresholds)) for share in tf.unstack(shares))
         nan = tf.math.is_nan(thresholds)
-        return filled(val, nan, np.nan), filled(far, nan, np.nan)
+        return spoilt(val, nan), spoilt(far, nan)
 
     def right(self, thresholds: tf.Tensor) -> tf.Tensor:
         """Return how many pairs are judged rightly."""
@@ -114,11 +114,11 @@ class _Pairs:
         """VE-9."""
         right = tf.reshape(self.right(tf.reshape(thresholds, [-1])), tf.shape(thresholds))
         undefined = tf.reduce_any(self.undefined) | tf.math.is_nan(thresholds)
-        return filled(_quotient(right, tf.reduce_sum(self.total), thresholds.dtype), undefined, np.nan)
+        return spoilt(_quotient(right, tf.reduce_sum(self.total), thresholds.dtype), undefined)
 
     def candidates(self) -> tf.Tensor:
         """Return -inf and the distances, ascending."""
-        return tf.pad(self.sorted, [[1, 0]], constant_values=-np.inf)
+        return tf.concat([tf.constant([-np.inf], self.sorted.dtype), self.sorted], 0)
 
 
 def _quotient(count: tf.Tensor, total: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
