@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, in_range, real, table
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
 from lossproof.backends.jax.cross_entropy import cross_entropy
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice
@@ -64,15 +64,15 @@ def arcface_loss(
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    labels, x = batch(mask, labels, embeddings=embeddings)
-    w = table("class_weights", class_weights, "embeddings", embeddings)
-    kept, legal = in_range(labels, 0, len(w) - 1)
+    labels, x = batch(mask, labels, beside=(class_weights,), embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
+    kept, legal = in_range(labels, 0, w.shape[0] - 1)
     scale, margin = in_dtype(scale, x.dtype), in_dtype(margin, x.dtype)
 
     x, w = _unit(x), _unit(w)  # AF-2
     cosine = jnp.matmul(x, w.T, precision=jax.lax.Precision.HIGHEST)  # CV-20
-    label_cosine = _label_cosine(x, w[kept], margin, beyond_pi)
-    own = kept[:, None] == jnp.arange(w.shape[0])
+    label_cosine = _label_cosine(x, rows_of(w, kept, x), margin, beyond_pi)
+    own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
     logits = scale * jnp.where(own, label_cosine[:, None], cosine)  # AF-1
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
     return reduce(terms, mask, reduction)
@@ -131,7 +131,7 @@ class ArcFaceLoss:
 
     def __call__(self, embeddings: Input, labels: Input, class_weights: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `arcface_loss`."""
-        return arcface_loss(embeddings, labels, class_weights, mask=mask, **self._options())
+        return arcface_loss(embeddings, labels, class_weights, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

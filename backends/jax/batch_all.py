@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
@@ -61,6 +61,7 @@ def batch_all_triplet_loss(
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
+    labels, mask, rows = whole(labels, mask, rows)
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.sum(rows, axis=-1) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
@@ -71,7 +72,8 @@ def batch_all_triplet_loss(
     fixed = stop_gradient(d)
 
     index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
-    threshold = jnp.where(valid, margin + columns(fixed, index), jnp.inf)
+    last = float(np.finfo(d.dtype).max)
+    threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
     sign, active = _counts(fixed, threshold, index, valid, negative)
     part = sign.astype(d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
     sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
@@ -94,7 +96,7 @@ def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Ar
     rank = ranks(threshold, d, "right")  # BA-6
     of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True) - rank, 0)
     anchor = jnp.arange(d.shape[0])[:, None]
-    histogram = jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative)
+    histogram = jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
     of_positives = jnp.where(valid, jnp.cumsum(histogram, axis=1)[:, :-1], 0)
     return spread_out(of_positives, index) - of_negatives, jnp.sum(of_positives, axis=-1)
 
@@ -123,7 +125,7 @@ class BatchAllTripletLoss:
 
     def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
-        return batch_all_triplet_loss(embeddings, labels, mask=mask, **self._options())
+        return batch_all_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

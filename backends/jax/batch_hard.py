@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
-from lossproof.backends.jax.pairwise import candidates, floored_distance, mining_distances, poisoned
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
+from lossproof.backends.jax.pairwise import candidates, farthest, floored_distance, mining_distances, nearest, poisoned
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -64,6 +64,7 @@ def batch_hard_triplet_loss(
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
+    labels, mask, rows = whole(labels, mask, rows)
     margin, floor = in_dtype(margin, rows.dtype), float(floor)
     positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
     anchors = positive.any(axis=-1) & negative.any(axis=-1)  # BH-2
@@ -71,12 +72,11 @@ def batch_hard_triplet_loss(
         return reduce(jnp.sum(rows, axis=-1), anchors, reduction)  # CV-5, CV-6
 
     order = mining_distances(rows, distance)  # BH-7
-    hardest = jnp.argmax(jnp.where(positive, order, -jnp.inf), axis=-1)  # BH-1, BH-8
-    nearest = jnp.argmin(jnp.where(negative, order, jnp.inf), axis=-1)
     itself = jnp.arange(rows.shape[0])
-    hardest, nearest = (jnp.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
+    of_both = farthest(order, positive), nearest(order, negative)  # BH-1, BH-8
+    hardest, closest = (jnp.where(anchors, chosen, itself) for chosen in of_both)  # CV-11: no NaN from afar
     ap = floored_distance(rows, rows[hardest], distance, floor)  # BH-5
-    an = floored_distance(rows, rows[nearest], distance, floor)
+    an = floored_distance(rows, rows[closest], distance, floor)
     slack = jnp.where(hardest == itself, jax.lax.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = _softplus(slack)  # BH-4
@@ -116,7 +116,7 @@ class BatchHardTripletLoss:
 
     def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **self._options())
+        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, in_range, real, table
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
@@ -59,9 +59,9 @@ def center_loss(
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    own, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(own, 0, len(c) - 1)
+    own, x = batch(mask, labels, beside=(centers,), embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(own, 0, c.shape[0] - 1)
     factor = in_dtype(factor, x.dtype)
 
     t = _differences(x, c, y, legal if mask is None else legal & mask)
@@ -79,7 +79,7 @@ def center_loss(
 
 def _differences(x: Array, c: Array, y: Array, met: Array) -> Array:
     """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
-    return jnp.where(met[:, None], x - c[y], 0)
+    return jnp.where(met[:, None], x - rows_of(c, y, x), 0)
 
 
 def update_centers(
@@ -111,13 +111,13 @@ def update_centers(
     Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
     """
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
-    own, x = batch(mask, labels, embeddings=embeddings)
-    c = table("centers", centers, "embeddings", embeddings)
-    y, legal = in_range(own, 0, len(c) - 1)
+    own, x = batch(mask, labels, beside=(centers,), embeddings=embeddings)
+    c = table("centers", centers, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(own, 0, c.shape[0] - 1)
     alpha = in_dtype(alpha, c.dtype)
 
     met = legal if mask is None else legal & mask  # CN-13
-    rows = jnp.zeros(len(c), c.dtype).at[y].add(met.astype(c.dtype))
+    rows = jnp.zeros(c.shape[0], c.dtype).at[y].add(met.astype(c.dtype))
     largest = float(np.finfo(c.dtype).max)
     steps = jnp.clip(_differences(x, c, y, met), -largest, largest) / (1 + rows)[y][:, None]
     move = jnp.zeros_like(c).at[y].add(steps)
@@ -141,7 +141,7 @@ class CenterLoss:
 
     def __call__(self, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `center_loss`."""
-        return center_loss(embeddings, labels, centers, mask=mask, **self._options())
+        return center_loss(embeddings, labels, centers, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

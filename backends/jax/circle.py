@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.lax import Precision, stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
@@ -61,15 +61,15 @@ def circle_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
 
-    labels = jnp.asarray(labels)
+    labels, mask, rows = whole(jnp.asarray(labels), mask, rows)
     margin = in_dtype(margin, rows.dtype)
     gamma = jnp.minimum(in_dtype(gamma, rows.dtype), float(np.finfo(rows.dtype).max) / 64)  # finite exponents (CV-19)
     s = _cosines(rows)
-    same = labels[:, None] == labels  # CV-32
-    pair = ~jnp.eye(len(labels), dtype=bool)  # CI-2
+    same = labels[:, None] == labels[None]  # CV-32
+    pair = ~jnp.eye(labels.shape[0], dtype=bool)  # CI-2
     if mask is not None:
         takes_part = jnp.asarray(mask)
-        pair = pair & takes_part & takes_part[:, None]
+        pair = pair & takes_part[None] & takes_part[:, None]
     positive, negative = pair & same, pair & ~same
 
     weight = jax.nn.relu(jnp.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
@@ -101,9 +101,10 @@ def _cosines(rows: Array) -> Array:
 def _log_sum_exp(exponent: Array, chosen: Array) -> Array:
     """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
     some = chosen.any(1)
-    largest = jnp.max(jnp.where(chosen, stop_gradient(exponent), -jnp.inf), axis=1, initial=-jnp.inf)
+    least = -float(np.finfo(exponent.dtype).max)
+    largest = jnp.max(jnp.where(chosen, stop_gradient(exponent), least), axis=1, initial=least)
     largest = jnp.where(some, largest, 0)
-    powers = jnp.exp(jnp.where(chosen, exponent - largest[:, None], -jnp.inf))
+    powers = jnp.where(chosen, jnp.exp(jnp.where(chosen, exponent - largest[:, None], 0)), 0)
     return largest + jnp.log(jnp.where(some, jnp.sum(powers, axis=1), 1))
 
 
@@ -123,7 +124,7 @@ class CircleLoss:
 
     def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the batch; see `circle_loss`."""
-        return circle_loss(embeddings, labels, mask=mask, **self._options())
+        return circle_loss(embeddings, labels, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

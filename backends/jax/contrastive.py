@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, describe, in_dtype, real, rows
+from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, real, rows
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
@@ -96,7 +96,7 @@ class ContrastiveLoss:
         options = self._options()
         if self.distance != "p_norm" or (self.p == inf and self.eps_at != "difference"):
             options["eps"] = 0.0  # has no effect, and the leaf may be traced by now, which is refused: DI-20, DI-21
-        return contrastive_loss(x1, x2, dissimilar, mask=mask, **options)
+        return contrastive_loss(x1, x2, dissimilar, mask=mask, **constants(options))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

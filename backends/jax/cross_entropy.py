@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, in_range, real
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
@@ -88,9 +88,8 @@ class CrossEntropyLoss:
 
     def __call__(self, logits: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `cross_entropy_loss`."""
-        return cross_entropy_loss(
-            logits, labels, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
-        )
+        options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
+        return cross_entropy_loss(logits, labels, mask=mask, **options)
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
         """Return the leaf and the static option."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, describe, in_dtype, real
+from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, real, refuse_truncation
 from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.jax.center import center_loss
 from lossproof.backends.jax.cross_entropy import cross_entropy_loss
@@ -57,14 +57,18 @@ def joint_loss(
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
     margin = real("triplet_margin", triplet_margin, 0)  # CV-28
-    shape, dtype = describe("logits", logits)
-    check_batch("logits", shape, dtype)  # CV-34
-    (_, dtype_x), (shape_c, dtype_c) = describe("embeddings", embeddings), describe("centers", centers)
+    (shape, dtype), (shape_x, dtype_x) = describe("logits", logits), describe("embeddings", embeddings)
+    shape_c, dtype_c = describe("centers", centers)
+    check_batch("embeddings", shape_x, dtype_x)  # CV-34
+    check_batch("logits", shape, dtype)
     check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
     check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
-    if dtype in ("float16", "bfloat16"):  # once, so that a gradient is rounded once: CV-16
-        logits, embeddings, centers = (jnp.asarray(value, jnp.float32) for value in (logits, embeddings, centers))
+    for name, wide in (("embeddings", dtype_x), ("logits", dtype), ("centers", dtype_c)):
+        refuse_truncation(name, wide)
+    arithmetic = jnp.float64 if "float64" in (dtype, dtype_x, dtype_c) else jnp.float32  # CV-17
+    # once, so that a gradient is rounded once: CV-16
+    logits, embeddings, centers = (jnp.asarray(value, arithmetic) for value in (logits, embeddings, centers))
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
     center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
@@ -72,7 +76,10 @@ def joint_loss(
     return own + triplet_weight * triplet + center_weight * center  # JO-1, JO-5, JO-7
 
 
-@jax.tree_util.register_dataclass
+_LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=[])  # jax 0.4.30 asks for their names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
     """`joint_loss` as a pytree, whose options are its leaves; the centers are an argument of the call."""
@@ -91,7 +98,7 @@ class JointLoss:
         self, logits: Input, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None
     ) -> Array:
         """Return the loss of the rows; see `joint_loss`."""
-        return joint_loss(logits, embeddings, labels, centers, mask=mask, **self._options())
+        return joint_loss(logits, embeddings, labels, centers, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -12,14 +12,13 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, real
+from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, real, refuse_wrapping
 from lossproof.backends.jax.distances import row_distance
 from lossproof.spec.arguments import (
     KINDS,
     check_choice,
     check_count,
     check_kinds,
-    check_label_range,
     check_labels,
     check_mask,
     check_same,
@@ -50,10 +49,10 @@ def triplet_masks(labels: Input, *, mask: Input | None = None) -> tuple[Array, A
     if mask is not None:
         check_mask(*describe("mask", mask), describe("labels", labels)[0])
     y = _labels(labels)
-    same = y[:, None] == y
-    both = ~jnp.eye(len(y), dtype=bool)
+    same = y[:, None] == y[None]
+    both = ~jnp.eye(y.shape[0], dtype=bool)
     if mask is not None:
-        both = both & jnp.asarray(mask)[:, None] & mask  # MI-3
+        both = both & jnp.asarray(mask)[:, None] & mask[None]  # MI-3
     return same & both, ~same & both  # MI-1, MI-2
 
 
@@ -284,7 +283,7 @@ def _choose(d: Array, negative: Array, margin: float | Array, chosen: Array, key
 
     Each anchor's negatives are sorted once; the kinds of a pair are then three ranges of ranks.
     """
-    far = jnp.where(negative, d, jnp.inf)
+    far = jnp.where(negative, d, float(np.finfo(d.dtype).max))  # no distance is as large
     order = jnp.argsort(far, axis=1)
     ranked = jnp.take_along_axis(far, order, 1)
     total = jnp.sum(negative, 1, keepdims=True)
@@ -310,9 +309,7 @@ def _labels(labels: Input) -> Array:
     """Check labels and return them as an array of JAX."""
     shape, dtype = describe("labels", labels)
     check_labels("labels", shape, dtype, int(np.prod(shape)))
-    if isinstance(labels, np.ndarray) and labels.size and jnp.result_type(int) == jnp.int32:
-        int32 = np.iinfo(np.int32)  # labels are compared as integers, never truncated (CV-32)
-        check_label_range("labels", int(labels.min()), int(labels.max()), int(int32.min), int(int32.max))
+    refuse_wrapping(labels)
     return jnp.asarray(labels)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, describe, in_dtype, in_range, real, table
+from lossproof.backends.jax.arrays import Input, batch, constants, describe, in_dtype, in_range, real, table
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import (
@@ -65,11 +65,11 @@ def oim_loss(
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    own, x = batch(mask, labels, embeddings=embeddings)
+    own, x = batch(mask, labels, beside=(lookup_table, queue), embeddings=embeddings)
     memory = jnp.concatenate(
         [
-            table("lookup_table", lookup_table, "embeddings", embeddings),
-            table("queue", queue, "embeddings", embeddings, empty=True),  # OI-6, OI-12
+            table("lookup_table", lookup_table, "embeddings", embeddings, x.dtype),
+            table("queue", queue, "embeddings", embeddings, x.dtype, empty=True),  # OI-6, OI-12
         ]
     )
     y, known, legal = _identities(own, mask, lookup_table.shape[0], unlabelled)
@@ -142,28 +142,28 @@ def update_oim_memory(
     """
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
-    own, x = batch(mask, labels, embeddings=embeddings)
-    v = table("lookup_table", lookup_table, "embeddings", embeddings)
-    q = table("queue", queue, "embeddings", embeddings, empty=True)
+    own, x = batch(mask, labels, beside=(lookup_table, queue), embeddings=embeddings)
+    v = table("lookup_table", lookup_table, "embeddings", embeddings, x.dtype)
+    q = table("queue", queue, "embeddings", embeddings, x.dtype, empty=True)
     check_head(*describe("head", head))  # OI-21
     if isinstance(head, np.ndarray):
-        check_label_range("head", int(head), int(head), 0, max(len(q) - 1, 0))
-    y, known, legal = _identities(own, mask, len(v), unlabelled)
+        check_label_range("head", int(head), int(head), 0, max(q.shape[0] - 1, 0))
+    y, known, legal = _identities(own, mask, v.shape[0], unlabelled)
     v, q, x, gamma = stop_gradient((v, q, x, in_dtype(gamma, v.dtype)))  # OI-20
     pushed = ~known if mask is None else ~known & mask
 
     at = jnp.asarray(head)
-    if len(x):
+    if x.shape[0]:
         v = _visited(v, x, y, known & legal, gamma, normalise)  # OI-19
-    if len(x) and len(q):
+    if x.shape[0] and q.shape[0]:
         q, at = _pushed(q, at, x, pushed)
     return v.astype(lookup_table.dtype), q.astype(queue.dtype), at
 
 
 def _visited(v: Array, x: Array, y: Array, known: Array, gamma: float | Array, normalise: bool) -> Array:
     """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
-    number = jnp.arange(len(x))
-    earlier = (y[:, None] == y) & known & known[:, None] & (number[:, None] > number)
+    number = jnp.arange(x.shape[0])
+    earlier = (y[:, None] == y[None]) & known[None] & known[:, None] & (number[:, None] > number[None])
     before = jnp.max(jnp.where(earlier, number, -1), axis=1)  # the row that visits the same identity before this one
     start = v[y]
 
@@ -173,7 +173,7 @@ def _visited(v: Array, x: Array, y: Array, known: Array, gamma: float | Array, n
         return _unit(moved) if normalise else moved  # OI-14
 
     after = jax.lax.fori_loop(0, jnp.max(jnp.sum(earlier, axis=1)) + 1, visit, start)
-    last = jnp.full(len(v), -1).at[y].max(jnp.where(known, number, -1))
+    last = jnp.full(v.shape[0], -1).at[y].max(jnp.where(known, number, -1))
     return jnp.where((last < 0)[:, None], v, after[last])  # identities without rows do not change
 
 
@@ -187,12 +187,12 @@ def _unit(rows: Array) -> Array:
 
 def _pushed(q: Array, head: Array, x: Array, pushed: Array) -> tuple[Array, Array]:
     """Return queue and head after the rows that are `pushed` were written one after the other (OI-17)."""
-    count, size = jnp.sum(pushed), len(q)
+    count, size = jnp.sum(pushed), q.shape[0]
     at = head.astype(count.dtype)
     turn = (jnp.arange(size) - at) % size  # which of the rows is written here first
     newest = turn + size * ((count - 1 - turn) // size)  # and which last: OI-18
     order = jnp.argsort(~pushed, stable=True)  # their places in the batch come first
-    written = x[order[jnp.clip(newest, 0, len(x) - 1)]]
+    written = x[order[jnp.clip(newest, 0, x.shape[0] - 1)]]
     queue = jnp.where((turn < count)[:, None], written, q)
     return queue, ((at + count) % size).astype(head.dtype)
 
@@ -215,7 +215,7 @@ class OIMLoss:
         self, embeddings: Input, labels: Input, lookup_table: Input, queue: Input, mask: Input | None = None
     ) -> Array:
         """Return the loss of the rows; see `oim_loss`."""
-        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self._options())
+        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

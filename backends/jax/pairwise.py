@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.lax import reduce_precision, stop_gradient
 
-from lossproof.backends.jax.arrays import Input
+from lossproof.backends.jax.arrays import Input, on_host
 from lossproof.backends.jax.distances import row_distance
 from lossproof.spec.arguments import check_most_positives
 
@@ -21,13 +21,13 @@ _BLOCK = 2**20  # numbers in a block of differences: XLA on a CPU does not fuse 
 def candidates(labels: Input, mask: Input | None, *, include_self: bool = False) -> tuple[Array, Array]:
     """Return which rows are positives and which are negatives of each anchor, (B, B) each: PW-2."""
     labels = jnp.asarray(labels)
-    same = labels[:, None] == labels  # CV-32
+    same = labels[:, None] == labels[None]  # CV-32
     positive, negative = same, ~same
     if not include_self:
         positive = same & ~jnp.eye(labels.shape[0], dtype=bool)
     if mask is not None:
         mask = jnp.asarray(mask)
-        both = mask[:, None] & mask
+        both = mask[:, None] & mask[None]
         positive, negative = positive & both, negative & both
     return positive, negative
 
@@ -42,8 +42,14 @@ def floored_distance(x: Array, y: Array, distance: str, floor: float) -> Array:
 
 def over_rows(f: Callable[[Array], Array], rows: Array) -> Array:
     """Map a function of one row, which compares it with all, over the rows: one block of them at a time."""
-    mapped: Array = jax.lax.map(f, rows, batch_size=max(1, min(rows.shape[0], _BLOCK // rows.size)))
-    return mapped
+    count = rows.shape[0]
+    if not isinstance(count, int):  # a symbol of `jax.export`
+        return jnp.asarray(jax.lax.map(f, rows))
+    block = max(1, min(count, _BLOCK // rows.size))
+    whole = count - count % block
+    of_blocks = jax.lax.map(jax.vmap(f), rows[:whole].reshape(-1, block, rows.shape[1]))
+    found = of_blocks.reshape(whole, *of_blocks.shape[2:])
+    return found if whole == count else jnp.concatenate([found, jax.vmap(f)(rows[whole:])])
 
 
 def mining_distances(rows: Array, distance: str) -> Array:
@@ -54,10 +60,21 @@ def mining_distances(rows: Array, distance: str) -> Array:
     largest = float(np.finfo(rows.dtype).max)
 
     def squares(row: Array) -> Array:
-        t = row - rows
+        t = row[None] - rows
         return jnp.minimum(jnp.sum(t * t, axis=-1), largest)
 
     return over_rows(squares, rows)
+
+
+def nearest(d: Array, valid: Array) -> Array:
+    """Return the valid column of the least distance of each row, the lowest of those that tie: no filler is chosen."""
+    least = jnp.min(jnp.where(valid, d, float(np.finfo(d.dtype).max)), axis=-1, keepdims=True)
+    return jnp.argmax(valid & (d <= least), axis=-1)
+
+
+def farthest(d: Array, valid: Array) -> Array:
+    """Return the valid column of the greatest distance of each row, the lowest of those that tie."""
+    return nearest(-d, valid)
 
 
 def units(rows: Array) -> Array:
@@ -92,15 +109,15 @@ def distance_matrix(rows: Array, whole: Array, distance: str, pairwise: str) -> 
 def _gram(rows: Array, whole: Array) -> Array:
     """Return |x|^2 + |y|^2 - 2 x.y of rows from which their origin is subtracted: grade `centred`."""
     limit = 0.25 * (float(np.finfo(rows.dtype).max) / rows.shape[-1]) ** 0.5
-    inner = products(jnp.clip(rows - _origin(stop_gradient(rows), whole, limit), -limit, limit))  # CV-19
+    inner = products(jnp.clip(rows - _origin(stop_gradient(rows), whole, limit)[None], -limit, limit))  # CV-19
     squares = jnp.diagonal(inner)
-    return jnp.asarray(squares[:, None] + squares - 2 * inner)
+    return jnp.asarray(squares[:, None] + squares[None] - 2 * inner)
 
 
 def _origin(rows: Array, whole: Array, limit: float) -> Array:
     """Return the mean of the rows that take part, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
     first = rows[jnp.argmax(whole)]
-    away = jnp.where(whole[:, None], jnp.clip(rows - first, -limit, limit), 0)
+    away = jnp.where(whole[:, None], jnp.clip(rows - first[None], -limit, limit), 0)
     mean = jnp.sum(away, axis=0) / jnp.maximum(jnp.sum(whole), 1).astype(rows.dtype)
     return first + reduce_precision(mean, exponent_bits=np.finfo(rows.dtype).nexp, mantissa_bits=3)
 
@@ -111,7 +128,7 @@ def _squares(rows: Array) -> Array:
 
     @jax.checkpoint
     def of_row(row: Array) -> Array:
-        t = jnp.clip(row - rows, -limit, limit)  # CV-19
+        t = jnp.clip(row[None] - rows, -limit, limit)  # CV-19
         return jnp.sum(t * t, axis=-1)
 
     return over_rows(of_row, rows)
@@ -130,35 +147,43 @@ def sorted_positives(
 ) -> Positives:
     """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
     count, most = d.shape[0], _most(labels, mask, max_positives)
-    anchor, column = jnp.arange(count)[:, None], jnp.arange(count)
+    anchor, column = jnp.arange(count)[:, None], jnp.broadcast_to(jnp.arange(count), (count, count))
     place = jnp.where(positive, jnp.cumsum(positive, axis=1) - 1, most)
     listed = jnp.full((count, most), count).at[anchor, place].set(column, mode="drop")
-    distances = jnp.where(listed < count, columns(stop_gradient(d), listed), jnp.inf)
-    listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1), axis=1)
+    last = float(np.finfo(d.dtype).max)  # no distance is larger, and the sort is stable: those that there are come first
+    distances = jnp.where(listed < count, columns(stop_gradient(d), listed), last)
+    listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1, stable=True), axis=1)
     found = jnp.sum(positive, axis=1)
     return Positives(listed, listed < count, (found > most) & (max_positives is not None))
 
 
 def _most(labels: Input, mask: Input | None, max_positives: int | None) -> int:
     """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
-    most = labels.shape[0] - 1
-    if _on_host(labels) and (mask is None or _on_host(mask)):
-        known = np.asarray(labels) if mask is None else np.asarray(labels)[np.asarray(mask)]
-        most = int(np.unique(known, return_counts=True)[1].max(initial=1)) - 1
+    count, known, part = labels.shape[0], on_host(labels), None if mask is None else on_host(mask)
+    if known is not None and (mask is None or part is not None):
+        most = int(np.unique(known if part is None else known[part], return_counts=True)[1].max(initial=1)) - 1
         if max_positives is not None:
             check_most_positives(most, max_positives)  # PW-8
-    return max(most if max_positives is None else min(most, int(max_positives)), 1)
-
-
-def _on_host(value: Input) -> bool:
-    if isinstance(value, np.ndarray):
-        return True
-    return not isinstance(value, jax.core.Tracer) and all(device.platform == "cpu" for device in value.devices())
+        return max(most, 1)
+    if max_positives is None:
+        return count  # one more than there can be, but for a symbol of `jax.export` nothing is known but that it is 1
+    return min(count, int(max_positives)) if isinstance(count, int) else int(max_positives)
 
 
 def ranks(thresholds: Array, d: Array, side: str) -> Array:
     """Return how many of the sorted thresholds (B, K) are below each distance (B, B), or with "right" not above it."""
-    return jax.vmap(lambda t, x: jnp.searchsorted(t, x, side=side))(thresholds, d)
+    count, most = d.shape[0], thresholds.shape[1]
+    steps = most.bit_length() if isinstance(most, int) else 31  # jnp.searchsorted takes no symbol of `jax.export`
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = jnp.minimum((low + high) // 2, most - 1)
+        there = jnp.take_along_axis(thresholds, middle, axis=1)
+        below = (low < high) & (there < d if side == "left" else there <= d)
+        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+
+    ends = jnp.zeros((count, count), jnp.int32), jnp.zeros((count, count), jnp.int32) + most
+    return jax.lax.fori_loop(0, steps, halve, ends)[0]
 
 
 def columns(values: Array, index: Array) -> Array:

@@ -18,7 +18,7 @@ def reduce(terms: Array, mask: Input | None, reduction: str) -> Array:
     if reduction == "sum":
         return total  # CV-2
     if reduction == "mean" and mask is None:
-        return total / max(terms.size, 1)  # CV-3, CV-5
+        return total / jnp.asarray(max(terms.size, 1), terms.dtype)  # CV-3, CV-5
     counted = jnp.ones(terms.shape, bool) if mask is None else jnp.asarray(mask)
     if reduction == "mean_nonzero":
         counted = counted & ~(terms <= 0)  # CV-4; NaN is counted, CV-10

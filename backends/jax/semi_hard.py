@@ -12,8 +12,16 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, in_dtype, real
-from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
+from lossproof.backends.jax.pairwise import (
+    candidates,
+    columns,
+    distance_matrix,
+    farthest,
+    ranks,
+    sorted_positives,
+    spread_out,
+)
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
@@ -66,6 +74,7 @@ def semi_hard_triplet_loss(
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
+    labels, mask, rows = whole(labels, mask, rows)
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.zeros((0, 0), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
@@ -77,9 +86,9 @@ def semi_hard_triplet_loss(
 
     index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
     pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
-    chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), jnp.inf), negative)
+    chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), float(np.finfo(d.dtype).max)), negative)
     terms = jax.nn.relu(margin + columns(d, index) - jnp.take_along_axis(d, chosen, axis=1))  # SH-1, SH-7, SH-9
-    unknown = jnp.any(negative & ~finite, axis=-1) | ~finite | crowded
+    unknown = jnp.any(negative & ~finite[None], axis=-1) | ~finite | crowded
     broken = unknown[:, None] | jnp.append(~finite, False)[index]
     terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
     if reduction != "none":
@@ -96,15 +105,15 @@ def _chosen(d: Array, near: Array, negative: Array) -> Array:
     """
     count, places = near.shape
     rank = jnp.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
-    anchor, column = jnp.arange(count)[:, None], jnp.arange(count)
-    least = jnp.full((count, places + 1), jnp.inf, d.dtype).at[anchor, rank].min(d)
+    anchor, column = jnp.arange(count)[:, None], jnp.broadcast_to(jnp.arange(count), (count, count))
+    least = jnp.full((count, places + 1), float(np.finfo(d.dtype).max), d.dtype).at[anchor, rank].min(d)
     is_least = negative & (d == jnp.take_along_axis(least, rank, axis=1))
     lowest = jnp.full((count, places + 1), count).at[anchor, rank].min(jnp.where(is_least, column, count))  # SH-8
     filled = jnp.where(lowest == count, places + 1, jnp.arange(places + 1))
     above = jax.lax.cummin(filled[:, 1:], axis=1, reverse=True)  # the first rank above each place that has any
-    farthest = jnp.argmax(jnp.where(negative, d, -jnp.inf), axis=-1, keepdims=True)  # SH-3, SH-8
+    last = farthest(d, negative)[:, None]  # SH-3, SH-8
     nearest = jnp.take_along_axis(lowest, jnp.minimum(above, places), axis=1)
-    return jnp.minimum(jnp.where(above > places, farthest, nearest), count - 1)
+    return jnp.minimum(jnp.where(above > places, last, nearest), count - 1)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -124,7 +133,7 @@ class SemiHardTripletLoss:
 
     def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
         """Return the loss of the rows; see `semi_hard_triplet_loss`."""
-        return semi_hard_triplet_loss(embeddings, labels, mask=mask, **self._options())
+        return semi_hard_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

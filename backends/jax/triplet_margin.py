@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, in_dtype, real, rows
+from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, rows
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
@@ -106,7 +106,7 @@ class TripletMarginLoss:
             options["eps"] = 1e-6  # has no effect, and the leaf may be traced by now, which is refused: DI-21
         elif self.p == inf and self.eps_at != "difference":
             options["eps"] = 0.0  # the same: DI-20
-        return triplet_margin_loss(anchor, positive, negative, mask=mask, **options)
+        return triplet_margin_loss(anchor, positive, negative, mask=mask, **constants(options))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
