@@ -1,9 +1,9 @@
-"""What a person reads first, measured: does the first entry name the clause that a broken implementation breaks?
+"""What a person reads first, measured: how often the first entry names the clause that a broken implementation breaks.
 
-python -m lossproof.conformance.naming --sample 40      judges 40 broken implementations with the whole plan of their loss
+python -m lossproof.conformance.naming --sample 40      judges 40 of them, with the whole plan of their loss
 
-The rule that puts the entries in order (`ranking`) was tuned on one half of the broken implementations and not on the other, which
-says how well it does on those that nobody has seen. Exit status 1 where less than 95 % are named rightly.
+The rule that puts the entries in order (`ranking`) was tuned on one half of the broken implementations and not on the
+other, which says how well it does on those that nobody has seen. Exit status 1 where less than 95 % are named rightly.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def main() -> int:
     asked = options.parse_args()
     console, found = Console(), []
     broken = chosen(asked.loss, asked.half, asked.sample, asked.seed)
-    for named in track(judged(broken, asked.examples, asked.cache), "mutants", len(broken), console, transient=True):
+    for named in track(
+        judged(broken, asked.examples, asked.cache), "mutants", len(broken), console=console, transient=True
+    ):
         found.append(named)
         if not named.right:
             console.print(str(named), markup=False, highlight=False, soft_wrap=True)

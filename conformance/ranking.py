@@ -10,7 +10,7 @@ from typing import Any
 
 from lossproof.conformance.compare import is_coarse
 from lossproof.conformance.plan import modules, plan_of_function
-from lossproof.conformance.verdict import CONFORMANT, Finding, Result
+from lossproof.conformance.verdict import Finding, Result
 from lossproof.spec import clauses, losses
 
 CLASSES = ("value", "gradient", "interface")
@@ -31,7 +31,7 @@ class Says(IntEnum):
     NAN = 7
     EXAMPLE = 8  # a worked example of the clause, in which much else may be wrong
     VECTOR = 9
-    FORMULA = 10  # examples of the formula, though plain drawn calls are right
+    FORMULA = 10  # the formula, of which plain drawn calls do not speak
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Evidence:
 
     Args:
         formula: its general clauses, which nearly every fault breaks.
-        right: classes in which plain drawn calls are right.
+        asked: classes in which plain calls were drawn.
         causes: clauses that plain drawn calls speak of.
         defaults: clauses of what an option is where it is not given.
     """
 
     formula: frozenset[str]
-    right: frozenset[str]
+    asked: frozenset[str]
     causes: frozenset[str]
     defaults: frozenset[str]
 
@@ -78,7 +78,7 @@ class Evidence:
         plain = [r for r in results if r.probe.clause in formula and _plain(r)]
         return cls(
             formula,
-            frozenset(clauses()[r.probe.clause].kind for r in plain if r.verdict == CONFORMANT),
+            frozenset(clauses()[r.probe.clause].kind for r in plain if r.run > r.obscured),
             frozenset(f.clause for r in plain for f in r.findings),
             frozenset(r.probe.clause for r in results if r.probe.options.get("structure", {}).get("defaults")),
         )
@@ -98,7 +98,7 @@ def rank(one: Found, evidence: Evidence) -> tuple[Any, ...]:
 
 
 def _class(one: Found) -> str:
-    """Return the class of a finding: that of its clause, or a later one where it was found in a gradient or a wrong call."""
+    """Return the class of a finding: that of its clause, or a later one where a gradient or a wrong call shows it."""
     kind = clauses()[one.best.clause].kind
     if one.checks <= ARGUMENTS:
         return "interface"
@@ -113,7 +113,7 @@ def _says(one: Found, evidence: Evidence, kind: str) -> Says:
     if clause in evidence.causes and not fixed:
         return Says.CAUSE
     if clause in evidence.formula:
-        return Says.FORMULA if kind in evidence.right else Says.CAUSE
+        return Says.FORMULA if kind in evidence.asked else Says.CAUSE
     if fixed:
         return Says.VECTOR if checks <= {"vectors"} else Says.EXAMPLE
     if clause in evidence.defaults:

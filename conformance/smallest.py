@@ -81,7 +81,7 @@ def _blame(
     beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
     parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
-        general = probe.clause in module.FORMULA.values() and mismatch.kind in PARTS and not mismatch.errored
+        general = probe.clause in module.FORMULA.values() and not needed and mismatch.kind in PARTS
         return (general and _cause(judge, probe, structure, mismatch)) or probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
@@ -114,7 +114,7 @@ def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch)
     for cause in getattr(module, "CAUSES", ()):
         if cause.kind != mismatch.kind or not all(offer.choices(n, [v]) for n, v in cause.fields.items()):
             continue
-        changed = module.normal(structure | cause.fields, offer)
+        changed = module.normal(structure | {"shape": module.SPACE["shape"][0]} | cause.fields, offer)
         cases = [module.build(changed, offer, judge.seed, fill) for fill in range(EXPERIMENTS)]
         cases = [case for case in map(cause.change, cases) if not judge.oracle.undecided(judge.judged(case, changed))]
         wrong = (judge.judge_case(case, changed, (mismatch.kind,)) is not None for case in cases)
