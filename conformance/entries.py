@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lossproof.conformance.ranking import Evidence, Found, rank
+from lossproof.conformance.ranking import Evidence, Found, Rank, Says, rank
 from lossproof.conformance.verdict import KNOWN, Finding, Result
 
 
@@ -76,10 +76,11 @@ def _evidence(results: list[Result]) -> dict[str, Evidence]:
     return {loss: Evidence.of(loss, own) for loss, own in by.items()}
 
 
-def _heading(one: Found, place: Any) -> Any:
-    """Order the findings of one cause: of what stops calls, the clause of the page that it stops most comes first."""
-    stopped = one.best.mismatch.errored
-    return (one.best.clause.startswith("CV-"), -len(one.probes), place) if stopped else place
+def _heading(one: Found, place: Rank) -> Any:
+    """Order the findings of one cause; of what raises, first what plain calls break, then the clause it stops most."""
+    if not one.best.mismatch.errored:
+        return place
+    return place.says != Says.CAUSE, one.best.clause.startswith("CV-"), -len(one.probes), place
 
 
 def _entry(group: list[Found]) -> Entry:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any
+from typing import NamedTuple
 
 from lossproof.conformance.compare import is_coarse
 from lossproof.conformance.plan import modules, plan_of_function
@@ -32,6 +32,16 @@ class Says(IntEnum):
     EXAMPLE = 8  # a worked example of the clause, in which much else may be wrong
     VECTOR = 9
     FORMULA = 10  # the formula, of which plain drawn calls do not speak
+
+
+class Rank(NamedTuple):
+    """Where a finding stands among those of its loss; the least comes first."""
+
+    advice: bool  # what must hold comes first
+    kind: int  # value, gradient, interface
+    says: Says
+    convention: bool  # a page's own clauses come before those of all pages
+    place: int  # in the plan
 
 
 @dataclass(frozen=True)
@@ -84,17 +94,11 @@ class Evidence:
         )
 
 
-def rank(one: Found, evidence: Evidence) -> tuple[Any, ...]:
-    """Return where a finding stands: what must hold first, then by class, by what it says, and its own page first."""
+def rank(one: Found, evidence: Evidence) -> Rank:
+    """Return where a finding stands, by what all probes of its loss found."""
     clause, kind = clauses()[one.best.clause], _class(one)
-    own_page = not clause.id.startswith("CV-")
-    return (
-        clause.level == "SHOULD",
-        CLASSES.index(kind),
-        _says(one, evidence, kind),
-        not own_page,
-        one.probes[0][0],
-    )
+    says, convention = _says(one, evidence, kind), clause.id.startswith("CV-")
+    return Rank(clause.level == "SHOULD", CLASSES.index(kind), says, convention, one.probes[0][0])
 
 
 def _class(one: Found) -> str:

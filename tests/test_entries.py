@@ -107,6 +107,11 @@ def test_of_what_stops_calls_the_clause_of_the_page_that_it_stops_most_is_the_he
     assert shown(*given) == [["SH-4", "SH-3", "CV-5"]]
 
 
+def test_of_what_stops_plain_calls_the_heading_is_what_says_that_they_are_legal():
+    given = [result("examples", "SH-4", mismatch=RAISED), result("value", "SH-1", "CV-23", RAISED)]
+    assert shown(*given) == [["CV-23", "SH-4"]]
+
+
 def test_a_missing_check_of_arguments_is_one_entry_whatever_it_lets_through():
     accepted = wrong("accepted", "the call")
     given = [
