@@ -14,10 +14,11 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from lossproof.conformance.entries import Entry, entries
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
 from lossproof.conformance.schemas import schema
-from lossproof.conformance.verdict import KNOWN, VERDICTS, Finding, Result
+from lossproof.conformance.verdict import VERDICTS, Finding, Result
 from lossproof.spec import clauses, losses
 
 FORMAT = 1
@@ -49,8 +50,8 @@ def make(
         "counts": counts(results),
         "worst": worst(results),
         "fitted": fitted(results),
-        "advice": _entries([(f, False) for r in results for f in r.advice], hello, run),
-        "findings": _entries([(f, r.verdict == KNOWN) for r in results for f in r.findings], hello, run),
+        "advice": _entries(entries(results, "advice"), hello, run),
+        "findings": _entries(entries(results), hello, run),
         "probes": [probe_entry(result) for result in results],
         "stale_known_failures": [entry["finding"] for entry in stale],
     }
@@ -120,14 +121,13 @@ def probe_entry(result: Result) -> dict[str, Any]:
     }
 
 
-def _entries(
-    findings: list[tuple[Finding, bool]], hello: Mapping[str, Any], run: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Return one entry a finding; several probes may have found the same."""
-    first: dict[tuple[str, str], tuple[Finding, bool]] = {}
-    for finding, known in findings:
-        first.setdefault((finding.loss, finding.id), (finding, known))
-    return [finding_entry(finding, hello, run) | {"known": known} for finding, known in first.values()]
+def _entries(found: list[Entry], hello: Mapping[str, Any], run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one entry a cause, with the ids of the other findings that it explains."""
+    return [
+        finding_entry(entry.finding, hello, run)
+        | {"known": entry.known, "also": [finding.id for finding in entry.also], "probes": entry.probes}
+        for entry in found
+    ]
 
 
 def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.pages import home
 from lossproof.conformance.plan import modules, plan, plan_of_function
-from lossproof.conformance.verdict import Finding, Probe
+from lossproof.conformance.verdict import Finding, Probe, Result
 from lossproof.conformance.worker import adapter_for
 from lossproof.spec import clauses, functions, losses
 
@@ -93,6 +93,12 @@ def probes(mutant: Mutant) -> list[Probe]:
 
 def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Finding]:
     """Yield what the judge finds in a mutant, probe by probe."""
+    for result in results(mutant, asked, seed, examples):
+        yield from result.findings
+
+
+def results(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Result]:
+    """Yield what comes of each probe that is asked of a mutant."""
     known = modules()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
     session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
@@ -100,7 +106,7 @@ def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -
         session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
     judge = Judge(session, offers(session, known, ours=mutant.ours), Oracle(ours=mutant.ours), known, seed, examples)
     for probe in asked:
-        yield from judge.run(probe, CHECKS[probe.check]).findings
+        yield judge.run(probe, CHECKS[probe.check])
 
 
 def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> Kill:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lossproof.conformance.judge import Judge
 
 
+EXPERIMENTS = 12  # calls that tell one cause from another
+
+
 def smallest(
     judge: Judge,
     probe: Probe,
@@ -78,7 +81,8 @@ def _blame(
     beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
     parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
-        return probe.clause
+        general = probe.clause in module.FORMULA.values() and not needed and mismatch.kind in PARTS
+        return (general and _cause(judge, probe, structure, mismatch)) or probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
     clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
@@ -96,7 +100,27 @@ def _blame(
             return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
         return "CV-15" if mismatch.kind == "value" else "CV-16"
     coupled = np.prod(structure["shape"][:-1]) > 1 and hasattr(module, "ROW_CLAUSE")
-    return str(module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind])
+    formula = module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind]
+    return _cause(judge, probe, structure, mismatch) or str(formula)
+
+
+def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch) -> str | None:
+    """Return the clause that the experiments of the loss single out where plain calls are wrong."""
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    of_input = getattr(module, "GRADIENT_OF", {}) if mismatch.kind == "gradient" else {}
+    for name, clause in of_input.items():
+        if mismatch.where.startswith(f"gradient of {name}"):
+            return str(clause)
+    for cause in getattr(module, "CAUSES", ()):
+        if cause.kind != mismatch.kind or not all(offer.choices(n, [v]) for n, v in cause.fields.items()):
+            continue
+        changed = module.normal(structure | {"shape": module.SPACE["shape"][0]} | cause.fields, offer)
+        cases = [module.build(changed, offer, judge.seed, fill) for fill in range(EXPERIMENTS)]
+        cases = [case for case in map(cause.change, cases) if not judge.oracle.undecided(judge.judged(case, changed))]
+        wrong = (judge.judge_case(case, changed, (mismatch.kind,)) is not None for case in cases)
+        if any(wrong) if cause.alone else len(cases) >= EXPERIMENTS // 2 and not any(wrong):
+            return str(cause.clause)
+    return None
 
 
 def _round_numbers(

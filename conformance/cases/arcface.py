@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import Array, rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches, space
+from lossproof.conformance.cases.causes import unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure, generator
 
 LOSS = "arcface_loss"
@@ -110,5 +111,6 @@ def legal(offer: Offer) -> Case:
 
 
 FORMULA = {"value": "AF-1", "gradient": "AF-11"}
+CAUSES = (without("AF-2", unit_rows),)
 ROW_CLAUSE = "AF-16"  # where a failure needs more than one row
 SHAPE_CLAUSE = "CV-34"

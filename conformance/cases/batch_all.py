@@ -7,6 +7,7 @@ from typing import Any
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches, pairs
+from lossproof.conformance.cases.causes import alone, unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure
 
 LOSS = "batch_all_triplet_loss"
@@ -27,6 +28,11 @@ COUNTED = (19, 2), (67, 2)  # rows whose triplets bfloat16 and float16 cannot co
 MANY = (131, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FORMULA = {"value": "BA-1", "gradient": "BA-5"}
+CAUSES = (
+    alone("BA-2", identities="apart"),  # no row has a positive
+    alone("BA-2", identities="one"),
+    without("PW-1", unit_rows),
+)
 normal = pairs.normal
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches, pairs
+from lossproof.conformance.cases.causes import alone, unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure
 
 LOSS = "batch_hard_triplet_loss"
@@ -28,6 +29,11 @@ SMALLER_SHAPES = pairs.SMALLER_SHAPES
 MANY = (263, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FORMULA = {"value": "BH-1", "gradient": "BH-7"}
+CAUSES = (
+    alone("BH-2", identities="apart"),  # no row has a positive
+    alone("BH-2", identities="one"),
+    without("PW-1", unit_rows),
+)
 normal = pairs.normal
 
 

@@ -102,4 +102,5 @@ def legal(offer: Offer) -> Case:
 
 
 FORMULA = {"value": "CN-1", "gradient": "CN-7"}
+GRADIENT_OF = {"centers": "CN-8"}  # where the gradient of every earlier input is right
 SHAPE_CLAUSE = "CV-34"

@@ -7,6 +7,7 @@ from typing import Any
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches
+from lossproof.conformance.cases.causes import alone, unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure, generator
 
 LOSS = "circle_loss"
@@ -89,3 +90,11 @@ def legal(offer: Offer) -> Case:
 
 
 FORMULA = {"value": "CI-1", "gradient": "CI-10"}
+CAUSES = (
+    alone("CI-6", identities="one"),  # no row has a negative
+    alone("CI-2", identities="apart"),
+    without("CI-3", unit_rows),
+    without("CI-4", margin=1.0),  # every weight is positive
+    alone("CI-13", "gradient", identities="one"),
+    alone("CI-13", "gradient", identities="apart"),
+)

@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import Array, rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches
+from lossproof.conformance.cases.causes import unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure, generator
 
 LOSS = "oim_loss"
@@ -118,4 +119,5 @@ def refusal(case: Case) -> str:
 
 
 FORMULA = {"value": "OI-1", "gradient": "OI-8"}
+CAUSES = (without("OI-2", unit_rows),)
 SHAPE_CLAUSE = "CV-34"

@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import Array
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches, pairs
+from lossproof.conformance.cases.causes import alone, far_negative, unit_rows, without
 from lossproof.conformance.cases.space import Offer, Structure
 
 LOSS = "semi_hard_triplet_loss"
@@ -30,6 +31,12 @@ COUNTED = (35, 2), (35, 2)  # rows of two identities have 4k + 2 pairs, 578 and 
 MANY = (131, 2)  # rows of a large batch: each meets each; a prime, so that no block divides it
 VECTORISED = False
 FORMULA = {"value": "SH-1", "gradient": "SH-7"}
+CAUSES = (
+    alone("SH-4", identities="one"),  # no row has a negative
+    alone("PW-2", identities="apart"),
+    without("SH-3", far_negative),
+    without("PW-1", unit_rows),
+)
 normal = pairs.normal
 
 

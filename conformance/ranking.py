@@ -1,0 +1,153 @@
+"""Which finding says most of a cause: what the probes of a loss say together that none of them says alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import NamedTuple
+
+from lossproof.conformance.compare import is_coarse
+from lossproof.conformance.plan import modules, plan_of_function
+from lossproof.conformance.verdict import Finding, Result
+from lossproof.spec import clauses, losses
+
+CLASSES = ("value", "gradient", "interface")
+ARGUMENTS = {"errors", "refusals", "labels"}  # checks of calls that are wrong
+ROUNDING = {"CV-15", "CV-16", "CV-17"}
+
+
+class Says(IntEnum):
+    """How much a finding says of its cause, most first."""
+
+    ANOTHER_ANSWER = 0  # the same call twice: until that is mended nothing else means much
+    CAUSE = 1  # plain drawn calls are wrong, and their smallest case speaks of this clause
+    NEEDED = 2  # a drawn call with many options is wrong, and its smallest case needs this clause's
+    DRAWN = 3  # drawn calls that this clause is about are wrong, or boundary cases
+    DEFAULT = 4  # calls without options are wrong; where calls with every option are wrong, that is the cause
+    MODE = 5  # compiled, vectorised or strided calls
+    ROUNDING = 6  # right but for precision
+    NAN = 7
+    EXAMPLE = 8  # a worked example of the clause, in which much else may be wrong
+    VECTOR = 9
+    FORMULA = 10  # the formula, of which plain drawn calls do not speak
+
+
+class Rank(NamedTuple):
+    """Where a finding stands among those of its loss; the least comes first."""
+
+    advice: bool  # what must hold comes first
+    kind: int  # value, gradient, interface
+    says: Says
+    convention: bool  # a page's own clauses come before those of all pages
+    place: int  # in the plan
+
+
+@dataclass(frozen=True)
+class Found:
+    """One finding of a run, with every probe that found it: its place in the plan, its result and what it found."""
+
+    probes: tuple[tuple[int, Result, Finding], ...]
+    known: bool = False  # declared wherever it was found
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @property
+    def best(self) -> Finding:
+        """Return what to show: what a drawn call found rather than a fixed one."""
+        return min(self.probes, key=lambda one: (_fixed(one[1]), one[0]))[2]
+
+    @property
+    def checks(self) -> set[str]:
+        """Return the checks that found it."""
+        return {result.probe.check for _, result, _ in self.probes}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the results of one loss say together.
+
+    Args:
+        formula: its general clauses, which nearly every fault breaks.
+        asked: classes in which plain calls were drawn.
+        causes: clauses that plain drawn calls speak of.
+        defaults: clauses of what an option is where it is not given.
+    """
+
+    formula: frozenset[str]
+    asked: frozenset[str]
+    causes: frozenset[str]
+    defaults: frozenset[str]
+
+    @classmethod
+    def of(cls, loss: str, results: list[Result]) -> Evidence:
+        """Return the evidence of the results of one loss, or of another function."""
+        formula = frozenset(_formula(loss).values())
+        plain = [r for r in results if r.probe.clause in formula and _plain(r)]
+        return cls(
+            formula,
+            frozenset(clauses()[r.probe.clause].kind for r in plain if r.run > r.obscured),
+            frozenset(f.clause for r in plain for f in r.findings),
+            frozenset(r.probe.clause for r in results if r.probe.options.get("structure", {}).get("defaults")),
+        )
+
+
+def rank(one: Found, evidence: Evidence) -> Rank:
+    """Return where a finding stands, by what all probes of its loss found."""
+    clause, kind = clauses()[one.best.clause], _class(one)
+    says, convention = _says(one, evidence, kind), clause.id.startswith("CV-")
+    return Rank(clause.level == "SHOULD", CLASSES.index(kind), says, convention, one.probes[0][0])
+
+
+def _class(one: Found) -> str:
+    """Return the class of a finding: that of its clause, or a later one where a gradient or a wrong call shows it."""
+    kind = clauses()[one.best.clause].kind
+    if one.checks <= ARGUMENTS:
+        return "interface"
+    return "gradient" if kind == "value" and one.best.mismatch.kind == "gradient" else kind
+
+
+def _says(one: Found, evidence: Evidence, kind: str) -> Says:
+    finding, clause, checks = one.best, one.best.clause, one.checks
+    fixed = all(_fixed(result) for _, result, _ in one.probes)
+    if "determinism" in checks and not finding.mismatch.errored:
+        return Says.ANOTHER_ANSWER
+    if clause in evidence.causes and not fixed:
+        return Says.CAUSE
+    if clause in evidence.formula:
+        return Says.FORMULA if kind in evidence.asked else Says.CAUSE
+    if fixed:
+        return Says.VECTOR if checks <= {"vectors"} else Says.EXAMPLE
+    if clause in evidence.defaults:
+        return Says.DEFAULT
+    if checks <= {"compiled"}:
+        return Says.MODE
+    if clause in ROUNDING or is_coarse(finding.mismatch, finding.case):
+        return Says.ROUNDING
+    if checks <= {"nan"}:
+        return Says.NAN
+    needed = any(result.probe.clause in evidence.formula for _, result, _ in one.probes)
+    return Says.NEEDED if needed else Says.DRAWN
+
+
+@cache
+def _formula(name: str) -> Mapping[str, str]:
+    """Return the clauses of the formula of a loss, by class, or the first that drawn calls of a function ask about."""
+    if name in losses():
+        formula: Mapping[str, str] = modules()[name].FORMULA
+        return formula
+    return {"value": next(probe.clause for probe in plan_of_function(name) if probe.label == "drawn")}
+
+
+def _plain(result: Result) -> bool:
+    """Whether a probe draws plain calls."""
+    probe = result.probe
+    return probe.label == ("drawn" if probe.check == "functions" else "") and probe.check in (*CLASSES, "functions")
+
+
+def _fixed(result: Result) -> bool:
+    """Whether a probe asks fixed calls, in which a clause is broken without being singled out."""
+    probe = result.probe
+    return probe.check in ("examples", "vectors") or (probe.check == "functions" and not probe.label)
