@@ -10,7 +10,11 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("lossproof"):
             raise
-        sys.exit(f"lossproof: {missing.name} is not installed: python -m pip install 'lossproof[certify]'")
+        sys.stderr.write(f"lossproof: {missing.name} is not installed: python -m pip install 'lossproof[certify]'\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("lossproof: interrupted\n")
+        sys.exit(2)
     command()
 
 

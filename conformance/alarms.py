@@ -13,8 +13,8 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
-from lossproof.conformance.session import Session, worker_command
-from lossproof.conformance.settings import NothingToJudge, Settings
+from lossproof.conformance.session import Session
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 from lossproof.conformance.verdict import Result
 
 FILLS = 12  # sets of numbers for each structure: three times those of a certificate, which pays for every structure
@@ -64,10 +64,10 @@ def hunts(settings: Settings, cases: int, seeds: int) -> Iterator[tuple[Settings
 
 def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:
     """Judge the target with one seed after the other until both counts are reached for each loss."""
-    session = Session(worker_command(settings.target, settings.framework, settings.device, settings.losses))
+    session = Session(command_of(settings))
     found, start = Alarms(), time.perf_counter()
     try:
-        spaces = modules()
+        spaces = modules(settings.losses)
         offered = offers(session, spaces, ours=settings.ours)
         losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
         if not losses:

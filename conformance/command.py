@@ -15,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lossproof.conformance import report
 from lossproof.conformance.alarms import hunt, hunts
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.endings import Commands, Word
+from lossproof.conformance.endings import end as _nothing
 from lossproof.conformance.explore import explore, kept
 from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.known_failures import KnownFailuresError, load
@@ -22,10 +25,12 @@ from lossproof.conformance.run import certify
 from lossproof.conformance.session import SessionError
 from lossproof.conformance.settings import NothingToJudge, Settings
 from lossproof.conformance.verdict import Result
-from lossproof.spec import clauses, page, page_names
+from lossproof.conformance.words import meant
+from lossproof.spec import clauses, functions, page, page_names
+from lossproof.spec import losses as losses_of_spec
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lossproof")
 def main() -> None:
     """Say what a metric-learning loss means, and judge whether an implementation means the same."""
@@ -33,13 +38,52 @@ def main() -> None:
 
 _FRAMEWORK = click.option(
     "--framework",
-    type=click.Choice(FRAMEWORKS),
+    type=Word(FRAMEWORKS),
     help="Framework of the implementation; not needed for our own backends.",
 )
 _LOSSES = click.option(
-    "--loss", "losses", multiple=True, metavar="NAME", help="Judge this loss only; may be given again."
+    "--loss",
+    "losses",
+    multiple=True,
+    metavar="NAME",
+    help=f"Judge this loss or function only; may be given again. A function under another name is judged as it. "
+    f"One of {', '.join((*losses_of_spec(), *functions()))}.",
 )
-_DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+_DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the rows of a call lie.",
+)
+_CLAIMS = (
+    click.option(
+        "--fixed",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option that the function has no parameter for, and the value it works with (eps=0); may be given again.",
+    ),
+    click.option(
+        "--rename",
+        multiple=True,
+        metavar="OWN=NAME",
+        help="A parameter of the function, and the argument of the page that it is (norm_degree=p); may be given again.",
+    ),
+    click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=VALUE,...",
+        help="An option, and the only values that are claimed for it (p=1,2 or dtype=float32); may be given again.",
+    ),
+)
+
+
+def _claims(command: Any) -> Any:
+    """Add the options that say what a signature cannot."""
+    for option in reversed(_CLAIMS):
+        command = option(command)
+    return command
 
 
 @main.command("certify")
@@ -52,7 +96,14 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
     help="Judge a program that speaks the protocol, for instance 'node port.mjs'.",
 )
 @_LOSSES
-@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run this check only; may be given again.")
+@_claims
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="NAME",
+    help=f"Run this check only; may be given again. One of {', '.join(CHECKS)}.",
+)
 @_DEVICE
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
 @click.option(
@@ -73,6 +124,7 @@ _DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("certificates"),
     show_default=True,
+    help="Folder for certificates (JSON), pages (HTML) and JUnit files.",
 )
 @click.option(
     "--time-limit",
@@ -98,8 +150,14 @@ def certify_command(
     """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
 
     Exit status 0: something was judged, all that was planned ran, and all of it is conformant, unsupported or
-    known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to judge, or the
-    plan could not be completed.
+    known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to judge (a loss
+    that answers no plain call is shown with its traceback), or the plan could not be completed.
+
+    \b
+    Examples:
+      lossproof certify my_losses.py:my_triplet --framework torch --loss triplet_margin_loss --fixed eps=0
+      lossproof certify optax:triplet_margin_loss --framework jax --rename anchors=anchor
+        --rename positives=positive --rename negatives=negative --fixed eps_at=root --fixed reduction=none
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     if bool(targets) == bool(command):
@@ -107,8 +165,10 @@ def certify_command(
     certificates = []
     for target in targets or (command,):
         own = target in FRAMEWORKS and not command
-        if not own and not command and framework is None:
-            _nothing(f"{target}: which framework? give --framework")
+        _is_complete(target, framework, command)
+        if (own or command) and (options["fixed"] or options["rename"] or options["limits"]):
+            who = "a program says these in its hello" if command else "our own backends offer all of each page"
+            _nothing(f"--fixed, --rename and --limit are for functions in Python: {who}")
         settings = Settings(
             target=target, framework=target if own else framework or "", command=command, report=folder, **options,
         )  # fmt: skip
@@ -116,7 +176,7 @@ def certify_command(
             settings = replace(settings, known=load(known_failures) if known_failures else ())
             certificate = _with_progress(settings, console)
         except (NothingToJudge, KnownFailuresError, SessionError) as problem:
-            _nothing(str(problem))
+            _nothing(str(problem), getattr(problem, "details", ""))
         report.write(certificate, folder / settings.slug)
         report.show_findings(certificate, console)
         certificates.append(certificate)
@@ -130,10 +190,15 @@ def certify_command(
     raise SystemExit(2 if "not run" in verdicts else 1 if verdicts - {"conformant"} else 0)
 
 
-def _nothing(reason: str) -> None:
-    """End with exit status 2 and one line."""
-    Console(stderr=True).print(f"lossproof: {' '.join(reason.split())}", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(2)
+def _is_complete(target: str, framework: str | None, command: str) -> None:
+    """End where a target is none, or where nobody said which framework it is written in."""
+    if command or target in FRAMEWORKS:
+        return
+    if ":" not in target:
+        known = "torch, tensorflow, jax, numpy, module:object or file.py:object"
+        _nothing(f"{target!r} is no target: {known}{meant(target, FRAMEWORKS)}")
+    if framework is None:
+        _nothing(f"{target}: which framework? give --framework")
 
 
 def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
@@ -157,6 +222,7 @@ def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
 @click.argument("target")
 @_FRAMEWORK
 @_LOSSES
+@_claims
 @_DEVICE
 @click.option(
     "--cases",
@@ -172,7 +238,9 @@ def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
     show_default=True,
     help="Over at least this many seeds.",
 )
-@click.option("--first-seed", type=int, default=1000, show_default=True)
+@click.option(
+    "--first-seed", type=int, default=1000, show_default=True, help="The first of the seeds, which follow one another."
+)
 def alarms_command(
     target: str,
     framework: str | None,
@@ -181,6 +249,7 @@ def alarms_command(
     cases: int,
     seeds: int,
     first_seed: int,
+    **claims: Any,
 ) -> None:
     """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any.
 
@@ -188,7 +257,11 @@ def alarms_command(
     its seeds.
     """
     console, alarms = Console(), 0
-    settings = Settings(target=target, framework=framework or target, losses=losses, device=device, seed=first_seed)
+    if target != "variants":
+        _is_complete(target, framework, "")
+    settings = Settings(
+        target=target, framework=framework or target, losses=losses, device=device, seed=first_seed, **claims
+    )
     try:
         for own, own_cases, own_seeds in hunts(settings, cases, seeds):
             name = own.target.rpartition(":")[2] or own.target
@@ -199,7 +272,7 @@ def alarms_command(
                 console.print(finding, markup=False, soft_wrap=True)
             alarms += len(found.findings)
     except (NothingToJudge, SessionError) as problem:
-        _nothing(str(problem))
+        _nothing(str(problem), getattr(problem, "details", ""))
     raise SystemExit(1 if alarms else 0)
 
 
@@ -207,15 +280,18 @@ def alarms_command(
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @_FRAMEWORK
 @_LOSSES
+@_claims
 @_DEVICE
 @click.option(
     "--cases", type=click.IntRange(min=1), default=500, show_default=True, help="Cases for each loss and dtype."
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed climbs the same way.")
 @click.option("--keep", is_flag=True, help="Add the worst cases to spec/vectors/ of this checkout.")
 def explore_command(targets: tuple[str, ...], framework: str | None, cases: int, keep: bool, **options: Any) -> None:
     """Climb towards the worst errors of each TARGET; exit status 1 where one is beyond its budget."""
     console, folder, found = Console(width=None if sys.stdout.isatty() else 120), Path("spec/vectors"), []
+    for target in targets:
+        _is_complete(target, framework, "")
     if keep and not folder.is_dir():
         _nothing("--keep writes spec/vectors/: run it in a checkout")
     try:
@@ -223,7 +299,7 @@ def explore_command(targets: tuple[str, ...], framework: str | None, cases: int,
             with console.status(f"{target}: climbing"):
                 found += explore(Settings(target=target, framework=framework or target, **options), cases)
     except (NothingToJudge, SessionError) as problem:
-        _nothing(str(problem))
+        _nothing(str(problem), getattr(problem, "details", ""))
     console.print(report.worst_table(found))
     for worst in (worst for worst in found if worst.share > 1):
         console.print(f"{worst.loss}, {worst.part}, {worst.dtype}: beyond its budget", highlight=False)
@@ -235,16 +311,18 @@ def explore_command(targets: tuple[str, ...], framework: str | None, cases: int,
 
 
 @main.command("spec")
-@click.argument("name", required=False, metavar="[PAGE | CLAUSE]")
+@click.argument("name", required=False, metavar="[PAGE | LOSS | FUNCTION | CLAUSE]")
 def spec_command(name: str | None) -> None:
-    """Print a page or a clause of the spec, or the list of both."""
+    """Print a page or a clause of the spec, or the list of both; a loss or a function is found on its page."""
+    homes = {word: own for own in page_names() for word in (page(own).front.get("loss", own), *page(own).functions)}
     if name is None:
         for page_name in page_names():
             click.echo(f"{page_name}: {', '.join(page(page_name).clauses)}")
-    elif name in page_names():
-        click.echo(page(name).text)
+    elif name in page_names() or name in homes:
+        click.echo(page(homes.get(name, name)).text)
     elif name.upper() in clauses():
         clause = clauses()[name.upper()]
         click.echo(f"{clause.id} · {clause.level} · {clause.kind} · {clause.title}\n\n{clause.text}")
     else:
-        _nothing(f"no page or clause {name!r}; pages: {', '.join(page_names())}")
+        near = meant(name, (*page_names(), *homes, *clauses()))
+        _nothing(f"no page, loss, function or clause {name!r}; pages: {', '.join(page_names())}{near}")

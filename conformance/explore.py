@@ -25,8 +25,8 @@ from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules
 from lossproof.conformance.reproduce import line
-from lossproof.conformance.session import Session, worker_command
-from lossproof.conformance.settings import NothingToJudge, Settings
+from lossproof.conformance.session import Session
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 from lossproof.conformance.verdict import Probe
 
 EDITS = 6  # numbers of a case that are changed
@@ -52,9 +52,9 @@ class Worst:
 
 def explore(settings: Settings, cases: int) -> list[Worst]:
     """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
-    session = Session(worker_command(settings.target, settings.framework, settings.device, settings.losses))
+    session = Session(command_of(settings))
     try:
-        spaces = modules()
+        spaces = modules(settings.losses)
         offered = offers(session, spaces, ours=settings.ours)
         oracle = Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours)
         grade = str(session.hello.get("grade", "direct"))

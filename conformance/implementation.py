@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from lossproof.spec import losses
+from lossproof.conformance.options import arguments_of, expectation, parameters_of, required_of
+from lossproof.conformance.places import TargetError, home, load, place
+from lossproof.conformance.signatures import bound, catches_all, parameters
+from lossproof.conformance.words import meant
+from lossproof.spec import functions, losses
+
+__all__ = ["FRAMEWORKS", "Implementation", "TargetError", "resolve"]
 
 FRAMEWORKS = ("torch", "tensorflow", "jax", "numpy")
-
-
-class TargetError(Exception):
-    """A target that cannot be judged; the message is one line for the person who named it."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,20 @@ class Implementation:
     """Functions under judgement, and what they say of themselves.
 
     Args:
-        losses: name of the loss in the spec -> function. A function's own parameter names say which options it has.
+        losses: name of the loss, or of another function, in the spec -> function. A function's own parameter names say
+            which options it has; a parameter that no page has is left alone, and must have a default.
         name: how certificates call it.
         version: its version.
         rename: name in the function -> name in the spec, for instance {"norm_degree": "p"}.
-        fixed: options that the function has no parameter for, and the value it works with.
+        fixed: options that the function has no parameter for, and the value it works with. What a
+            `functools.partial` binds is fixed too.
         limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
         traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
         grade: the grade of distance it claims: "direct", "centred" or "normwise". With the last two
             rounding decides ties of distances, and they are not judged.
         origin: loss -> (module or file, expression in it), for the lines that reproduce a finding; set by `resolve`.
+
+    A name in any of these that no page of its losses has is an error.
     """
 
     losses: Mapping[str, Callable[..., Any]]
@@ -50,91 +51,201 @@ class Implementation:
 
     def accepted(self, loss: str) -> list[str] | None:
         """Return the names of the spec that the function accepts, or None if it accepts any keyword."""
-        parameters = inspect.signature(self.losses[loss]).parameters.values()
-        if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return None
-        return [self.rename.get(p.name, p.name) for p in parameters if p.kind is not p.VAR_POSITIONAL]
+        own, fixed = parameters(self.losses[loss]), self.fixed_of(loss)
+        if catches_all(own):
+            return [name for name in arguments_of(loss) if name not in fixed] if fixed else None
+        named = {self.rename.get(p.name, p.name): p for p in own if p.kind is not p.VAR_POSITIONAL}
+        missing = [name for name in required_of(loss) if name not in named]
+        needed = [p.name for name, p in named.items() if p.default is p.empty and name not in arguments_of(loss)]
+        if missing:
+            pairs = " ".join(f"--rename {stray}={name}" for stray, name in zip(needed, missing, strict=False))
+            example = f" ({pairs or f'--rename OWN={missing[0]}'}, or `rename` of an Implementation)"
+            has = ", ".join(p.name for p in own) or "none"
+            raise TargetError(
+                f"{loss} is called with {', '.join(required_of(loss))} by name; the function has no parameter "
+                f"{', '.join(missing)}. It has {has}: say which is which{example}"
+            )
+        if needed == ["cotangent"]:
+            raise TargetError(f"{loss}: give cotangent the default None; a call without it asks for the value alone")
+        if needed:
+            near = meant(needed[0], (name for name in arguments_of(loss) if name not in named))
+            raise TargetError(
+                f"{loss}: no call can give the parameter {needed[0]!r} of the function, which has no default and which "
+                f"no argument of the page is called: give it a default, or say which it is by --rename{near}"
+            )
+        return [name for name in named if name in arguments_of(loss) and name not in fixed]
 
-    def call(self, loss: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+    def fixed_of(self, loss: str) -> dict[str, Any]:
+        """Return the options of a loss that a call cannot give, with the values that they have."""
+        held = {self.rename.get(name, name): value for name, value in bound(self.losses[loss]).items()}
+        return {name: value for name, value in {**held, **self.fixed}.items() if name in parameters_of(loss)}
+
+    def limits_of(self, loss: str) -> dict[str, list[Any]]:
+        """Return the values that are claimed for a loss, by option."""
+        return {n: list(values) for n, values in self.limits.items() if n == "dtype" or n in parameters_of(loss)}
+
+    def positional(self, loss: str) -> list[str]:
+        """Return the function's own names of the parameters that no keyword reaches, in their order."""
+        return [p.name for p in parameters(self.losses[loss]) if p.kind is p.POSITIONAL_ONLY]
+
+    def check(self) -> None:
+        """Raise TargetError for the first name that no page of its losses has, and for a value that is no option's."""
+        for name, function in self.losses.items():
+            _known("losses", name, (*losses(), *functions()))
+            if inspect.isclass(function) or not callable(function):
+                raise TargetError(f"losses: {name} must be a function, got {_shown(function)}")
+        options = {name: entry for loss in self.losses for name, entry in parameters_of(loss).items()}
+        own = [parameters(function) for function in self.losses.values()]
+        every = {argument for loss in self.losses for argument in arguments_of(loss)}
+        for old, new in self.rename.items():
+            _known("rename", new, sorted(every))
+            if not any(catches_all(found) for found in own):
+                _known("rename", old, [p.name for found in own for p in found])
+        if len(set(self.rename.values())) < len(self.rename):
+            raise TargetError(f"rename: two names are the same argument: {dict(self.rename)}")
+        for name in self.fixed:
+            _known("fixed", name, options)
+        for name, values in self.limits.items():
+            _known("limits", name, (*options, "dtype"))
+            if isinstance(values, str) or not hasattr(values, "__iter__"):
+                raise TargetError(f"limits: the values of {name} must be a list, got {values!r}")
+        for name in self.traced:
+            _known("traced", name, options)
+
+    def call(self, loss: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         """Call the function with its own names for the arguments; positional-only ones in their order."""
         own_names = {spec_name: own for own, spec_name in self.rename.items()}
-        given = {own_names.get(name, name): value for name, value in {**inputs, **parameters}.items()}
-        function = self.losses[loss]
-        positional = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_ONLY]
-        return function(*(given.pop(name) for name in positional if name in given), **given)
+        given = {own_names.get(name, name): value for name, value in {**inputs, **options}.items()}
+        return self.losses[loss](*(given.pop(name) for name in self.positional(loss) if name in given), **given)
 
 
-def _module(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        return importlib.import_module(name)
-    path = Path(name)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise TargetError(f"no such file: {name}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
+def _known(where: str, name: object, known: Any) -> None:
+    if name not in known:
+        raise TargetError(
+            f"{where}: {name!r} is unknown; there are {', '.join(known) or 'none'}{meant(str(name), known)}"
+        )
 
 
-def resolve(target: str, known_losses: tuple[str, ...]) -> Implementation:
-    """Return the implementation a target names: one of our backends, module:object or file.py:object."""
+def _shown(thing: object) -> str:
+    return f"the class {thing.__name__}" if inspect.isclass(thing) else type(thing).__name__
+
+
+def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | None = None) -> Implementation:
+    """Return the implementation a target names: one of our backends, module:object or file.py:object.
+
+    `known` are the names that are asked for: with one alone, a function is that one, whatever it is called.
+    """
     if target in FRAMEWORKS:
         target = "lossproof.reference:" if target == "numpy" else f"lossproof.backends.{target}:"
     module_name, separator, attribute = target.rpartition(":")
     if not separator:
-        raise TargetError(f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object")
-    thing = _load(target, module_name, attribute)
+        raise TargetError(
+            f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object"
+            f"{meant(target, FRAMEWORKS)}"
+        )
+    module, thing = load(target, module_name, attribute)
     if isinstance(thing, Implementation):
-        origin = {loss: (module_name, f"{attribute}.losses[{loss!r}]") for loss in thing.losses}
+        origin = {
+            loss: home(function, module_name) or place(module_name, f"{attribute}.losses[{loss!r}]")
+            for loss, function in thing.losses.items()
+        }
         return replace(thing, origin=origin, name=thing.name or target)
+    if inspect.isclass(thing):
+        raise TargetError(_advice(target, attribute, known))
     if callable(thing) and not isinstance(thing, Mapping):
-        named = {loss: thing for loss in known_losses if loss == getattr(thing, "__name__", "")}
-        functions = named or _only_loss(thing, known_losses)
-        origin = dict.fromkeys(functions, (module_name, attribute))
+        found = dict.fromkeys([_named(target, thing, attribute, known, rename or {})], thing)
+        origin = dict.fromkeys(found, place(module_name, attribute))
     else:
         members = thing if isinstance(thing, Mapping) else vars(thing)
-        functions = {loss: members[loss] for loss in known_losses if callable(members.get(loss))}
+        for name in thing if isinstance(thing, Mapping) else ():
+            _known(target, name, (*losses(), *functions()))
+        found = {loss: members[loss] for loss in known if callable(members.get(loss))}
         path = f"{attribute}[{{!r}}]" if isinstance(thing, Mapping) else f"{attribute}.{{}}" if attribute else "{}"
-        origin = {loss: (module_name, path.format(loss)) for loss in functions}
-    if not functions:
-        known = ", ".join(name for name in known_losses if name in losses())
-        raise TargetError(f"{target}: nothing in it is a loss of the spec ({known})")
-    version = str(getattr(sys.modules.get(module_name.split(".")[0]), "__version__", ""))
+        origin = {
+            loss: (home(function, module_name) if isinstance(thing, Mapping) else None)
+            or place(module_name, path.format(loss))
+            for loss, function in found.items()
+        }
+    if not found:
+        raise TargetError(_nothing(target, known))
     traceable = {n for page in losses().values() for n, entry in page.parameters.items() if entry.get("traceable")}
     traced = tuple(sorted(traceable)) if module_name == "lossproof.backends.jax" else ()
     limits = {"dtype": ["float64"]} if module_name == "lossproof.reference" else {}
-    name = target.removesuffix(":")
-    return Implementation(functions, name=name, version=version, traced=traced, limits=limits, origin=origin)
+    return Implementation(
+        found, target.removesuffix(":"), module.version, rename or {}, limits=limits, traced=traced, origin=origin
+    )
 
 
-def _load(target: str, module_name: str, attribute: str) -> Any:
-    try:
-        thing: Any = _module(module_name)
-        for part in filter(None, attribute.split(".")):
-            thing = getattr(thing, part)
-    except TargetError:
-        raise
-    except Exception as problem:
-        missing = getattr(problem, "name", "") or ""
-        if isinstance(problem, ModuleNotFoundError) and missing.split(".")[0] in FRAMEWORKS:
-            raise
-        raise TargetError(f"cannot import {target}: {type(problem).__name__}: {problem}") from problem
-    return thing
+def _nothing(target: str, known: tuple[str, ...]) -> str:
+    whole = ", ".join(name for name in known if name in losses())
+    others = ", ".join(name for name in known if name not in losses())
+    return f"{target}: nothing in it is a loss of the spec ({whole or 'none was asked for'}), nor a function of it ({others})"
 
 
-def _only_loss(function: Callable[..., Any], known: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
-    """Take a function under another name for the one loss whose required inputs it has, or that was asked for."""
-    try:
-        own = set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return {}
-    fitting = [
-        loss
-        for loss in known
-        if loss in losses()
-        and {name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")} <= own
-    ]
+def _named(target: str, thing: Any, attribute: str, known: tuple[str, ...], rename: Mapping[str, str]) -> str:
+    """Return which loss or function a callable is: the one asked for, or that of its name, or that of its arguments."""
+    if len(known) == 1:
+        return known[0]
+    for name in (attribute.split(".")[-1], getattr(thing, "__name__", "")):
+        if name in known:
+            return name
+    own = {rename.get(p.name, p.name) for p in parameters(thing)}
+    fitting = [loss for loss in known if loss in losses() and set(required_of(loss)) <= own]
     if len(fitting) > 1:
         raise TargetError(f"the parameters fit {', '.join(fitting)}: say which by --loss")
-    return {fitting[0]: function} if fitting else {}
+    if not fitting:
+        near = meant(attribute.split(".")[-1], known)
+        raise TargetError(f"{_nothing(target, known)}: say which it is by --loss{near}")
+    return fitting[0]
+
+
+def _advice(target: str, attribute: str, known: tuple[str, ...]) -> str:
+    """Say how a class becomes a function."""
+    loss = known[0] if len(known) == 1 else "triplet_margin_loss"
+    inputs = ", ".join(required_of(loss))
+    return (
+        f"{target} is a class; a target is a function or an object that is called like one, for instance "
+        f"`def {loss}({inputs}, **options): return {attribute}(**options)({inputs})`"
+    )
+
+
+def with_claims(
+    implementation: Implementation, fixed: list[str], limits: list[str], rename: Mapping[str, str]
+) -> Implementation:
+    """Return an implementation with what the command line says of it: NAME=VALUE, NAME=VALUE,VALUE and own=page names."""
+    options = {name: entry for loss in implementation.losses for name, entry in parameters_of(loss).items()}
+    return replace(
+        implementation,
+        rename={**implementation.rename, **rename},
+        fixed={**implementation.fixed, **{n: _read("--fixed", n, v, options) for n, v in pairs("--fixed", fixed)}},
+        limits={
+            **implementation.limits,
+            **{n: [_read("--limit", n, v, options) for v in vs.split(",")] for n, vs in pairs("--limit", limits)},
+        },
+    )
+
+
+def pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
+    """Return NAME=VALUE as pairs; TargetError for anything else."""
+    for text in texts:
+        if not all(part.strip() for part in text.partition("=")):
+            raise TargetError(f"{option} {text!r} must be NAME=VALUE")
+    return [(name.strip(), value.strip()) for name, _, value in (text.partition("=") for text in texts)]
+
+
+def _read(option: str, name: str, text: str, options: Mapping[str, Any]) -> Any:
+    """Return a value from the command line as the page's kind of option has it: a number, a word, true or false."""
+    if name == "dtype" and option == "--limit":
+        return text
+    _known(option, name, options)
+    words: dict[str, Any] = {"true": True, "false": False} if options[name]["kind"] == "bool" else {}
+    value: Any = words.get(text.lower(), text)
+    if options[name]["kind"] in ("real", "count", "integer"):
+        try:
+            value = float(text) if options[name]["kind"] == "real" else int(text)
+        except ValueError:
+            value = text
+    wanted = expectation(options[name], value)
+    if wanted:
+        raise TargetError(f"{option} {name}={text}: must be {wanted}{meant(text, options[name].get('choices', ()))}")
+    return value

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 from lossproof.conformance.case import Answer, Case, read_answer
-from lossproof.conformance.implementation import Implementation
+from lossproof.conformance.hello import fault
+from lossproof.conformance.implementation import Implementation, TargetError
 from lossproof.conformance.worker import adapter_for, answer_to, hello_of
 
 
@@ -21,6 +22,9 @@ class InProcess:
         self.adapter = adapter or adapter_for(framework, "cpu")
         self.adapter.forget()
         self.hello: dict[str, Any] = json.loads(json.dumps(hello_of(self.adapter, implementation, framework)))
+        wrong = fault(self.hello)
+        if wrong:
+            raise TargetError(wrong)
         self.crashes = 0
 
     def ask(self, case: Case) -> Answer:

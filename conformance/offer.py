@@ -1,12 +1,13 @@
 """What an implementation offers: its signature, and one first question for each choice it might refuse.
 
-The questions are also the smoke test: does the harness get any answer at all? A refusal is an error of the kinds with
-which code says "no" to an option; anything else that goes wrong there is left to the probes, as a failure.
+The questions are also the smoke test: where not one plain call is answered there is nothing to judge, and the run ends with
+what the implementation said. A refusal is an error of the kinds with which code says "no" to an option; anything else
+that goes wrong there is left to the probes, as a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,26 @@ import numpy as np
 
 from lossproof.conformance.case import Answer, Case, from_json
 from lossproof.conformance.cases.space import Offer
-from lossproof.conformance.session import Session
-from lossproof.spec import losses
+from lossproof.conformance.checks.function_calls import examples
+from lossproof.conformance.reproduce import line
+from lossproof.conformance.session import HUNG, Session, SessionError
+from lossproof.conformance.words import cut
+from lossproof.spec import clauses, functions, losses
 
+MOST_CRASHES = 3  # of the first question
 REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
 OWED = ("strided", "alone")  # nobody may decline to read such arrays, or to have one gradient without the others
+
+
+class NoPlainCall(SessionError):
+    """A loss or a function answers no plain call, so there is nothing to judge."""
+
+    def __init__(self, hello: Mapping[str, Any], case: Case, answer: Answer):
+        words = answer.trouble or f"it says that the call is unsupported: {answer.unsupported}"
+        super().__init__(f"{hello['name']}: {case.loss} answers no plain call: {cut(words)}")
+        origin = case.loss in hello.get("origin", {})
+        shown = [(answer.error or {}).get("traceback", "").rstrip(), line("", hello, case) if origin else ""]
+        self.details = "\n".join(part for part in shown if part)
 
 
 def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[str, Offer]:
@@ -45,15 +61,8 @@ def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[
 
 
 def _asked(session: Session, module: Any, offer: Offer) -> Offer:
-    """Return the offer without what the implementation refuses; an implementation that answers nothing keeps it all."""
-    plain: Case | None = None
-    for mode in offer.modes:
-        candidate = replace(module.legal(offer), mode=mode)
-        if session.ask(candidate).trouble is None:
-            plain = candidate
-            break
-    if plain is None:
-        return offer
+    """Return the offer without what the implementation refuses; NoPlainCall where it answers nothing."""
+    plain = _plain(session, module.legal(offer), offer)
     others = [mode for mode in offer.modes if mode != plain.mode]
     modes = [plain.mode, *(m for m in others if m in OWED or _works(session, replace(plain, mode=m)))]
     dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]
@@ -72,6 +81,37 @@ def _asked(session: Session, module: Any, offer: Offer) -> Offer:
         if offer.has(name):
             refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
+
+
+def _plain(session: Session, legal: Case, offer: Offer) -> Case:
+    """Return the first plain call that is answered: in the first mode with any dtype, else in any mode."""
+    first, *others = offer.modes
+    calls = [replace(legal, mode=first, dtype=dtype) for dtype in dict.fromkeys([legal.dtype, *offer.dtypes])]
+    return _answered(session, [*calls, *(replace(legal, mode=mode) for mode in others)])
+
+
+def _answered(session: Session, calls: Sequence[Case]) -> Case:
+    """Return the first of some plain calls that is answered; NoPlainCall shows the first that went wrong."""
+    troubles: list[tuple[Case, Answer]] = []
+    for case in calls:
+        answer = session.ask(case)
+        if answer.trouble is None and not answer.unsupported:
+            return case
+        troubles.append((case, answer))
+        if answer.failure and (answer.failure.startswith(HUNG) or len(troubles) >= MOST_CRASHES):
+            break  # each costs a time limit, or a start
+    said_most = next((pair for pair in troubles if pair[1].trouble), troubles[0])  # not that it is unsupported
+    raise NoPlainCall(session.hello, *said_most)
+
+
+def answer_to_functions(session: Session, names: Iterable[str]) -> None:
+    """Raise NoPlainCall where a function that is no loss answers none of its worked examples."""
+    dtype = next((d for d in ("float64", "float32") if d in session.hello["dtypes"]), session.hello["dtypes"][0])
+    for name in (name for name in names if name in functions()):
+        claimed = session.hello["functions"][name].get("limits", {}).get("dtype", [dtype])
+        asked = [case for case, wanted, _ in examples(name, clauses(), claimed[0]) if wanted is not None]
+        if asked:
+            _answered(session, asked)
 
 
 def _works(session: Session, case: Case) -> bool:

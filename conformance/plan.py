@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,10 +27,12 @@ MODES = {  # mode -> share of the usual number of structures
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 
 
-def modules() -> Mapping[str, Any]:
-    """Return, for each loss of the spec, its space of cases, its boundary cases and its probes in one namespace."""
+def modules(only: Collection[str] = ()) -> Mapping[str, Any]:
+    """Return, for each loss of the spec or for these only, its space of cases, its boundary cases and its probes in one namespace."""
     found = {}
     for loss, page in losses().items():
+        if only and loss not in only:
+            continue
         parts = [
             importlib.import_module(f"lossproof.conformance.cases.{page.name}{suffix}")
             for suffix in ("", "_boundaries", "_probes")

@@ -19,12 +19,13 @@ from lossproof.conformance import known_failures
 from lossproof.conformance.certificate import probe_entry
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.judge import Judge
-from lossproof.conformance.offer import offers
+from lossproof.conformance.offer import answer_to_functions, offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules
 from lossproof.conformance.session import Session
 from lossproof.conformance.settings import Settings, command_of, planned
 from lossproof.conformance.verdict import Probe, Result
+from lossproof.spec import functions
 
 _RESULT = pytest.StashKey[Result]()
 
@@ -33,7 +34,7 @@ class Judging:
     """Runs the probes of a plan against one session."""
 
     def __init__(self, settings: Settings, session: Session):
-        found = modules()
+        found = modules(settings.losses)
         self.settings, self.session = settings, session
         self.judge = Judge(
             session=session,
@@ -44,8 +45,10 @@ class Judging:
             examples=settings.examples,
             grade=str(session.hello.get("grade", "direct")),
         )
-        offered = (*self.judge.offers, *session.hello.get("functions", {}))
-        self.probes = [p for p in planned(settings) if p.loss in offered]
+        others = [name for name in session.hello.get("functions", {}) if name in (settings.losses or functions())]
+        if not settings.ours:
+            answer_to_functions(session, others)
+        self.probes = [p for p in planned(settings) if p.loss in (*self.judge.offers, *others)]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one test of each probe."""
@@ -83,6 +86,7 @@ class Collecting:
     def __init__(self, settings: Settings, folder: Path, progress: Callable[[Result], None]):
         self.settings, self.progress = settings, progress
         self.results: list[Result] = []
+        self.interrupted = False
         self.log = folder / "probes.jsonl"
         self.log.write_text("", encoding="utf-8")
 
@@ -95,6 +99,10 @@ class Collecting:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(probe_entry(result)) + "\n")
         self.progress(result)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that whoever runs this has had enough."""
+        self.interrupted = True
 
     def all_of(self, probes: Sequence[Probe]) -> list[Result]:
         """Return the results in the order of the plan; a probe without one met a fault of the judge."""

@@ -61,6 +61,8 @@ def certify(
             code = _pytest([Sharing(settings), collecting], folder, jobs)
     finally:
         session.close()
+    if collecting.interrupted:
+        raise KeyboardInterrupt  # which pytest takes for a result of its own
     results = collecting.all_of(probes)
     if any(result.verdict == NOT_RUN for result in results):
         code = 2  # a fault of the judge, never of the implementation

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -17,20 +18,40 @@ from typing import Any
 import jsonschema
 
 from lossproof.conformance.case import Answer, Case, read_answer
+from lossproof.conformance.hello import fault
 from lossproof.conformance.schemas import schema
+from lossproof.conformance.words import cut
 
 _LONGEST_LINE = 256 * 2**20
 _TAIL = 40
 
 
+HUNG = "gave no answer within"
+
+
 class SessionError(Exception):
-    """The process could not be started, or did not say hello; the message is one line."""
+    """There is nothing to judge: the process did not start, did not say hello, or answers no plain call.
+
+    The message is one line; `details` are more lines to show below it, such as the traceback of the implementation.
+    """
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    """Start what ends a process group when this process is gone, however it went: its end of the pipe closes then."""
+    code = f"read line; kill -9 -- -{group}"
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(["/bin/sh", "-c", code], stdin=subprocess.PIPE, start_new_session=True, **silent)
 
 
 class Session:
     """One implementation in a process of its own.
 
     A case that crashes, hangs or floods the process is an `Answer` with `failure`; the next case gets a new process.
+    The process is the leader of a group of its own, and whatever it has started there ends with it.
     """
 
     def __init__(
@@ -51,6 +72,7 @@ class Session:
         self.crashes = 0
         self._number = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._buffer = bytearray()
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self.hello = self._start()
@@ -99,9 +121,11 @@ class Session:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self.environment,
+                start_new_session=True,
             )
         except OSError as problem:
             raise SessionError(f"cannot start {' '.join(self.command)}: {problem}") from problem
+        self._guard = _guard(self._process.pid)
         self._buffer = bytearray()
         self._tail = deque(maxlen=_TAIL)
         assert self._process.stdout is not None
@@ -119,14 +143,18 @@ class Session:
             raise SessionError(f"{' '.join(self.command)} answered hello with {line[:200]!r}") from problem
         if kind != "hello":
             self._stop()
-            raise SessionError(str(hello.get("reason", f"answered hello with {line[:200]!r}")))
+            raise SessionError(cut(str(hello.get("reason", f"answered hello with {line[:200]!r}"))))
         try:
             jsonschema.validate(hello, {"$ref": "#/$defs/hello_answer", "$defs": schema("protocol")["$defs"]})
         except jsonschema.ValidationError as problem:
             self._stop()
             raise SessionError(
-                f"{' '.join(self.command)} answered hello with {line[:200]!r}: {problem.message}"
+                f"{' '.join(self.command)} answered hello with {line[:200]!r}: {cut(problem.message)}"
             ) from problem
+        wrong = fault(hello)
+        if wrong:
+            self._stop()
+            raise SessionError(f"{cut(hello['name'], 200) or ' '.join(self.command)}: {wrong}")
         return dict(hello)
 
     def _exchange(self, message: dict[str, Any], time_limit: float | None = None) -> str | Answer:
@@ -148,7 +176,7 @@ class Session:
                 seen = len(self._buffer)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    return self._dead(f"gave no answer within {time_limit or self.time_limit:g} s")
+                    return self._dead(f"{HUNG} {time_limit or self.time_limit:g} s")
                 if not selector.select(remaining):
                     continue
                 piece = os.read(process.stdout.fileno(), 1 << 20)
@@ -176,13 +204,19 @@ class Session:
 
     def _stop(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # no process of the group is left
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
-        self._process = None
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.wait()
+            assert self._guard.stdin is not None
+            self._guard.stdin.close()
+        self._process = self._guard = None
 
 
 def _drain(stream: Any, tail: deque[str]) -> None:
@@ -192,7 +226,9 @@ def _drain(stream: Any, tail: deque[str]) -> None:
             tail.append(line.decode("utf-8", "replace").rstrip())
 
 
-def worker_command(target: str, framework: str, device: str, losses: Sequence[str] = ()) -> list[str]:
+def worker_command(
+    target: str, framework: str, device: str, losses: Sequence[str] = (), claims: Sequence[str] = ()
+) -> list[str]:
     """Return the command that runs a Python implementation, of these losses or of all it has, in a worker."""
     command = [sys.executable, "-m", "lossproof.conformance.worker", target, "--framework", framework]
-    return [*command, "--device", device, *(part for loss in losses for part in ("--loss", loss))]
+    return [*command, "--device", device, *(part for loss in losses for part in ("--loss", loss)), *claims]

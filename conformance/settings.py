@@ -16,6 +16,7 @@ from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.plan import everything
 from lossproof.conformance.session import worker_command
 from lossproof.conformance.verdict import Probe
+from lossproof.conformance.words import meant
 from lossproof.spec import functions, losses
 
 SHARE = 40  # probes that are worth another process: below, its start-up costs more than it saves
@@ -35,6 +36,9 @@ class Settings:
     command: str = ""
     losses: Sequence[str] = ()
     checks: Sequence[str] = ()
+    fixed: Sequence[str] = ()  # NAME=VALUE of a Python implementation, as `Implementation` says it
+    rename: Sequence[str] = ()
+    limits: Sequence[str] = ()
     device: str = "cpu"
     seed: int = 0
     examples: int = 6
@@ -47,6 +51,12 @@ class Settings:
     def ours(self) -> bool:
         """Whether the target is one of this project's own backends."""
         return not self.command and self.target in FRAMEWORKS
+
+    @property
+    def claims(self) -> list[str]:
+        """Return what the command line says of a Python implementation, as options of its worker."""
+        said = {"--fixed": self.fixed, "--rename": self.rename, "--limit": self.limits}
+        return [f"{option}={text}" for option, texts in said.items() for text in texts]
 
     @property
     def slug(self) -> str:
@@ -66,10 +76,10 @@ def planned(settings: Settings) -> list[Probe]:
     known = (*losses(), *functions())
     for loss in settings.losses:
         if loss not in known:
-            raise NothingToJudge(f"no loss {loss!r}; the spec has {', '.join(known)}")
+            raise NothingToJudge(f"no loss {loss!r}; the spec has {', '.join(known)}{meant(loss, known)}")
     for check in settings.checks:
         if check not in CHECKS:
-            raise NothingToJudge(f"no check {check!r}; there are {', '.join(CHECKS)}")
+            raise NothingToJudge(f"no check {check!r}; there are {', '.join(CHECKS)}{meant(check, CHECKS)}")
     asked = settings.losses or known
     return [p for p in everything() if p.loss in asked and (not settings.checks or p.check in settings.checks)]
 
@@ -77,7 +87,7 @@ def planned(settings: Settings) -> list[Probe]:
 def command_of(settings: Settings) -> list[str]:
     """Return the command that starts the implementation."""
     if not settings.command:
-        return worker_command(settings.target, settings.framework, settings.device, settings.losses)
+        return worker_command(settings.target, settings.framework, settings.device, settings.losses, settings.claims)
     try:
         command = shlex.split(settings.command)
     except ValueError as problem:

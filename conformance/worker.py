@@ -12,6 +12,7 @@ import random
 import sys
 import traceback
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ import numpy as np
 from lossproof.conformance.arrays import decode, encode
 from lossproof.conformance.case import from_json, to_json
 from lossproof.conformance.frameworks import Request
-from lossproof.conformance.implementation import Implementation, TargetError, resolve
+from lossproof.conformance.implementation import Implementation, TargetError, pairs, resolve, with_claims
+from lossproof.conformance.words import cut
 from lossproof.spec import functions, losses
 
 PROTOCOL = 1
+_HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--loss", action="append", help="only these losses of the target")
+    for claim in ("--fixed", "--rename", "--limit"):
+        parser.add_argument(claim, action="append", default=[])
     options = parser.parse_args(arguments)
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -43,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         adapter = adapter_for(options.framework, options.device)
-        implementation = resolve(options.target, tuple(options.loss or (*losses(), *functions())))
+        rename = dict(pairs("--rename", options.rename))
+        implementation = resolve(options.target, tuple(options.loss or (*losses(), *functions())), rename)
+        implementation = with_claims(implementation, options.fixed, options.limit, rename)
+        hello = hello_of(adapter, implementation, options.framework)
     except (TargetError, ImportError) as problem:
         say({"type": "refused", "reason": _missing(problem, options.framework)})
         return 1
@@ -53,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         if message["type"] == "bye":
             break
         if message["type"] == "hello":
-            say(hello_of(adapter, implementation, options.framework))
+            say(hello)
             continue
         say({"type": "answer", "id": message["id"], **answer_to(adapter, implementation, message)})
     return 0
@@ -69,12 +77,15 @@ def _missing(problem: Exception, framework: str) -> str:
 
 
 def hello_of(adapter: Any, implementation: Implementation, framework: str) -> dict[str, Any]:
-    """Return the answer to hello: who this is, and what it offers."""
+    """Return the answer to hello: who this is, and what it offers; TargetError where a claim is none of its pages."""
+    implementation.check()
     offered = {
         loss: {
             "accepts": implementation.accepted(loss),
-            "fixed": {name: to_json(value) for name, value in implementation.fixed.items()},
-            "limits": {name: [to_json(value) for value in values] for name, values in implementation.limits.items()},
+            "fixed": {n: _plain(f"fixed {n}", value) for n, value in implementation.fixed_of(loss).items()},
+            "limits": {
+                n: [_plain(f"limits of {n}", v) for v in vs] for n, vs in implementation.limits_of(loss).items()
+            },
         }
         for loss in implementation.losses
     }
@@ -90,6 +101,7 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "grade": implementation.grade,
         "rename": dict(implementation.rename),
         "origin": {loss: list(where) for loss, where in implementation.origin.items()},
+        "positional": {loss: names for loss in implementation.losses if (names := implementation.positional(loss))},
         "losses": offered,
         "functions": others,
         "dtypes": adapter.dtypes,
@@ -98,6 +110,14 @@ def hello_of(adapter: Any, implementation: Implementation, framework: str) -> di
         "integers": adapter.integers,
         "effort": adapter.effort,
     }
+
+
+def _plain(where: str, value: Any) -> Any:
+    """Return a number, a word or a boolean for JSON."""
+    own = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(own, bool | int | float | str):
+        raise TargetError(f"{where} must be a number, a word or a boolean, got {type(value).__name__}")
+    return to_json(own)
 
 
 def adapter_for(framework: str, device: str) -> Any:
@@ -162,12 +182,11 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         after = {**_switches(adapter), **_random_states()} if ask.audit else {}
         changed = [*result.get("changed", []), *(name for name, state in after.items() if state != before[name])]
     except Exception as problem:
-        text = traceback.format_exc(limit=-8)
         return {
             "error": {
                 "type": type(problem).__name__,
-                "message": str(problem)[:2000],
-                "traceback": text[-6000:],
+                "message": cut(str(problem)),
+                "traceback": own_traceback(problem),
             }
         }
     if "unsupported" in result:
@@ -181,6 +200,16 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         if part in result:
             encoded[part] = {name: encode(array, dtype) for name, (array, dtype) in result[part].items()}
     return encoded
+
+
+def own_traceback(problem: Exception) -> str:
+    """Return the traceback of an implementation that raised, without the frames of the judge that called it."""
+    shown = traceback.TracebackException.from_exception(problem)
+    frames = list(shown.stack)
+    while len(frames) > 1 and Path(frames[0].filename).is_relative_to(_HERE):
+        frames.pop(0)
+    shown.stack = traceback.StackSummary.from_list(frames[-8:])
+    return cut("".join(shown.format()), 6000)
 
 
 if __name__ == "__main__":
