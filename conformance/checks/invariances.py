@@ -167,7 +167,8 @@ def _ends(dtype: str) -> list[list[int]]:
     """Return numbers of a dtype that one of fewer bits, or a float, does not tell apart."""
     low, high, half = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), 2 ** (4 * np.dtype(dtype).itemsize)
     middle = [low + i for i in range(2, 30)]
-    return [[low, high, *middle], [high, high - 1, low, *middle], [low, low + half, high, high - half, *middle[1:]]]
+    named = ([low, high], [high, high - 1, low], [low, low + half, high, high - half])
+    return [list(dict.fromkeys([*first, *middle])) for first in named]
 
 
 def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:

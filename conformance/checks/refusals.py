@@ -78,7 +78,7 @@ def _labels(case: Case, *, unsigned: bool) -> Iterator[Call]:
         if unsigned and part[row]:  # 2**64 - 1 is not -1, the label of rows without an identity
             most = labels.astype(np.uint64)
             most[row] = np.iinfo(np.uint64).max
-            none = {n: -1 for n in options}
+            none = dict.fromkeys(options, -1)
             given, parameters = {**case.inputs, "labels": most}, {**case.parameters, **none}
             yield replace(case, inputs=given, dtypes={"labels": "uint64"}, parameters=parameters), wanted, True, False
 
