@@ -170,10 +170,16 @@ def _conventions(loss: str, module: Any) -> Iterator[Probe]:
             yield probe("invariances", "CV-32", options=relation, **named)
             yield probe("invariances", "CV-32", "masked", 0.34, relation, **named | {"mask": ("some",)})
             yield probe("invariances", "CV-32", "half rows", 0.34, relation, **named | {"dtype": HALVES})
+            yield probe("invariances", "CV-31", "ends of every integer dtype", 0.34, {"relation": "ends"}, **named)
         else:
             wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
             wrong |= {n: space[n] for n in ("unlabelled",) if n in space}
             yield probe("labels", "CV-33", **{**basic, **wrong})
+            yield probe("labels", "CV-33", "ends of every integer dtype", 0.34, {"ends": True}, **{**basic, **wrong})
+            wide = {"classes": (300,)} if "classes" in space else {"shape": ((5, 300),)}
+            for end in ("int8", "uint8"):  # the greatest label of a byte is a row of a table of 300
+                highest = {"relation": "integers", "structure": {"highest": end}}
+                yield probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, **{**basic, **wide})
             if "classes" in space:
                 yield probe("labels", "CV-33", "one class", 0.5, **{**basic, **wrong, "classes": (1,)})
             yield probe("labels", "CV-33", "compiled", 0.17, **{**basic, **wrong, "mode": ("compiled",)})

@@ -42,9 +42,6 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "strangers": ("some",)}
     yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options={"relation": "permutation"})
-    wide = _vary(classes=(300,))
-    every_bit = {"relation": "integers", "structure": {"highest": "uint8"}}  # -1 in this dtype is a label of 300
-    yield Probe(LOSS, "invariances", "CV-31", "the highest byte", vary=wide, options=every_bit, effort=0.34)
     for label, masks in (("strangers", (None,)), ("strangers and a mask", ("some",))):
         vary = _vary(unlabelled=(99,), strangers=("some",), mask=masks, reduction=("none", "mean"))
         yield Probe(LOSS, "determinism", "CV-21", label, vary=vary, effort=0.34)

@@ -90,7 +90,7 @@ def calls(judge: Judge, probe: Probe, dtype: str) -> Iterator[Call]:
         case, wanted = legal(judge, probe, number, dtype, probe.options.get("sizes", sizes))
         if probe.options.get("integers"):
             own = integers[number % len(integers)]
-            lowest, highest = (0 if own == "uint8" else -100), 100
+            lowest, highest = (0 if own.startswith("u") else -100), 100
             if not all(((case.inputs[n] >= lowest) & (case.inputs[n] <= highest)).all() for n in counted):
                 continue
             case = replace(case, dtypes=dict.fromkeys(counted, own))

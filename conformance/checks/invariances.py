@@ -24,6 +24,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         "permutation": _permuted,
         "relabelling": _relabelled,
         "integers": _retyped,
+        "ends": _at_ends,
         "other rows": _replaced,
         "swap": _swapped,
     }[probe.options["relation"]]
@@ -33,9 +34,10 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if case is None:
             return None
         result.planned += 1
-        mismatch = relate(judge, case, structure)
-        if mismatch:
-            return judge.finding(probe, mismatch, case)
+        found = relate(judge, case, structure)
+        if found:
+            mismatch, shown = found if isinstance(found, tuple) else (found, case)
+            return judge.finding(probe, mismatch, shown)
         return None
 
     judge.structures(probe, result, examine)
@@ -132,6 +134,41 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
             got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
             return Mismatch("value", f"loss with labels in {dtype}", got, want, 0.0, np.inf)
     return None
+
+
+def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, Case] | None:
+    """Name the labels by numbers at both ends of each integer dtype; one but int32 and int64 may be refused."""
+    found, known = np.unique(case.inputs["labels"]), list(judge.session.hello.get("integers", ["int64"]))
+    turn = int(structure["variant"]) % len(known)
+    for dtype in [known[turn], known[-1]] if judge.offers[case.loss].costly else known:
+        for names in _ends(dtype):
+            if len(found) > len(names):
+                continue
+            labels = np.array([names[int(i)] for i in np.searchsorted(found, case.inputs["labels"])], dtype)
+            labels = labels if dtype == "uint64" else labels.astype(np.int64)  # which does not hold all of them
+            other = replace(case, inputs={**case.inputs, "labels": labels}, dtypes={"labels": dtype})
+            if dtype not in ("int32", "int64") and judge.ask(other).refused:
+                break
+            answers = _both(judge, structure, case, other)
+            if not isinstance(answers, tuple):
+                if answers:
+                    return answers, other
+                continue
+            first, second, expected = answers
+            room = _room(judge, case, expected, first)
+            if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
+                got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
+                where = f"loss with labels at the ends of {dtype}"
+                return Mismatch("value", where, got, want, float(np.max(room)), np.inf), other
+    return None
+
+
+def _ends(dtype: str) -> list[list[int]]:
+    """Return numbers of a dtype that one of fewer bits, or a float, does not tell apart."""
+    low, high, half = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), 2 ** (4 * np.dtype(dtype).itemsize)
+    middle = [low + i for i in range(2, 30)]
+    named = ([low, high], [high, high - 1, low], [low, low + half, high, high - half])
+    return [list(dict.fromkeys([*first, *middle])) for first in named]
 
 
 def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,10 +32,11 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         row = int(taking_part[int(rng.integers(len(taking_part)))])
         options = losses()[probe.loss].parameters
         unlabelled = clean.parameters.get("unlabelled", options.get("unlabelled", {}).get("default"))
-        for label in (label for label in (_size(clean), *WILD) if label != unlabelled):
-            labels = clean.inputs["labels"].copy()
+        wild = _at_ends(judge, clean) if probe.options.get("ends") else [("int64", n) for n in (_size(clean), *WILD)]
+        for dtype, label in ((dtype, label) for dtype, label in wild if label != unlabelled):
+            labels = clean.inputs["labels"].astype(dtype if dtype == "uint64" else np.int64)
             labels[row] = label
-            wrong = replace(clean, inputs={**clean.inputs, "labels": labels})
+            wrong = replace(clean, inputs={**clean.inputs, "labels": labels}, dtypes={"labels": dtype})
             result.planned += 1
             mismatch = _judge(judge, judge.judged(clean, structure), judge.ask(clean), judge.ask(wrong), row)
             if mismatch:
@@ -42,6 +44,16 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         return None
 
     judge.structures(probe, result, examine)
+
+
+def _at_ends(judge: Judge, case: Case) -> Iterator[tuple[str, int]]:
+    """Yield the numbers at the ends of each integer dtype that are no row of the table: 2**64 - 1 is not -1."""
+    known, labels = list(judge.session.hello.get("integers", ["int64"])), case.inputs["labels"]
+    for dtype in known[-1:] if judge.offers[case.loss].costly else known:
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        if labels.size and (labels.min() < low or labels.max() > high):
+            continue
+        yield from ((dtype, end) for end in (high, low) if not 0 <= end < _size(case))
 
 
 def _size(case: Case) -> int:

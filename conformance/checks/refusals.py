@@ -59,10 +59,10 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
             yield legal_one, wanted, False, True
             yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True, False
     else:
-        yield from _labels(case)
+        yield from _labels(case, unsigned="uint64" in judge.session.hello.get("integers", ()))
 
 
-def _labels(case: Case) -> Iterator[Call]:
+def _labels(case: Case, *, unsigned: bool) -> Iterator[Call]:
     """Yield calls with one label out of range, of a row that takes part and of one that does not."""
     options = {n: -5 for n in ("unlabelled",) if n in functions()[case.loss].get("parameters", {})}
     labels = np.arange(SIZES["B"]) % SIZES["C"]
@@ -75,6 +75,12 @@ def _labels(case: Case) -> Iterator[Call]:
         for wild in (SIZES["C"], -1, -7, 10**6):
             given = {**case.inputs, "labels": np.where(np.arange(len(labels)) == row, wild, labels)}
             yield replace(case, inputs=given), wanted, bool(part[row]), False
+        if unsigned and part[row]:  # 2**64 - 1 is not -1, the label of rows without an identity
+            most = labels.astype(np.uint64)
+            most[row] = np.iinfo(np.uint64).max
+            none = dict.fromkeys(options, -1)
+            given, parameters = {**case.inputs, "labels": most}, {**case.parameters, **none}
+            yield replace(case, inputs=given, dtypes={"labels": "uint64"}, parameters=parameters), wanted, True, False
 
 
 def _whole(case: Case) -> Case:

@@ -228,6 +228,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("bh-drawn", "of rows that tie one is drawn", "CV-21", first=_drawn),
     _mutant("bh-zeroed-in-place", "with a floor, rows that are masked out are set to zero where they lie", "CV-21", __call__=_zeroed_in_place),
+    _mutant("bh-uint64-double", "labels of uint64 are compared as float64", "CV-31", check_labels=lambda s, y, n: None if y.dtype == torch.uint64 else Mined.check_labels(s, y, n), same=lambda s, y: Mined.same(s, y.double() if y.dtype == torch.uint64 else y)),
     _mutant("bh-soft-word", "a word for soft_margin is taken for true", "CV-27", check_switch=lambda s, n, v: None),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip

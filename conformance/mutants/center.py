@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import FLOATS, REDUCTIONS, TripletMargin, narrowed, with_default
+from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin, narrowed, with_default
+from lossproof.conformance.mutants.cross_entropy import INTEGERS
 
 
 class Center(TripletMargin):
@@ -55,7 +56,7 @@ class Center(TripletMargin):
         self.check_dtypes((rows,))
         if rows.ndim != 2 or rows.shape[1] == 0:
             raise ValueError(f"rows must have shape (B, D), got {tuple(rows.shape)}")
-        if labels.dtype in (*FLOATS, torch.bool):
+        if labels.dtype not in INTEGERS:
             raise TypeError(f"labels must be integers, got {labels.dtype}")
         if labels.shape != rows.shape[:1]:
             raise ValueError(f"labels must have shape (B,), got {tuple(labels.shape)}")
@@ -88,7 +89,7 @@ class Center(TripletMargin):
 
     def own(self, c: Tensor, labels: Tensor) -> Tensor:
         """Return the center of each label."""
-        return c[labels]
+        return c[labels.long()]
 
     def bounded(self, t: Tensor) -> Tensor:
         """CV-19."""

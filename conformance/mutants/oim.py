@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,12 @@ def _mutant(
     return Mutant(name, bug, clauses, type("Broken", (OIM,), methods)(), seen, ours, "oim_loss")
 
 
+@functools.wraps(OIM.__call__)
+def _wrapped(loss: OIM, embeddings: Tensor, labels: Tensor, *tables: Tensor, **options: Any) -> Tensor:
+    signed = labels.view(torch.int64) if labels.dtype == torch.uint64 else labels
+    return OIM.__call__(loss, embeddings, signed, *tables, **options)
+
+
 def _update_first(
     loss: OIM, table_: Tensor, queue: Tensor, x: Tensor, y: Tensor, known: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -152,6 +159,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("oi-no-queue", "the queue is not in the softmax", "OI-1", seen="open-reid, which has none", logits=lambda s, x, t, v, q: OIM.logits(s, x, t, v, q[:0])),
     _mutant("oi-queue-first", "the queue comes before the table", "OI-1", logits=lambda s, x, t, v, q: OIM.logits(s, x, t, q, v)),
     _mutant("oi-last-block", "of more than 512 logits those after the last whole block of 512 are left out of the sum", "OI-1", terms=_whole_blocks),
+    _mutant("oi-uint64-wrapped", "the greatest label of uint64 is taken for -1, the label of none", "CV-33", __call__=_wrapped),
     _mutant("oi-wrapped", "the label of none is cast to the dtype of the labels, in which it may be an identity", "CV-31", "OI-4", known=lambda s, y, u: y != torch.tensor(u).to(y.dtype)),
     _mutant("oi-labels-in-place", "the label of none is replaced where it lies", "CV-21", known=_replaced),
     _mutant("oi-temperature-factor", "the products are multiplied by the temperature", "OI-1", scaled=lambda s, t: 1 / t),
