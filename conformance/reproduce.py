@@ -41,10 +41,43 @@ _RESULTS = {
     "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
     "print(v, t.gradient([x for x in tf.nest.flatten(v) if x.dtype.is_floating], r))",
 }
+# in modes that have their own way to a gradient
+_DERIVED = {
+    ("tensorflow", "graph"): "v = f(**r{0}); print(*tf.compat.v1.Session().run([v, dict(zip(r, tf.gradients("
+    'v, list(r.values()), tf.constant({1}, v.dtype), unconnected_gradients="zero")))]))',
+    ("tensorflow", "forward"): "j = lambda n, t: (lambda a: [a.__enter__(), a.jvp(f(**r{0}), "
+    'unconnected_gradients="zero"), a.__exit__(None, None, None)][1])(tf.autodiff.ForwardAccumulator(r[n], t)); '
+    "print(f(**r{0}), {{n: tf.reshape([tf.reduce_sum(j(n, tf.reshape(e, x.shape)) * {1}) "
+    "for e in tf.unstack(tf.eye(x.shape.num_elements(), dtype=x.dtype))], x.shape) for n, x in r.items()}})",
+}
+_DIFFERENTIATED = {
+    "eager",
+    "compiled",
+    "functional",
+    "ambient",
+    "unknown_batch",
+    "stacked",
+    "graph",
+    "forward",
+    "strict",
+}
 _MODES = {
     ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
     ("torch", "ambient"): 'f = torch.autocast("cpu", torch.bfloat16)(f); ',
     ("tensorflow", "compiled"): "f = tf.function(f, jit_compile=True); ",
+    ("tensorflow", "unknown_batch"): "f = (lambda g: lambda **k: (lambda a, o: tf.function(lambda a: g(**a, **o), "
+    "input_signature=[{n: tf.TensorSpec([None] * len(x.shape[:-1] if x.dtype.is_floating else x.shape) "
+    "+ list(x.shape[-1:] if x.dtype.is_floating else []), x.dtype) for n, x in a.items()}])(a))("
+    "{n: x for n, x in k.items() if tf.is_tensor(x)}, {n: x for n, x in k.items() if not tf.is_tensor(x)}))(f); ",
+    (
+        "tensorflow",
+        "stacked",
+    ): "s = lambda x: tf.stack([tf.reverse(x, [0]), x, tf.roll(x, 1, 0)] if x.dtype.is_floating "
+    "else [tf.roll(x, 1, 0), x, tf.broadcast_to(x[:1], x.shape)]); "
+    "f = (lambda g: lambda **k: tf.vectorized_map(lambda a: g(**{**k, **a}), "
+    "{n: s(x) for n, x in k.items() if tf.is_tensor(x)})[1])(f); ",
+    ("tensorflow", "graph"): "tf.Graph().as_default().__enter__(); ",
+    ("tensorflow", "strict"): "tf.debugging.enable_check_numerics(); ",
     ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
     ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
     '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
@@ -72,9 +105,11 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
-    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional", "ambient")
+    asked = case.order > 0 and rows and case.mode in _DIFFERENTIATED
     endings = _RESULTS if case.results else _GRADIENTS
-    ending = (endings[framework] if asked else "print(f(**r{0}))").format(others, seed)
+    derived = _DERIVED.get((framework, case.mode), endings[framework])
+    plain = "print(tf.compat.v1.Session().run(f(**r{0})))" if case.mode == "graph" else "print(f(**r{0}))"
+    ending = (derived if asked else plain).format(others, seed)
     transformed = _MODES.get((framework, case.mode), "")
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
     code = (
