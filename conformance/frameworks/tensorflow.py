@@ -1,11 +1,13 @@
-"""Cases in TensorFlow: eager, XLA, a graph with an unknown batch size, and under a mixed-precision policy."""
+"""Cases in TensorFlow: eager, XLA, stacked, in graphs old and new, in forward mode, and under switches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
 
@@ -14,6 +16,7 @@ from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
 
 _SEED = 20261122
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
+_ONCE = ("stacked", "graph", "forward")  # modes without second derivatives
 
 
 class TensorFlow:
@@ -24,7 +27,7 @@ class TensorFlow:
             raise ImportError(f"TensorFlow sees no device {device}")
         self.version, self.device = tf.__version__, device
         self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["eager", "compiled", "unknown_batch", "ambient"]
+        self.modes = ["eager", "compiled", "unknown_batch", "stacked", "graph", "forward", "ambient", "strict"]
         self.effort = 0.5  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
         tf.random.set_seed(_SEED)  # now and not at each audit: it drops what is compiled
@@ -53,32 +56,16 @@ class TensorFlow:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case."""
+        if ask.order == 2 and ask.mode in _ONCE:
+            return {"unsupported": f"no second derivatives in mode {ask.mode}"}
         drawn = _advanced() if ask.audit else ()
-        with tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0"):
+        with tf.device(self._place()):
             native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
             rest = {name: tensor for name, tensor in native.items() if name not in rows}
             along = {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
             seed = tf.constant(0.0 if ask.cotangent is None else ask.cotangent)  # a graph takes no None
-            derive = self._derive(ask.function, ask.order)
-            if ask.mode in ("compiled", "unknown_batch"):
-                structure = (
-                    ask.mode,
-                    ask.key,
-                    ask.order,
-                    tuple((name, t.shape, t.dtype) for name, t in native.items()),
-                )
-                if structure not in self._compiled:
-                    self._compiled[structure] = self._graph(derive, ask.mode, (rows, rest, seed, along))
-                value, gradients, second = self._compiled[structure](rows, rest, seed, along)
-            else:
-                policy = keras.mixed_precision.dtype_policy()
-                try:
-                    if ask.mode == "ambient":
-                        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-                    value, gradients, second = derive(rows, rest, seed, along)
-                finally:
-                    keras.mixed_precision.set_dtype_policy(policy)
+            value, gradients, second = self._called(ask, (rows, rest, seed, along))
 
         result: dict[str, Any] = {"value": _named(value)}
         if ask.order:
@@ -89,16 +76,39 @@ class TensorFlow:
             result["changed"] = ["TensorFlow's random state"]
         return result
 
+    def _called(self, ask: Request, arguments: Any) -> tuple[Any, Any, Any]:
+        """Return value, gradients and second derivatives in the mode that is asked for."""
+        if ask.mode in ("eager", "ambient", "strict"):
+            with _switched(ask.mode):
+                found: tuple[Any, Any, Any] = self._derive(ask.function, ask.order)(*arguments)
+            return found
+        rows, rest, seed, _ = arguments
+        structure = (ask.mode, ask.key, ask.order, *((n, t.shape, t.dtype) for n, t in {**rows, **rest}.items()))
+        if structure not in self._compiled:
+            make = {"graph": self._session, "forward": self._forward, "stacked": self._stacked}.get(
+                ask.mode, self._graph
+            )
+            self._compiled[structure] = make(ask, arguments)
+        if ask.mode == "stacked":
+            arguments = *({n: _stack(t) for n, t in part.items()} for part in (rows, rest)), seed
+        called: tuple[Any, Any, Any] = self._compiled[structure](*arguments)
+        return called
+
+    def _place(self) -> str:
+        return "/GPU:0" if self.device == "cuda" else "/CPU:0"
+
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
         return {
             "Keras' floatx": keras.backend.floatx(),
             "Keras' policy": keras.mixed_precision.dtype_policy().name,
+            "TensorFlow's tf.config.run_functions_eagerly": tf.config.functions_run_eagerly(),
             "TensorFlow's TF32": tf.config.experimental.tensor_float_32_execution_enabled(),
         }
 
-    def _graph(self, derive: Any, mode: str, arguments: Any) -> Any:
-        if mode == "compiled":
+    def _graph(self, ask: Request, arguments: Any) -> Any:
+        derive = self._derive(ask.function, ask.order)
+        if ask.mode == "compiled":
             return tf.function(derive, jit_compile=True)
 
         def unknown(tensor: Any) -> Any:
@@ -107,15 +117,74 @@ class TensorFlow:
 
         return tf.function(derive, input_signature=tf.nest.map_structure(unknown, arguments))
 
+    def _stacked(self, ask: Request, _: Any) -> Any:
+        """Return the call of one case in the middle of a stack of three."""
+        derive = self._derive(ask.function, ask.order)
+
+        def call(rows: Any, rest: Any, seed: Any) -> Any:
+            whole = tf.vectorized_map(lambda each: derive(*each, seed, {}), (rows, rest))
+            return tf.nest.map_structure(lambda part: part[1], whole)
+
+        return tf.function(call)
+
+    def _session(self, ask: Request, arguments: Any) -> Any:
+        """Return the call as TensorFlow 1 makes it: a graph of placeholders, its gradients, and a session."""
+        graph = tf.Graph()
+        with graph.as_default(), tf.device(self._place()):
+            rows, rest, seed = tf.nest.map_structure(
+                lambda t: tf.compat.v1.placeholder(t.dtype, t.shape), tuple(arguments[:3])
+            )
+            value = _loss(ask.function(**rows, **rest))
+            product = _weighted(value, seed)
+            derived = tf.gradients(product, list(rows.values()), unconnected_gradients="zero") if ask.order else []
+            gradients = dict(zip(rows, map(tf.convert_to_tensor, derived), strict=False))
+        session, empty = tf.compat.v1.Session(graph=graph), {}  # type: ignore[var-annotated]
+
+        def call(*given: Any) -> Any:
+            fed = zip(tf.nest.flatten((rows, rest, seed)), tf.nest.flatten(given[:3]), strict=True)
+            fetched = session.run((value, gradients), {place: tensor.numpy() for place, tensor in fed})
+            return *tf.nest.map_structure(tf.constant, fetched), empty
+
+        return call
+
+    def _forward(self, ask: Request, _: Any) -> Any:
+        """Return the call whose gradients are put together from forward mode, one entry of an input after the other."""
+
+        def along(rows: Any, rest: Any, tangents: Any) -> Any:
+            with tf.autodiff.ForwardAccumulator(list(rows.values()), list(tangents.values())) as forward:
+                value = _loss(ask.function(**rows, **rest))
+            return value, forward.jvp(value, unconnected_gradients="zero")
+
+        forwards = tf.function(along)
+
+        def call(rows: Any, rest: Any, seed: Any, _: Any) -> Any:
+            zeros = {name: np.zeros(row.shape) for name, row in rows.items()}
+
+            def one(name: str, entry: Any) -> Any:
+                tangents = {**zeros, name: zeros[name].copy()}
+                tangents[name][entry] = 1.0
+                return forwards(rows, rest, {n: tf.cast(tangents[n], rows[n].dtype) for n in rows})[1]
+
+            value = forwards(rows, rest, {n: tf.zeros_like(row) for n, row in rows.items()})[0]
+            gradients = {}
+            for name in zeros if ask.order else ():
+                sums = [
+                    _weighted(tf.cast(one(name, entry), tf.float64), seed) for entry in np.ndindex(zeros[name].shape)
+                ]
+                gradients[name] = tf.cast(
+                    tf.reshape(tf.stack(sums) if sums else zeros[name], zeros[name].shape), rows[name].dtype
+                )
+            return value, gradients, {}
+
+        return call
+
     def _derive(self, function: Any, order: int) -> Any:
         def derive(rows: Any, rest: Any, seed: Any, along: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as outer:
                 outer.watch(rows)
                 with tf.GradientTape(watch_accessed_variables=False) as inner:
                     inner.watch(rows)
-                    value = function(**rows, **rest)
-                    if not tf.is_tensor(value):
-                        raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
+                    value = _loss(function(**rows, **rest))
                     product = _weighted(value, seed) if order else None
                 if not order:
                     return value, {}, {}
@@ -129,6 +198,41 @@ class TensorFlow:
             return value, gradients, second
 
         return derive
+
+
+@contextmanager
+def _switched(mode: str) -> Iterator[None]:
+    """Set what a mode switches for the whole process, and set it back.
+
+    Under `strict` a tf.function runs eagerly: a graph that is made then would look for NaN ever after.
+    """
+    policy, eagerly = keras.mixed_precision.dtype_policy(), tf.config.functions_run_eagerly()
+    try:
+        if mode == "ambient":
+            keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+        if mode == "strict":
+            tf.config.run_functions_eagerly(True)
+            tf.debugging.enable_check_numerics()
+        yield
+    finally:
+        if mode == "strict":
+            tf.debugging.disable_check_numerics()
+            tf.config.run_functions_eagerly(eagerly)
+        keras.mixed_precision.set_dtype_policy(policy)
+
+
+def _stack(tensor: Any) -> Any:
+    """Return an input between two others that are legal too: other rows, and labels of another composition."""
+    rolled = tf.roll(tensor, 1, 0)
+    if tensor.dtype.is_floating:
+        return tf.stack([tf.reverse(tensor, [0]), tensor, rolled])
+    return tf.stack([rolled, tensor, tf.broadcast_to(tensor[:1], tensor.shape)])
+
+
+def _loss(value: Any) -> Any:
+    if not tf.is_tensor(value):
+        raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
+    return value
 
 
 def _advanced() -> tuple[Any, ...]:
