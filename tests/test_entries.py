@@ -208,7 +208,7 @@ def test_a_default_is_the_cause_only_where_calls_with_every_option_are_right():
     [
         ("compiled", "CV-22", wrong()),
         ("precision", "CV-15", wrong()),
-        ("value", "SH-3", replace(wrong(), excess=3.0)),
+        ("reductions", "CV-4", replace(wrong(), excess=3.0)),
         ("nan", "CV-10", wrong()),
     ],
     ids=["modes", "precision", "rounding under another name", "NaN"],
@@ -216,6 +216,25 @@ def test_a_default_is_the_cause_only_where_calls_with_every_option_are_right():
 def test_calls_with_ordinary_numbers_come_before(check, clause, mismatch):
     given = [result(check, clause, mismatch=mismatch, asked=FARTHER), result("value", "SH-4", mismatch=wrong())]
     assert shown(*given) == [["SH-4"], [clause]]
+
+
+def test_a_broken_relation_between_two_calls_comes_before_the_formula_that_it_breaks_too():
+    given = [result("value", "SH-1", mismatch=wrong(), asked=FARTHER), result("invariances", "SH-4", mismatch=wrong())]
+    assert shown(*given) == [["SH-4"], ["SH-1"]]
+
+
+def test_a_formula_at_which_another_probe_arrives_is_a_cause_though_its_own_probe_drew_nothing_wrong():
+    given = [
+        result("boundary", "SH-2", mismatch=wrong(), asked=FARTHER),
+        result("value", "SH-1"),
+        result("value", "SH-5", "SH-1", wrong()),
+    ]
+    assert shown(*given) == [["SH-1"], ["SH-2"]]
+
+
+def test_of_two_clauses_about_nan_that_of_the_page_comes_first():
+    given = [result("nan", "CV-10", mismatch=wrong(), asked=FARTHER), result("examples", "SH-10", mismatch=wrong())]
+    assert shown(*given) == [["SH-10"], ["CV-10"]]
 
 
 def test_another_answer_to_the_same_call_comes_before_everything():
