@@ -50,13 +50,13 @@ def cause(finding: Finding) -> Any:
     """Return what the findings of one cause share.
 
     What raised, crashed or hung shares its message, whatever was asked. An argument check that is missing shares its
-    clause. Everything else shares its smallest call and the wrong answer to it.
+    clause, and so do results of a wrong dtype. Everything else shares its smallest call and the wrong answer to it.
     """
     case, mismatch = finding.case, finding.mismatch
     if mismatch.errored and mismatch.where == "the call":
         return finding.loss, "errored", re.sub(r"0x[0-9a-f]+|\d+", "#", str(mismatch.got))
-    if mismatch.kind == "accepted":
-        return finding.loss, "accepted", finding.clause
+    if mismatch.kind in ("accepted", "dtype"):
+        return finding.loss, mismatch.kind, finding.clause
     inputs = sorted((name, a.shape, a.tobytes()) for name, a in case.inputs.items())
     call = inputs, sorted(case.parameters.items()), case.mode, case.dtype, sorted(case.dtypes.items())
     return finding.loss, "answered", repr((call, mismatch.kind, mismatch.where, str(mismatch.got)))

@@ -122,6 +122,14 @@ def test_a_missing_check_of_arguments_is_one_entry_whatever_it_lets_through():
     assert shown(*given) == [["CV-26/int64", "CV-26/int32"], ["CV-28/margin -1"]]
 
 
+def test_results_of_a_wrong_dtype_are_one_entry():
+    given = [
+        result("interface", "CV-18", mismatch=wrong("dtype", got="float16"), label=d, asked=case(dtype=d))
+        for d in ("float32", "float16")
+    ]
+    assert shown(*given) == [["CV-18/float32", "CV-18/float16"]]
+
+
 def test_a_finding_of_two_probes_is_shown_once_by_the_call_that_was_drawn():
     given = [
         result("examples", "SH-3", mismatch=wrong(got=9.0), asked=FARTHER),
