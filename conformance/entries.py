@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lossproof.conformance.ranking import Evidence, Found, Rank, Says, rank
 from lossproof.conformance.verdict import KNOWN, Finding, Result
+
+ANYTHING = {"CV-21", "CV-23"}  # clauses that an error breaks wherever it occurs
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,20 @@ def entries(results: Iterable[Result], part: str = "findings") -> list[Entry]:
     groups: dict[Any, list[Found]] = defaultdict(list)
     for one in sorted(found, key=ranks.__getitem__):
         groups[cause(one.best), one.known].append(one)
-    return [_entry(sorted(group, key=lambda one: _heading(one, ranks[one]))) for group in groups.values()]
+    return [_entry(_of_errors(group, ranks) if "errored" in key[0] else group) for key, group in groups.items()]
 
 
 def cause(finding: Finding) -> Any:
     """Return what the findings of one cause share.
 
     What raised, crashed or hung shares its message, whatever was asked. An argument check that is missing shares its
-    clause. Everything else shares its smallest call and the wrong answer to it.
+    clause, and so do results of a wrong dtype. Everything else shares its smallest call and the wrong answer to it.
     """
     case, mismatch = finding.case, finding.mismatch
     if mismatch.errored and mismatch.where == "the call":
         return finding.loss, "errored", re.sub(r"0x[0-9a-f]+|\d+", "#", str(mismatch.got))
-    if mismatch.kind == "accepted":
-        return finding.loss, "accepted", finding.clause
+    if mismatch.kind in ("accepted", "dtype"):
+        return finding.loss, mismatch.kind, finding.clause
     inputs = sorted((name, a.shape, a.tobytes()) for name, a in case.inputs.items())
     call = inputs, sorted(case.parameters.items()), case.mode, case.dtype, sorted(case.dtypes.items())
     return finding.loss, "answered", repr((call, mismatch.kind, mismatch.where, str(mismatch.got)))
@@ -76,11 +78,14 @@ def _evidence(results: list[Result]) -> dict[str, Evidence]:
     return {loss: Evidence.of(loss, own) for loss, own in by.items()}
 
 
-def _heading(one: Found, place: Rank) -> Any:
-    """Order the findings of one cause; of what raises, first what plain calls break, then the clause it stops most."""
-    if not one.best.mismatch.errored:
-        return place
-    return place.says != Says.CAUSE, one.best.clause.startswith("CV-"), -len(one.probes), place
+def _of_errors(group: list[Found], ranks: Mapping[Found, Rank]) -> list[Found]:
+    """Order what one error stops: what plain calls break, then the clause that most findings are about."""
+    many = Counter(probe for one in group for probe in [one.best.clause] * len(one.probes))
+
+    def key(one: Found) -> Any:
+        return ranks[one].says != Says.CAUSE, one.best.clause in ANYTHING, -many[one.best.clause], ranks[one]
+
+    return sorted(group, key=key)
 
 
 def _entry(group: list[Found]) -> Entry:

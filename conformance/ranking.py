@@ -22,16 +22,19 @@ class Says(IntEnum):
     """How much a finding says of its cause, most first."""
 
     ANOTHER_ANSWER = 0  # the same call twice: until that is mended nothing else means much
-    CAUSE = 1  # plain drawn calls are wrong, and their smallest case speaks of this clause
-    NEEDED = 2  # a drawn call with many options is wrong, and its smallest case needs this clause's
-    DRAWN = 3  # drawn calls that this clause is about are wrong, or boundary cases
-    DEFAULT = 4  # calls without options are wrong; where calls with every option are wrong, that is the cause
-    MODE = 5  # compiled, vectorised or strided calls
-    ROUNDING = 6  # right but for precision
-    NAN = 7
-    EXAMPLE = 8  # a worked example of the clause, in which much else may be wrong
-    VECTOR = 9
-    FORMULA = 10  # the formula, of which plain drawn calls do not speak
+    RELATION = (
+        1  # between two calls, as of permuted rows: no wrong formula breaks it, and what does breaks every formula
+    )
+    CAUSE = 2  # plain drawn calls are wrong, and their smallest case speaks of this clause
+    NEEDED = 3  # drawn calls that another clause is about are wrong, and their smallest case speaks of this one
+    DRAWN = 4  # drawn calls that this clause is about are wrong, or boundary cases
+    DEFAULT = 5  # calls without options are wrong; where calls with every option are wrong, that is the cause
+    MODE = 6  # compiled, vectorised or strided calls
+    ROUNDING = 7  # right but for precision
+    NAN = 8
+    EXAMPLE = 9  # a worked example of the clause, in which much else may be wrong
+    VECTOR = 10
+    FORMULA = 11  # examples of the formula, of which no drawn call speaks
 
 
 class Rank(NamedTuple):
@@ -111,25 +114,46 @@ def _class(one: Found) -> str:
 
 def _says(one: Found, evidence: Evidence, kind: str) -> Says:
     finding, clause, checks = one.best, one.best.clause, one.checks
-    fixed = all(_fixed(result) for _, result, _ in one.probes)
+    convention, formula = clause.startswith("CV-"), clause in evidence.formula
     if "determinism" in checks and not finding.mismatch.errored:
         return Says.ANOTHER_ANSWER
-    if clause in evidence.causes and not fixed:
+    if all(_fixed(result) for _, result, _ in one.probes):
+        return _says_fixed(one, evidence, kind)
+    if "invariances" in checks and not convention and not formula:
+        return Says.RELATION
+    if clause in ROUNDING or (convention and is_coarse(finding.mismatch, finding.case)):
+        return Says.ROUNDING
+    if clause in evidence.causes or (formula and kind not in evidence.asked):
         return Says.CAUSE
-    if clause in evidence.formula:
-        return Says.FORMULA if kind in evidence.asked else Says.CAUSE
-    if fixed:
-        return Says.VECTOR if checks <= {"vectors"} else Says.EXAMPLE
     if clause in evidence.defaults:
         return Says.DEFAULT
     if checks <= {"compiled"}:
         return Says.MODE
-    if clause in ROUNDING or is_coarse(finding.mismatch, finding.case):
-        return Says.ROUNDING
     if checks <= {"nan"}:
         return Says.NAN
-    needed = any(result.probe.clause in evidence.formula for _, result, _ in one.probes)
-    return Says.NEEDED if needed else Says.DRAWN
+    return Says.NEEDED if any(_arrived(result, clause) for _, result, _ in one.probes) else Says.DRAWN
+
+
+def _says_fixed(one: Found, evidence: Evidence, kind: str) -> Says:
+    """Return what a finding says that fixed calls alone have shown."""
+    clause = one.best.clause
+    if clause in evidence.formula:
+        return Says.FORMULA if kind in evidence.asked else Says.CAUSE
+    if _about_nan(clause):
+        return Says.NAN
+    return Says.VECTOR if one.checks <= {"vectors"} else Says.EXAMPLE
+
+
+def _arrived(result: Result, clause: str) -> bool:
+    """Whether the search for the smallest case arrived at a clause from the probe of another."""
+    return result.probe.clause != clause and result.probe.check in (*CLASSES, "reductions") and not _fixed(result)
+
+
+@cache
+def _about_nan(clause: str) -> bool:
+    """Whether each example of a clause has NaN in rows that take part."""
+    examples = clauses()[clause].examples
+    return bool(examples) and all("nan" in repr(e.inputs) and "mask" not in e.inputs for e in examples)
 
 
 @cache

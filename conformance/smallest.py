@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lossproof.conformance.case import Case
+from lossproof.conformance.cases.causes import same
 from lossproof.conformance.cases.space import Structure
 from lossproof.conformance.compare import PARTS, is_coarse
 from lossproof.conformance.plan import FILLS
@@ -107,20 +109,32 @@ def _blame(
 def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch) -> str | None:
     """Return the clause that the experiments of the loss single out where plain calls are wrong."""
     module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    of_input = getattr(module, "GRADIENT_OF", {}) if mismatch.kind == "gradient" else {}
-    for name, clause in of_input.items():
+    for name, clause in getattr(module, "GRADIENT_OF", {}).items():
         if mismatch.where.startswith(f"gradient of {name}"):
             return str(clause)
+    if not any(cause.kind == mismatch.kind for cause in getattr(module, "CAUSES", ())):
+        return None
+    plain = structure | {"shape": module.SPACE["shape"][0]}  # few rows hold too little to tell causes apart
+    if sum(_wrong(judge, probe.loss, plain, mismatch.kind)) < EXPERIMENTS // 4:
+        plain = structure
     for cause in getattr(module, "CAUSES", ()):
         if cause.kind != mismatch.kind or not all(offer.choices(n, [v]) for n, v in cause.fields.items()):
             continue
-        changed = module.normal(structure | {"shape": module.SPACE["shape"][0]} | cause.fields, offer)
-        cases = [module.build(changed, offer, judge.seed, fill) for fill in range(EXPERIMENTS)]
-        cases = [case for case in map(cause.change, cases) if not judge.oracle.undecided(judge.judged(case, changed))]
-        wrong = (judge.judge_case(case, changed, (mismatch.kind,)) is not None for case in cases)
-        if any(wrong) if cause.alone else len(cases) >= EXPERIMENTS // 2 and not any(wrong):
+        wrong = _wrong(judge, probe.loss, plain | cause.fields, mismatch.kind, cause.change)
+        if any(wrong) if cause.alone else len(wrong) >= EXPERIMENTS // 2 and not any(wrong):
             return str(cause.clause)
     return None
+
+
+def _wrong(
+    judge: Judge, loss: str, structure: Structure, kind: str, change: Callable[[Case], Case] = same
+) -> list[bool]:
+    """Return for some calls of a structure whether they are wrong; calls with anything undecided are left out."""
+    offer, module = judge.offers[loss], judge.modules[loss]
+    structure = module.normal(structure, offer)
+    cases = [change(module.build(structure, offer, judge.seed, fill)) for fill in range(EXPERIMENTS)]
+    decided = [case for case in cases if not judge.oracle.undecided(judge.judged(case, structure))]
+    return [judge.judge_case(case, structure, (kind,)) is not None for case in decided]
 
 
 def _round_numbers(

@@ -122,6 +122,14 @@ def test_a_missing_check_of_arguments_is_one_entry_whatever_it_lets_through():
     assert shown(*given) == [["CV-26/int64", "CV-26/int32"], ["CV-28/margin -1"]]
 
 
+def test_results_of_a_wrong_dtype_are_one_entry():
+    given = [
+        result("interface", "CV-18", mismatch=wrong("dtype", got="float16"), label=d, asked=case(dtype=d))
+        for d in ("float32", "float16")
+    ]
+    assert shown(*given) == [["CV-18/float32", "CV-18/float16"]]
+
+
 def test_a_finding_of_two_probes_is_shown_once_by_the_call_that_was_drawn():
     given = [
         result("examples", "SH-3", mismatch=wrong(got=9.0), asked=FARTHER),
@@ -208,7 +216,7 @@ def test_a_default_is_the_cause_only_where_calls_with_every_option_are_right():
     [
         ("compiled", "CV-22", wrong()),
         ("precision", "CV-15", wrong()),
-        ("value", "SH-3", replace(wrong(), excess=3.0)),
+        ("reductions", "CV-4", replace(wrong(), excess=3.0)),
         ("nan", "CV-10", wrong()),
     ],
     ids=["modes", "precision", "rounding under another name", "NaN"],
@@ -216,6 +224,25 @@ def test_a_default_is_the_cause_only_where_calls_with_every_option_are_right():
 def test_calls_with_ordinary_numbers_come_before(check, clause, mismatch):
     given = [result(check, clause, mismatch=mismatch, asked=FARTHER), result("value", "SH-4", mismatch=wrong())]
     assert shown(*given) == [["SH-4"], [clause]]
+
+
+def test_a_broken_relation_between_two_calls_comes_before_the_formula_that_it_breaks_too():
+    given = [result("value", "SH-1", mismatch=wrong(), asked=FARTHER), result("invariances", "SH-4", mismatch=wrong())]
+    assert shown(*given) == [["SH-4"], ["SH-1"]]
+
+
+def test_a_formula_at_which_another_probe_arrives_is_a_cause_though_its_own_probe_drew_nothing_wrong():
+    given = [
+        result("boundary", "SH-2", mismatch=wrong(), asked=FARTHER),
+        result("value", "SH-1"),
+        result("value", "SH-5", "SH-1", wrong()),
+    ]
+    assert shown(*given) == [["SH-1"], ["SH-2"]]
+
+
+def test_of_two_clauses_about_nan_that_of_the_page_comes_first():
+    given = [result("nan", "CV-10", mismatch=wrong(), asked=FARTHER), result("examples", "SH-10", mismatch=wrong())]
+    assert shown(*given) == [["SH-10"], ["CV-10"]]
 
 
 def test_another_answer_to_the_same_call_comes_before_everything():
