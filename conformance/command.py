@@ -61,13 +61,13 @@ _CLAIMS = (
         "--fixed",
         multiple=True,
         metavar="NAME=VALUE",
-        help="An option that the function has no parameter for, and the value it works with (eps=0); may be given again.",
+        help="An option that the function has no parameter for, and the value it works with (eps=0); repeatable.",
     ),
     click.option(
         "--rename",
         multiple=True,
         metavar="OWN=NAME",
-        help="A parameter of the function, and the argument of the page that it is (norm_degree=p); may be given again.",
+        help="A parameter of the function, and the argument of the page that it is (norm_degree=p); repeatable.",
     ),
     click.option(
         "--limit",
@@ -86,7 +86,15 @@ def _claims(command: Any) -> Any:
     return command
 
 
-@main.command("certify")
+_EXAMPLES = """\b
+Examples:
+  lossproof certify my_losses.py:my_triplet --framework torch --loss triplet_margin_loss --fixed eps=0
+  lossproof certify optax:losses.triplet_margin_loss --framework jax --rename anchors=anchor
+    --rename positives=positive --rename negatives=negative --fixed eps_at=root --fixed reduction=none
+"""
+
+
+@main.command("certify", epilog=_EXAMPLES)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @_FRAMEWORK
 @click.option(
@@ -152,12 +160,6 @@ def certify_command(
     Exit status 0: something was judged, all that was planned ran, and all of it is conformant, unsupported or
     known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to judge (a loss
     that answers no plain call is shown with its traceback), or the plan could not be completed.
-
-    \b
-    Examples:
-      lossproof certify my_losses.py:my_triplet --framework torch --loss triplet_margin_loss --fixed eps=0
-      lossproof certify optax:triplet_margin_loss --framework jax --rename anchors=anchor
-        --rename positives=positive --rename negatives=negative --fixed eps_at=root --fixed reduction=none
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     if bool(targets) == bool(command):

@@ -1,4 +1,4 @@
-"""How the command line ends where it cannot go on: exit status 2 and one line, also on Ctrl-C and for a slip of the keys."""
+"""How the command line ends where it cannot go on: exit status 2 and one line, on Ctrl-C and for a slip too."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from lossproof.conformance.options import arguments_of, expectation, parameters_of, required_of
 from lossproof.conformance.arrays import FORMATS, INTEGERS
 from lossproof.conformance.case import from_json
+from lossproof.conformance.options import arguments_of, expectation, parameters_of, required_of
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.plan import MODES
 from lossproof.conformance.words import cut, meant

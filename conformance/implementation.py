@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lossproof.conformance.options import arguments_of, expectation, parameters_of, required_of
+from lossproof.conformance.options import arguments_of, parameters_of, required_of
 from lossproof.conformance.places import TargetError, home, load, place
 from lossproof.conformance.signatures import bound, catches_all, parameters
 from lossproof.conformance.words import meant
@@ -91,26 +91,26 @@ class Implementation:
     def check(self) -> None:
         """Raise TargetError for the first name that no page of its losses has, and for a value that is no option's."""
         for name, function in self.losses.items():
-            _known("losses", name, (*losses(), *functions()))
+            refuse_unknown("losses", name, (*losses(), *functions()))
             if inspect.isclass(function) or not callable(function):
                 raise TargetError(f"losses: {name} must be a function, got {_shown(function)}")
         options = {name: entry for loss in self.losses for name, entry in parameters_of(loss).items()}
         own = [parameters(function) for function in self.losses.values()]
         every = {argument for loss in self.losses for argument in arguments_of(loss)}
         for old, new in self.rename.items():
-            _known("rename", new, sorted(every))
+            refuse_unknown("rename", new, sorted(every))
             if not any(catches_all(found) for found in own):
-                _known("rename", old, [p.name for found in own for p in found])
+                refuse_unknown("rename", old, [p.name for found in own for p in found])
         if len(set(self.rename.values())) < len(self.rename):
             raise TargetError(f"rename: two names are the same argument: {dict(self.rename)}")
         for name in self.fixed:
-            _known("fixed", name, options)
+            refuse_unknown("fixed", name, options)
         for name, values in self.limits.items():
-            _known("limits", name, (*options, "dtype"))
+            refuse_unknown("limits", name, (*options, "dtype"))
             if isinstance(values, str) or not hasattr(values, "__iter__"):
                 raise TargetError(f"limits: the values of {name} must be a list, got {values!r}")
         for name in self.traced:
-            _known("traced", name, options)
+            refuse_unknown("traced", name, options)
 
     def call(self, loss: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         """Call the function with its own names for the arguments; positional-only ones in their order."""
@@ -119,7 +119,8 @@ class Implementation:
         return self.losses[loss](*(given.pop(name) for name in self.positional(loss) if name in given), **given)
 
 
-def _known(where: str, name: object, known: Any) -> None:
+def refuse_unknown(where: str, name: object, known: Any) -> None:
+    """Raise TargetError for a name that is none of those there are."""
     if name not in known:
         raise TargetError(
             f"{where}: {name!r} is unknown; there are {', '.join(known) or 'none'}{meant(str(name), known)}"
@@ -158,7 +159,7 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
     else:
         members = thing if isinstance(thing, Mapping) else vars(thing)
         for name in thing if isinstance(thing, Mapping) else ():
-            _known(target, name, (*losses(), *functions()))
+            refuse_unknown(target, name, (*losses(), *functions()))
         found = {loss: members[loss] for loss in known if callable(members.get(loss))}
         path = f"{attribute}[{{!r}}]" if isinstance(thing, Mapping) else f"{attribute}.{{}}" if attribute else "{}"
         origin = {
@@ -179,7 +180,9 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
 def _nothing(target: str, known: tuple[str, ...]) -> str:
     whole = ", ".join(name for name in known if name in losses())
     others = ", ".join(name for name in known if name not in losses())
-    return f"{target}: nothing in it is a loss of the spec ({whole or 'none was asked for'}), nor a function of it ({others})"
+    return (
+        f"{target}: nothing in it is a loss of the spec ({whole}), nor a function of it ({others or 'none asked for'})"
+    )
 
 
 def _named(target: str, thing: Any, attribute: str, known: tuple[str, ...], rename: Mapping[str, str]) -> str:
@@ -207,45 +210,3 @@ def _advice(target: str, attribute: str, known: tuple[str, ...]) -> str:
         f"{target} is a class; a target is a function or an object that is called like one, for instance "
         f"`def {loss}({inputs}, **options): return {attribute}(**options)({inputs})`"
     )
-
-
-def with_claims(
-    implementation: Implementation, fixed: list[str], limits: list[str], rename: Mapping[str, str]
-) -> Implementation:
-    """Return an implementation with what the command line says of it: NAME=VALUE, NAME=VALUE,VALUE and own=page names."""
-    options = {name: entry for loss in implementation.losses for name, entry in parameters_of(loss).items()}
-    return replace(
-        implementation,
-        rename={**implementation.rename, **rename},
-        fixed={**implementation.fixed, **{n: _read("--fixed", n, v, options) for n, v in pairs("--fixed", fixed)}},
-        limits={
-            **implementation.limits,
-            **{n: [_read("--limit", n, v, options) for v in vs.split(",")] for n, vs in pairs("--limit", limits)},
-        },
-    )
-
-
-def pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    """Return NAME=VALUE as pairs; TargetError for anything else."""
-    for text in texts:
-        if not all(part.strip() for part in text.partition("=")):
-            raise TargetError(f"{option} {text!r} must be NAME=VALUE")
-    return [(name.strip(), value.strip()) for name, _, value in (text.partition("=") for text in texts)]
-
-
-def _read(option: str, name: str, text: str, options: Mapping[str, Any]) -> Any:
-    """Return a value from the command line as the page's kind of option has it: a number, a word, true or false."""
-    if name == "dtype" and option == "--limit":
-        return text
-    _known(option, name, options)
-    words: dict[str, Any] = {"true": True, "false": False} if options[name]["kind"] == "bool" else {}
-    value: Any = words.get(text.lower(), text)
-    if options[name]["kind"] in ("real", "count", "integer"):
-        try:
-            value = float(text) if options[name]["kind"] == "real" else int(text)
-        except ValueError:
-            value = text
-    wanted = expectation(options[name], value)
-    if wanted:
-        raise TargetError(f"{option} {name}={text}: must be {wanted}{meant(text, options[name].get('choices', ()))}")
-    return value

@@ -1,8 +1,8 @@
 """What an implementation offers: its signature, and one first question for each choice it might refuse.
 
-The questions are also the smoke test: where not one plain call is answered there is nothing to judge, and the run ends with
-what the implementation said. A refusal is an error of the kinds with which code says "no" to an option; anything else
-that goes wrong there is left to the probes, as a failure.
+The questions are also the smoke test: where not one plain call is answered there is nothing to judge, and the run ends
+with what the implementation said. A refusal is an error of the kinds with which code says "no" to an option; anything
+else that goes wrong there is left to the probes, as a failure.
 """
 
 from __future__ import annotations

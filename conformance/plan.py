@@ -28,7 +28,7 @@ FILLS = 4  # sets of numbers for each structure: a structure may cost a compilat
 
 
 def modules(only: Collection[str] = ()) -> Mapping[str, Any]:
-    """Return, for each loss of the spec or for these only, its space of cases, its boundary cases and its probes in one namespace."""
+    """Return, for each loss or these only, its space of cases, its boundary cases and its probes in one namespace."""
     found = {}
     for loss, page in losses().items():
         if only and loss not in only:

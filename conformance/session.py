@@ -43,8 +43,9 @@ class SessionError(Exception):
 def _guard(group: int) -> subprocess.Popen[bytes]:
     """Start what ends a process group when this process is gone, however it went: its end of the pipe closes then."""
     code = f"read line; kill -9 -- -{group}"
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(["/bin/sh", "-c", code], stdin=subprocess.PIPE, start_new_session=True, **silent)
+    null = subprocess.DEVNULL
+    command = ["/bin/sh", "-c", code]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
 
 
 class Session:

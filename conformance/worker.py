@@ -19,8 +19,9 @@ import numpy as np
 
 from lossproof.conformance.arrays import decode, encode
 from lossproof.conformance.case import from_json, to_json
+from lossproof.conformance.claims import pairs, with_claims
 from lossproof.conformance.frameworks import Request
-from lossproof.conformance.implementation import Implementation, TargetError, pairs, resolve, with_claims
+from lossproof.conformance.implementation import Implementation, TargetError, resolve
 from lossproof.conformance.words import cut
 from lossproof.spec import functions, losses
 
