@@ -123,7 +123,7 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     here = (framework, case.mode)
     plain = case.mode in ("eager", "compiled", "functional", "ambient")
     asked = case.order > 0 and rows and (plain or here in _MODES or here in _DERIVED)
-    derived = _RESULTS[framework] if case.results else _DERIVED.get(here, _GRADIENTS[framework])
+    derived = _RESULTS.get(framework, "") if case.results else _DERIVED.get(here, _GRADIENTS[framework])
     valued = "print(tf.compat.v1.Session().run(f(**r{0})))" if case.mode == "graph" else "print(f(**r{0}))"
     ending = (derived if asked else valued).format(others, seed)
     aligned = [own.get(n, n) for n in losses()[case.loss].aligned] if case.loss in losses() else []
