@@ -21,14 +21,29 @@ def _table(pairs: str) -> dict[str, str]:
 
 _SYMBOLS = _table(
     "alpha α beta β gamma γ delta δ epsilon ε varepsilon ε eta η theta θ kappa κ lambda λ mu μ nu ν pi π rho ρ sigma σ "
-    "tau τ phi φ varphi φ psi ψ omega ω Gamma Γ Delta Δ Theta Θ Lambda Λ Sigma Σ Phi Φ Psi Ψ Omega Ω ell ℓ sum Σ prod Π "
-    "pm ± mp ∓ partial ∂ nabla ∇ infty ∞ ldots … dots … lVert ‖ rVert ‖ lvert | rvert | langle ⟨ rangle ⟩ prime ′ top ⊤"
+    "tau τ phi φ varphi φ psi ψ omega ω Gamma Γ Delta Δ Theta Θ Lambda Λ Sigma Σ Phi Φ Psi Ψ Omega Ω ell ℓ sum Σ "
+    "prod Π pm ± partial ∂ nabla ∇ infty ∞ ldots … dots … lVert ‖ rVert ‖ lvert | rvert | langle ⟨ rangle ⟩ prime ′"
 )
 _RELATIONS = _table(
     "le ≤ leq ≤ ge ≥ geq ≥ ne ≠ neq ≠ in ∈ notin ∉ to → leftarrow ← mapsto ↦ approx ≈ equiv ≡ cdot · times × bmod mod "
     "ll ≪ gg ≫ cup ∪ cap ∩ subset ⊂ setminus ∖ sim ∼ odot ⊙ land ∧ lor ∨"
 )
-_FUNCTIONS = frozenset("max min ln log exp cos sin tan arccos arcsin arg argmin argmax sup inf".split())
+_FUNCTIONS = {
+    "max",
+    "min",
+    "ln",
+    "log",
+    "exp",
+    "cos",
+    "sin",
+    "tan",
+    "arccos",
+    "arcsin",
+    "arg",
+    "argmin",
+    "argmax",
+    "sup",
+}
 _SPACES = {"\\": "; ", **dict.fromkeys(("quad", "qquad", *",;: "), " ")}
 _SPACES |= dict.fromkeys(("!", "left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr"), "")
 _FUNCTION_AT_END = re.compile(rf"(?:^|[^a-z])(?:{'|'.join(sorted(_FUNCTIONS))})$")
