@@ -14,14 +14,16 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from lossproof.conformance import scope
 from lossproof.conformance.entries import Entry, entries
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
 from lossproof.conformance.schemas import schema
-from lossproof.conformance.verdict import VERDICTS, Finding, Result
+from lossproof.conformance.verdict import VERDICTS, Finding, Mismatch, Result
 from lossproof.spec import clauses, losses
 
 FORMAT = 1
+_UNDERFLOW = 2.0**-100  # a smaller budget forgives numbers that are nearly 0, and nothing else
 
 
 def make(
@@ -41,11 +43,12 @@ def make(
         },
         "implementation": {
             key: hello.get(key, "") for key in ("name", "version", "framework", "framework_version", "device")
-        },
+        }
+        | ({"version": _version("lossproof")} if run["ours"] else {}),
         "dtypes": list(hello.get("dtypes", [])),
         "kills": kill_rate(),
         **run,
-        "verdict": overall(results, stale, run["complete"]),
+        "verdict": scope.named(overall(results, stale, run["complete"]), run["scope"]),
         "grade": max((r.grade for r in results), key=GRADES.index, default="direct"),
         "counts": counts(results),
         "worst": worst(results),
@@ -66,7 +69,7 @@ def kill_rate() -> dict[str, Any]:
 
 
 def overall(results: list[Result], stale: list[Mapping[str, Any]], complete: bool) -> str:
-    """Return the verdict of the whole run."""
+    """Return the judgement of everything that was asked; another legal choice and what is declared are no fault."""
     seen = Counter(result.verdict for result in results)
     if not complete or not (set(seen) - {"unsupported", "not run"}):
         return "not run"
@@ -77,7 +80,7 @@ def overall(results: list[Result], stale: list[Mapping[str, Any]], complete: boo
 
 def counts(results: list[Result]) -> dict[str, dict[str, int]]:
     """Return how many probes had each verdict, for each class of clause."""
-    table = {kind: dict.fromkeys(VERDICTS, 0) for kind in ("value", "gradient", "interface")}
+    table = {kind: dict.fromkeys(VERDICTS, 0) for kind in scope.CLASSES}
     for result in results:
         table[clauses()[result.probe.clause].kind][result.verdict] += 1
     return table
@@ -116,6 +119,7 @@ def probe_entry(result: Result) -> dict[str, Any]:
         "obscured": result.obscured,
         "seconds": round(result.seconds, 3),
         "reason": result.reason,
+        **({"choice": result.choice} if result.choice else {}),
         "worst": worst([result]),
         "findings": [finding.id for finding in result.findings],
     }
@@ -146,6 +150,7 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "got": _plain(mismatch.got),
         "want": _plain(mismatch.want),
         "budget": _plain(mismatch.budget),
+        "tolerance": tolerance(mismatch),
         "mode": case.mode,
         "dtype": case.dtype,
         "inputs": {name: _plain(array.tolist()) for name, array in case.inputs.items()},
@@ -153,6 +158,18 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "reproduce": line(run["target"], hello, case),
         **({"traceback": mismatch.traceback} if mismatch.traceback else {}),
     }
+
+
+def tolerance(mismatch: Mismatch) -> str:
+    """Return how near an answer had to come, in words: nothing where no number, or not a number, was wanted."""
+    numbers = [x for x in (mismatch.got, mismatch.want) if not isinstance(x, str | tuple)]
+    if mismatch.errored or any(isinstance(x, float | np.floating) and not np.isfinite(x) for x in numbers):
+        return ""  # no tolerance would do
+    if mismatch.budget > _UNDERFLOW and np.isfinite(mismatch.budget):
+        return f"within {mismatch.budget:.3g}"
+    if len(numbers) < 2:
+        return ""
+    return "bit for bit" if mismatch.budget == 0 else "bit for bit, but for underflow"
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lossproof.conformance import report
+from lossproof.conformance import scope, summary, terminal
 from lossproof.conformance.alarms import hunt, hunts
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.endings import Commands, Word
@@ -127,6 +128,13 @@ Examples:
     help="Findings that are declared, with reasons (TOML).",
 )
 @click.option(
+    "--gate",
+    default=",".join(scope.CLASSES),
+    show_default=True,
+    metavar="CLASSES",
+    help="Classes of clauses that decide the exit status; the verdict is the same.",
+)
+@click.option(
     "--report",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -153,18 +161,25 @@ def certify_command(
     command: str,
     known_failures: Path | None,
     folder: Path,
+    gate: str,
     **options: Any,
 ) -> None:
     """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
 
-    Exit status 0: something was judged, all that was planned ran, and all of it is conformant, unsupported or
-    known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to judge (a loss
-    that answers no plain call is shown with its traceback), or the plan could not be completed.
+    Exit status 0: something was judged, all that was planned ran, and all of it is conformant, another legal choice,
+    unsupported or known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to
+    judge (a loss that answers no plain call is shown with its traceback), or the plan could not be completed. With
+    --gate only clauses of the classes that it names count, for instance --gate value,gradient where missing argument
+    checks are accepted.
     """
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = _console()
+    try:
+        gated = scope.gate(gate)
+    except scope.GateError as problem:
+        _nothing(str(problem))
     if bool(targets) == bool(command):
         _nothing("name one or more targets, or a --command")
-    certificates = []
+    certificates, pages = [], []
     for target in targets or (command,):
         own = target in FRAMEWORKS and not command
         _is_complete(target, framework, command)
@@ -179,17 +194,33 @@ def certify_command(
             certificate = _with_progress(settings, console)
         except (NothingToJudge, KnownFailuresError, SessionError) as problem:
             _nothing(str(problem), getattr(problem, "details", ""))
-        report.write(certificate, folder / settings.slug)
-        report.show_findings(certificate, console)
+        terminal.show_findings(certificate, console)
         certificates.append(certificate)
-    console.print()
-    console.print(report.table(certificates))
-    console.print(f"Certificates, pages and JUnit files are in {folder}/", highlight=False, markup=False)
-    verdicts = {certificate["verdict"] for certificate in certificates}
-    for certificate in (c for c in certificates if c["verdict"] == "not run"):
-        why = "everything asked for is unsupported" if certificate["complete"] else "the plan was not completed"
-        Console(stderr=True).print(f"lossproof: {certificate['target']}: {why}", markup=False, highlight=False)
-    raise SystemExit(2 if "not run" in verdicts else 1 if verdicts - {"conformant"} else 0)
+        pages.append(str(folder / settings.slug / "certificate.html"))
+    for certificate, where in zip(certificates, pages, strict=True):
+        console.print()
+        console.print(terminal.block(certificate, where), highlight=False)
+    raise SystemExit(_status(certificates, gated, console))
+
+
+def _console() -> Console:
+    """Return the console of this terminal, or one of a width that a log can show."""
+    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 100)
+
+
+def _status(certificates: list[dict[str, Any]], gated: tuple[str, ...], console: Console) -> int:
+    """Return the exit status of some certificates: 2 where one was not judged, else 1 where one fails."""
+    found = [scope.status(certificate, gated) for certificate in certificates]
+    for certificate, status in zip(certificates, found, strict=True):
+        if status == 2:
+            judged = scope.judgement(certificate) != "not run"
+            why = f"nothing of class {' or '.join(gated)} was judged" if judged else summary.sentence(certificate)
+            line = f"lossproof: {certificate['target']}: {why.removeprefix('not run: ')}"
+            Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+    if gated != scope.CLASSES:
+        words = {0: "passed", 1: "failed", 2: "not judged"}
+        console.print(f"gate {', '.join(gated)}: {', '.join(words[status] for status in found)}", highlight=False)
+    return 2 if 2 in found else max(found)
 
 
 def _is_complete(target: str, framework: str | None, command: str) -> None:
@@ -291,7 +322,7 @@ def alarms_command(
 @click.option("--keep", is_flag=True, help="Add the worst cases to spec/vectors/ of this checkout.")
 def explore_command(targets: tuple[str, ...], framework: str | None, cases: int, keep: bool, **options: Any) -> None:
     """Climb towards the worst errors of each TARGET; exit status 1 where one is beyond its budget."""
-    console, folder, found = Console(width=None if sys.stdout.isatty() else 120), Path("spec/vectors"), []
+    console, folder, found = _console(), Path("spec/vectors"), []
     for target in targets:
         _is_complete(target, framework, "")
     if keep and not folder.is_dir():
@@ -302,7 +333,7 @@ def explore_command(targets: tuple[str, ...], framework: str | None, cases: int,
                 found += explore(Settings(target=target, framework=framework or target, **options), cases)
     except (NothingToJudge, SessionError) as problem:
         _nothing(str(problem), getattr(problem, "details", ""))
-    console.print(report.worst_table(found))
+    console.print(terminal.worst_table(found))
     for worst in (worst for worst in found if worst.share > 1):
         console.print(f"{worst.loss}, {worst.part}, {worst.dtype}: beyond its budget", highlight=False)
         console.print(worst.reproduce, markup=False, highlight=False, soft_wrap=True)

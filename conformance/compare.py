@@ -61,7 +61,7 @@ def against(
     for part in parts:
         for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():
             if got.shape != want.shape:
-                return Mismatch(
+                return _missing(name, part, answer, want) or Mismatch(
                     "failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True
                 ), worst
             share = shares(got, want, budget, dtype)
@@ -75,6 +75,15 @@ def against(
                 where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
                 return Mismatch(part, where, float(got[place]), float(want[place]), limit, float(share[place])), worst
     return None, worst
+
+
+def _missing(name: str, part: str, answer: Answer, want: Array) -> Mismatch | None:
+    """Return the mismatch of a gradient that did not come back."""
+    given = {"gradient": answer.gradients, "second": answer.second}.get(part)
+    if given is None or name.split()[-1] in given:
+        return None
+    got = f"no gradient came back for {name.split()[-1]}"
+    return Mismatch("failure", name, got, f"shape {want.shape}", 0.0, np.inf, errored=True)
 
 
 def _entries(

@@ -18,13 +18,14 @@ import pytest
 from lossproof.conformance import known_failures
 from lossproof.conformance.certificate import probe_entry
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.files import atomic
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import answer_to_functions, offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules
 from lossproof.conformance.session import Session
 from lossproof.conformance.settings import Settings, command_of, planned
-from lossproof.conformance.verdict import Probe, Result
+from lossproof.conformance.verdict import OTHER_CHOICE, Probe, Result
 from lossproof.spec import functions
 
 _RESULT = pytest.StashKey[Result]()
@@ -62,6 +63,8 @@ class Judging:
         def judged(probe: Probe) -> Result:
             result = self.judge.run(probe, CHECKS[probe.check])
             known_failures.apply(self.settings.known, [result])
+            if result.choice:
+                request.node.user_properties.append((OTHER_CHOICE, result.choice))
             request.node.stash[_RESULT] = result
             return result
 
@@ -88,7 +91,7 @@ class Collecting:
         self.results: list[Result] = []
         self.interrupted = False
         self.log = folder / "probes.jsonl"
-        self.log.write_text("", encoding="utf-8")
+        atomic(self.log, "")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keep the result of one probe."""
@@ -96,8 +99,8 @@ class Collecting:
             return
         result = pickle.loads(base64.b64decode(report.lossproof))
         self.results.append(result)
-        with self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(probe_entry(result)) + "\n")
+        with self.log.open("ab", buffering=0) as log:  # in one piece: no reader sees half a line
+            log.write(json.dumps(probe_entry(result)).encode() + b"\n")
         self.progress(result)
 
     def pytest_keyboard_interrupt(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lossproof.conformance import known_failures
+from lossproof.conformance import known_failures, report, scope
 from lossproof.conformance.certificate import make
+from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.plugin import Collecting, Judging, Sharing
 from lossproof.conformance.session import Session
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
@@ -40,12 +42,14 @@ def certify(
     progress: Callable[[Result], None] = lambda result: None,
     begin: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
-    """Judge one target and return its certificate; log and JUnit file are written to its report folder."""
+    """Judge one target and return its certificate; it is written to its report folder with page, log and JUnit file.
+
+    While it runs, the certificate there says that the plan was not completed; so it does after a crash of the judge.
+    """
     start = time.perf_counter()
     planned(settings)  # what is asked for exists, before anything is started or written
     command = command_of(settings)
     folder = (settings.report or Path("certificates")) / settings.slug
-    folder.mkdir(parents=True, exist_ok=True)
     session = Session(command, time_limit=settings.time_limit)
     try:
         judging = Judging(settings, session)
@@ -53,6 +57,8 @@ def certify(
         if not probes:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         begin(len(probes))
+        report.write(make(session.hello, _run(settings, [], start, 2), [], []), folder)
+        (folder / "junit.xml").unlink(missing_ok=True)
         collecting, jobs = Collecting(settings, folder, progress), settings.workers(len(probes))
         if jobs == 1:
             code = _pytest([judging, collecting], folder)
@@ -66,17 +72,25 @@ def certify(
     results = collecting.all_of(probes)
     if any(result.verdict == NOT_RUN for result in results):
         code = 2  # a fault of the judge, never of the implementation
-    run = {
+    run, stale = _run(settings, results, start, code), known_failures.stale(settings.known, results)
+    certificate = make(session.hello, run, results, stale)
+    report.write(certificate, folder)
+    return certificate
+
+
+def _run(settings: Settings, results: list[Result], start: float, code: int) -> dict[str, Any]:
+    """Return what a certificate says of the run itself; `code` is pytest's."""
+    return {
         "target": settings.command or settings.target,
         "ours": settings.ours,
         "seed": settings.seed,
         "examples": settings.examples,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "complete": code in (0, 1),
+        "scope": scope.make(settings.losses, settings.checks, CHECKS, results),
         "cases": sum(result.run for result in results),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    return make(session.hello, run, results, known_failures.stale(settings.known, results))
 
 
 def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
@@ -92,10 +106,14 @@ def _pytest(plugins: list[Any], folder: Path, jobs: int = 1) -> int:
         "-p",
         "lossproof.conformance.plugin",
     ]
-    arguments += [f"--junitxml={folder / 'junit.xml'}", "-o", "junit_family=xunit2"]
+    part = folder / f".junit.xml.{os.getpid()}.part"  # it has its name when it is whole
+    arguments += [f"--junitxml={part}", "-o", "junit_family=xunit2", "-o", f"junit_suite_name=lossproof {folder.name}"]
     # neighbours in the plan share compiled code, so each job has a stretch of it, and takes from another's end
     arguments += ["-n", str(jobs), "--dist", "worksteal"] if jobs > 1 else ["-p", "no:xdist"]
     arguments += ["--pyargs", "lossproof.conformance.test_conformance"]
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("PYTEST_ADDOPTS", raising=False)
-        return int(pytest.main(arguments, plugins=plugins))
+        code = int(pytest.main(arguments, plugins=plugins))
+    if part.is_file():
+        part.replace(folder / "junit.xml")
+    return code

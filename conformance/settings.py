@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Any
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.implementation import FRAMEWORKS
 from lossproof.conformance.plan import everything
+from lossproof.conformance.scope import slug
 from lossproof.conformance.session import worker_command
 from lossproof.conformance.verdict import Probe
 from lossproof.conformance.words import meant
@@ -60,9 +59,8 @@ class Settings:
 
     @property
     def slug(self) -> str:
-        """Return the target as the name of a folder."""
-        name = re.sub(r"[^A-Za-z0-9]+", "-", self.target).strip("-")
-        return name if len(name) <= 100 else f"{name[:80]}-{hashlib.sha256(self.target.encode()).hexdigest()[:12]}"
+        """Return the target and the scope as the name of a folder."""
+        return slug(self.target, self.losses, self.checks, list(CHECKS), self.device)
 
     def workers(self, probes: int) -> int:
         """Return how many processes shall share this many probes; one where a device is shared already."""

@@ -25,6 +25,7 @@ def traced(rest):
 
 # jax.export with a batch that is not known
 
+
 @masked_or_not
 @every_call
 def test_a_symbolic_batch_is_right_for_every_number_of_rows(name, masked):
@@ -58,6 +59,7 @@ def test_a_symbolic_loss_is_differentiated_after_it_was_stored(name):
 
 # switches that look for mistakes
 
+
 def strict(*, infinities=True):
     stack = ExitStack()
     stack.enter_context(jax.numpy_rank_promotion("raise"))
@@ -87,12 +89,19 @@ def test_switches_stop_no_half_rows(name, dtype):
     rest = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in traced(rest).items()}
     with strict():
         value, gradients = total(function, rest)(halves)
-    wanted = want(name, *({n: np.asarray(a, np.float64 if a.dtype.kind in "fV" else a.dtype) for n, a in part.items()} for part in (halves, rest)))
+    wanted = want(
+        name,
+        *(
+            {n: np.asarray(a, np.float64 if a.dtype.kind in "fV" else a.dtype) for n, a in part.items()}
+            for part in (halves, rest)
+        ),
+    )
     np.testing.assert_allclose(value, wanted[0], rtol=2e-5, atol=1e-6)
     assert all(g.dtype == dtype for g in gradients.values())
 
 
 # forward mode
+
 
 @masked_or_not
 @every_call
@@ -125,6 +134,7 @@ def test_hessians_of_both_modes_agree(name):
 
 
 # a stack of whole calls
+
 
 @masked_or_not
 @every_call

@@ -130,9 +130,10 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
         if not isinstance(answers, tuple):
             return answers
         first, second, expected = answers
-        if np.any(~(np.abs(second.value - first.value) <= _room(judge, case, expected, first))):  # type: ignore[operator]
+        room = _room(judge, case, expected, first)
+        if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
             got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
-            return Mismatch("value", f"loss with labels in {dtype}", got, want, 0.0, np.inf)
+            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room)), np.inf)
     return None
 
 

@@ -34,6 +34,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if choice and found.refused:
             continue
         mismatch: Mismatch | None = judged(case, found, wanted, exact=False, ours=judge.oracle.ours)
+        if mismatch and choice and not mismatch.errored:
+            mismatch = replace(mismatch, want=f"an error, or {mismatch.want} as without that row")
         if mismatch:
             blamed = replace(probe, clause=plain_probe(probe.loss).clause) if right else probe
             result.findings.append(judge.finding(blamed, mismatch, case))

@@ -1,0 +1,97 @@
+"""What a person sees on the terminal: the findings of a target by class, mathematics first, then one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lossproof.conformance import scope, summary
+from lossproof.conformance.explore import Worst
+from lossproof.conformance.formulas import paragraphs, plain
+
+STYLES = {"conformant": "green", "nonconformant": "red", "errored": "red", "not run": "red"}
+CLASSES = {"value": "red", "gradient": "red", "interface": "yellow"}
+
+
+def show_findings(certificate: Mapping[str, Any], console: Console) -> None:
+    """Print each finding: clause and text, the smallest case, got, want, and the line that shows it."""
+    new, known = summary.unknown(certificate), summary.known(certificate)
+    several = len(certificate["scope"]["losses"]) > 1
+    if new or known or certificate["fitted"]:
+        console.print()
+        _print(console, certificate["target"], 0, "bold")
+    seen: set[str] = set()
+    for kind in scope.CLASSES:
+        found = summary.of_class(new, kind)
+        if found:
+            console.print()
+            _print(console, f"{summary.HEADINGS[kind]} ({len(found)})", 0, f"bold {CLASSES[kind]}")
+        for place, entry in enumerate(found):
+            if place:
+                console.print()
+            _heading(entry, console, CLASSES[kind], several)
+            _show(entry, console, with_text=entry["clause"] not in seen)
+            seen.add(entry["clause"])
+    for entry in known:
+        _print(console, f"known-failing {entry['finding']}: {plain(entry['title'])}", 2, "blue")
+    for loss in certificate["fitted"]:
+        _print(console, f"fitted {loss}: right on every published vector and wrong on their copies", 0, "bold red")
+    for finding in certificate["stale_known_failures"]:
+        _print(console, f"stale {finding}: declared as a known failure, and it does not fail any more", 0, "bold red")
+
+
+def _heading(entry: Mapping[str, Any], console: Console, style: str, several: bool) -> None:
+    of = f" ({entry['loss']})" if several else ""
+    errored = "errored " if entry["verdict"] == "errored" else ""
+    _print(console, f"{errored}{entry['finding']}: {plain(entry['title'])}{of}", 2, f"bold {style}")
+
+
+def _show(entry: Mapping[str, Any], console: Console, *, with_text: bool) -> None:
+    for paragraph in paragraphs(entry["text"]) if with_text else ():
+        _print(console, paragraph, 4, "dim")
+    _print(console, summary.comparison(entry), 4)
+    _print(console, summary.call(entry), 4)
+    for text in (summary.stopped(entry), summary.assumed(entry)):
+        if text:
+            _print(console, text, 4)
+    for text in () if summary.readable(entry) else summary.inputs(entry):
+        _print(console, text, 4)
+    console.print(Text(f"    {entry['reproduce']}", "cyan"), soft_wrap=True)
+
+
+def _print(console: Console, text: str, indent: int, style: str = "") -> None:
+    console.print(Padding(Text(text, style, overflow="fold"), (0, 0, 0, indent), expand=False), highlight=False)
+
+
+def block(certificate: Mapping[str, Any], page: str = "") -> Group:
+    """Return what is said of one target at the end: its name, the sentence, advice, choices at kinks, small print."""
+    judged = scope.judgement(certificate)
+    lines = [(summary.sentence(certificate), f"bold {STYLES.get(judged, 'red')}")]
+    advice = summary.advice(certificate)
+    lines += [(f"advice: {advice}", "")] if advice else []
+    several = len(certificate["scope"]["losses"]) > 1
+    for loss, clause, choice in summary.choices(certificate):
+        lines.append((f"another legal choice at {clause}{f' of {loss}' if several else ''}: {plain(choice)}", ""))
+    lines += [(summary.facts(certificate), "dim"), *([(page, "dim")] if page else [])]
+    text = [Padding(Text(line, style, overflow="fold"), (0, 0, 0, 2), expand=False) for line, style in lines]
+    return Group(Text(certificate["target"], "bold", overflow="fold"), *text)
+
+
+def worst_table(found: Sequence[Worst]) -> Table:
+    """Return the table of an exploration: a line for the worst case of each loss, part and dtype."""
+    table = Table(title="Worst errors found", title_justify="left")
+    for heading in ("loss", "part", "dtype", "target", "share of the budget", "options"):
+        table.add_column(heading, justify="right" if heading.startswith("share") else "left", overflow="fold")
+    for worst in found:
+        style = "red" if worst.share > 1 else "green"
+        share = f"[{style}]{worst.share:.2f}[/]"
+        table.add_row(
+            worst.loss, worst.part, worst.dtype, escape(worst.target), share, str(dict(worst.case.parameters))
+        )
+    return table
