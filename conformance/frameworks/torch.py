@@ -1,4 +1,4 @@
-"""Cases in PyTorch: eager, compiled, by torch.func, under autocast, with one gradient alone, and what torch_modes has."""
+"""Cases in PyTorch: eager, compiled, by torch.func, under autocast, one gradient alone, and what torch_modes has."""
 
 from __future__ import annotations
 

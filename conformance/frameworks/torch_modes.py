@@ -1,4 +1,4 @@
-"""The transforms of PyTorch in which a case is asked: a stack of calls, a trace, forward mode, an export, strict switches.
+"""The transforms of PyTorch in which a case is asked: a stack of calls, a trace, forward mode, an export, switches.
 
 A transform is nobody's duty but ours: where it raises and the plain call does not, the case is unsupported.
 """
@@ -137,10 +137,10 @@ def _traced(ask: Request, call: Call, native: dict[str, Tensor], make: Make, kep
         example = tuple(other[n].requires_grad_(ask.order > 0 and other[n].is_floating_point()) for n in names)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            trace = torch.jit.trace(
+            trace = torch.jit.trace(  # type: ignore[no-untyped-call]
                 lambda *given: call(dict(zip(names, given, strict=True))), example, check_trace=False
             )
-        kept[key] = trace, [str(w.message) for w in said if issubclass(w.category, torch.jit.TracerWarning)]
+        kept[key] = trace, [str(w.message) for w in said if w.category.__name__ == "TracerWarning"]
     trace, warned = kept[key]
     found = _reverse(ask, lambda given: trace(*(given[n] for n in names)), native)
     if warned and _differ(found, _reverse(ask, call, native)):

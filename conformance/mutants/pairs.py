@@ -57,7 +57,8 @@ class Mined(TripletMargin):
     def pairs(self, labels: Tensor, mask: Tensor, itself: bool) -> tuple[Tensor, Tensor]:
         """Return positives and negatives: PW-2."""
         same, both = self.same(labels), mask[:, None] & mask
-        return same & both & (self.others(len(labels)) | itself), ~same & both
+        others = self.others(len(labels))
+        return same & both & (torch.ones_like(others) if itself else others), ~same & both
 
     def others(self, count: int) -> Tensor:
         """Return which rows are another row than the anchor."""
