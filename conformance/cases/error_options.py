@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from math import inf, nan
 from typing import Any
@@ -37,26 +37,21 @@ def _real(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
     low, high, closed, with_high = bounds(given)
     own, near = given.get("clause", "CV-28"), "applies_to" in given
     below = [low - 0.5, low - 1.0] if near else [low - 1.0, low - 0.5]  # the first names the question
-    for value in [*below, -inf] + ([] if closed else [low]):
-        yield own, f"{name} {below[0]:g}", {name: value}
+    yield from _each(own, f"{name} {below[0]:g}", name, [*below, -inf] + ([] if closed else [low]))
     if high < inf:
         for value in (high + 1.0, high + 0.5):
             yield own, f"{name} {high + 1.0:g}", {name: value}
     yield "CV-28", f"{name} nan", {name: nan}
     if not (high == inf and with_high):
         yield "CV-28", f"{name} inf", {name: inf}
-    for value in (True, "1"):
-        yield "CV-37", f"{name} of another type", {name: value}
+    yield from _each("CV-37", f"{name} of another type", name, (True, "1"))
 
 
 def _count(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
     low = int(bounds(given)[0])
-    for value in (low - 1, low - 2):
-        yield given.get("clause", "CV-28"), f"{name} {low - 1}", {name: value}
-    for value in (low + 0.5, nan, inf):
-        yield given.get("clause", "CV-28"), f"{name} that is no integer", {name: value}
-    for value in (True, low + 1.0, str(low + 1)):
-        yield "CV-37", f"{name} of another type", {name: value}
+    yield from _each(given.get("clause", "CV-28"), f"{name} {low - 1}", name, (low - 1, low - 2))
+    yield from _each(given.get("clause", "CV-28"), f"{name} that is no integer", name, (low + 0.5, nan, inf))
+    yield from _each("CV-37", f"{name} of another type", name, (True, low + 1.0, str(low + 1)))
 
 
 def _integer(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -64,23 +59,18 @@ def _integer(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
     if given.get("range") == "outside [0, C)":
         for value in (1, 0):
             yield own, f"{name} in [0, C)", {name: value}
-    for value in (-0.5, nan):
-        yield own, f"{name} that is no integer", {name: value}
-    for value in (-1.0, "-1"):
-        yield "CV-37", f"{name} of another type", {name: value}
+    yield from _each(own, f"{name} that is no integer", name, (-0.5, nan))
+    yield from _each("CV-37", f"{name} of another type", name, (-1.0, "-1"))
 
 
 def _switch(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
-    for word in ("no", "true"):
-        yield "CV-27", f"a word for {name}", {name: word}
-    for value in (1, 0.0):
-        yield "CV-37", f"{name} of another type", {name: value}
+    yield from _each("CV-27", f"a word for {name}", name, ("no", "true"))
+    yield from _each("CV-37", f"{name} of another type", name, (1, 0.0))
 
 
 def _word(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
-    for word in ("unheard of", "average", ""):
-        yield "CV-27", f"unknown {name}", {name: word}
-    for word in sorted(_words()[name] - set(given["choices"])):  # those of another loss
+    yield from _each("CV-27", f"unknown {name}", name, ("unheard of", "average", ""))
+    for word in sorted(_words().get(name, set()) - set(given["choices"])):  # those of another loss
         yield given.get("clause", "CV-27"), f"{name} {word}", {name: word}
     yield "CV-37", f"{name} of another type", {name: 1}
 
@@ -93,6 +83,10 @@ def _words() -> Mapping[str, set[str]]:
         for name, given in page.parameters.items():
             found.setdefault(name, set()).update(given.get("choices", ()))
     return found
+
+
+def _each(clause: str, label: str, name: str, values: Iterable[Any]) -> Iterator[Wrong]:
+    return ((clause, label, {name: value}) for value in values)
 
 
 def _together(options: Mapping[str, Any]) -> Iterator[Wrong]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from lossproof.conformance.arrays import HALVES
 from lossproof.conformance.compare import against, trouble
 from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+
+LARGEST = {"float32": 3e38, "float64": 1.7e308}
 
 
 def value(judge: Judge, probe: Probe, result: Result) -> None:
@@ -66,9 +69,36 @@ def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
 def precision(judge: Judge, probe: Probe, result: Result) -> None:
     """Judge value or gradient where the budget is sharp; outside the domain, that nothing is NaN (CV-19)."""
     if probe.clause == "CV-19":
-        return _no_nan(judge, probe, result)
+        if judge.oracle.exact_only:
+            raise Unsupported("the reference is written in float64 as the page is, and overflows beyond the domain")
+        return _no_filler(judge, probe, result) if probe.options.get("filler") else _no_nan(judge, probe, result)
     judge.agree(probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
     return None
+
+
+def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask for two rows at one end of the range and a third at the other: no triplet is active, whatever fills gaps."""
+    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    legal = module.legal(offer)
+    parameters = {"distance": probe.options["filler"], "reduction": "none"}
+    if any(not offer.choices(name, [value]) for name, value in parameters.items()):
+        raise Unsupported(f"distance = {parameters['distance']!r}, term by term")
+    for dtype in offer.choices("dtype", ["float32", "float64"]):
+        for order in itertools.permutations(range(3)):
+            rows = LARGEST[dtype] * np.array([[-1.0], [-1.0], [1.0]])[list(order)]
+            inputs = {**legal.inputs, "embeddings": rows, "labels": np.array([0, 0, 1])[list(order)]}
+            case = replace(
+                legal, inputs=inputs, dtype=dtype, parameters={n: v for n, v in parameters.items() if offer.has(n)}
+            )
+            result.planned += 1
+            answer = judge.ask(case)
+            found = trouble(answer)
+            if not found and answer.value is not None and np.any(answer.value != 0):
+                place = tuple(map(int, np.argwhere(answer.value != 0)[0]))
+                found = Mismatch("value", f"loss{list(place)}", float(answer.value[place]), 0.0, 0.0, np.inf)
+            if found:
+                result.findings.append(judge.finding(probe, found, case))
+                return
 
 
 def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
@@ -78,7 +108,7 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
     def examine(structure: dict[str, object]) -> Finding | None:
         for fill in range(2):
             case = module.build(structure, offer, judge.seed, fill)
-            largest = {"float32": 3e38, "float64": 1.7e308}[case.dtype]
+            largest = LARGEST[case.dtype]
             for size in (largest, 1 / largest, largest**0.5):
                 inputs = {n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
                 extreme = replace(case, inputs=inputs)

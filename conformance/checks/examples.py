@@ -81,7 +81,8 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
     for where, (got, want) in pairs.items():
         if not _matches(got, want, example.exact and judge.oracle.ours) and not _in_budget(judge, case, answer, where):
             kind = "value" if where == "loss" else "gradient"
-            return Mismatch(kind, where, np.asarray(got).tolist(), want, 0.0, np.inf), case
+            budget = 0.0 if example.exact and judge.oracle.ours else _budget(judge, case, where, want)
+            return Mismatch(kind, where, np.asarray(got).tolist(), want, budget, np.inf), case
     if order and not bound and clauses()[example.clause].level == "CHOICE":
         result.choice = result.choice or legal_choice(judge, judge.with_fixed(case), answer)
     return None, case
@@ -97,8 +98,20 @@ def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
         return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
     place = next(p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact))
     where = mismatch.where + (str(list(place)) if place else "")
-    room = 0.0 if exact or not np.isfinite(want[place]) else SLACK * float(1 + abs(want[place]))
+    room = mismatch.budget if np.isfinite(want[place]) else 0.0
     return replace(mismatch, where=where, got=got[place], want=want[place], budget=room)
+
+
+def _budget(judge: Judge, case: Case, where: str, want: Any) -> float:
+    """Return how far from the numbers of an example an answer may be, where it may be farthest."""
+    numbers = np.array(want, object).ravel()
+    room = SLACK * (1 + max((abs(n) for n in numbers if n != "unspecified" and np.isfinite(n)), default=0.0))
+    if judge.oracle.ours:
+        return room
+    expected, name = judge.oracle.expected(judge.with_fixed(case)), where.split()[-1]
+    grade = judge.grade_of(judge.with_fixed(case))
+    known = expected.value_budget[grade] if where == "loss" else expected.gradient_budget[grade].get(name, 0.0)
+    return max(room, float(np.max(np.nan_to_num(known), initial=0.0)))
 
 
 def _in_budget(judge: Judge, case: Case, answer: Answer, where: str) -> bool:

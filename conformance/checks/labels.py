@@ -102,7 +102,8 @@ def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> M
     if not wrong.any():
         return None
     place = tuple(map(int, np.argwhere(wrong)[0]))
-    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]), float(room[place]))
+    limit = float(np.broadcast_to(room, np.shape(got))[place])
+    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]), limit)
 
 
 def _wrong(where: str, got: float, want: float | str, room: float = 0.0) -> Mismatch:

@@ -81,6 +81,16 @@ def _shared(loss: BatchHard, d: Tensor, index: Tensor, among: Tensor, *, largest
     return candidates.amax(-1) if largest else candidates.amin(-1)
 
 
+def _cut_off(loss: BatchHard, rows: Tensor, distance: str, floor: float = 0.0) -> Tensor:
+    d = Mined.matrix(loss, rows, distance, floor)
+    return torch.where(d.isinf(), torch.finfo(d.dtype).max, d)
+
+
+def _with_largest(loss: BatchHard, d: Tensor, among: Tensor, *, largest: bool) -> Tensor:
+    most = torch.finfo(d.dtype).max
+    return loss.first(d.detach().masked_fill(~among, -most if largest else most), largest=largest)
+
+
 def _farther(loss: BatchHard, d: Tensor, among: Tensor, *, largest: bool) -> Tensor:
     """Return the farthest of both kinds: the easiest negative."""
     return Mined.picked(loss, d, among, largest=True)
@@ -229,6 +239,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-drawn", "of rows that tie one is drawn", "CV-21", first=_drawn),
     _mutant("bh-zeroed-in-place", "with a floor, rows that are masked out are set to zero where they lie", "CV-21", __call__=_zeroed_in_place),
     _mutant("bh-uint64-double", "labels of uint64 are compared as float64", "CV-31", check_labels=lambda s, y, n: None if y.dtype == torch.uint64 else Mined.check_labels(s, y, n), same=lambda s, y: Mined.same(s, y.double() if y.dtype == torch.uint64 else y)),
+    _mutant("bh-largest-as-filler", "the largest number stands for no candidate, and ties with distances that are cut off", "CV-19", ours=True, matrix=_cut_off, picked=_with_largest),
     _mutant("bh-soft-word", "a word for soft_margin is taken for true", "CV-27", check_switch=lambda s, n, v: None),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip

@@ -116,6 +116,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-masked-as-last", "rows that are masked out have the largest label there is", "CV-32", "CV-7", seen="a label that stands for none", pairs=_masked_as_last),
     _mutant("sh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("sh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
+    _mutant("sh-infinite-filler", "infinity stands for no candidate, and ties with distances that overflow", "CV-19", ours=True),
 )  # fmt: skip
 
 CORRECT = SemiHard()
