@@ -30,7 +30,7 @@ class Torch:
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = torch.__version__, device
         self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone", "strict"]
+        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone"]
         self.modes += torch_modes.MODES
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -63,7 +63,7 @@ class Torch:
         """Run one case; to be compiled into one graph is nobody's duty but ours."""
         try:
             with warnings.catch_warnings():
-                if ask.mode in ("compiled", "strict", *torch_modes.MODES):
+                if ask.mode in ("compiled", *torch_modes.MODES):
                     warnings.simplefilter("ignore")  # what torch says of itself, even where warnings are errors
                 return self._run(ask)
         except TorchDynamoException as problem:
@@ -94,9 +94,6 @@ class Torch:
         if ask.mode == "ambient":  # the forward pass alone, as torch's documentation asks
             within = torch.autocast(self.device, torch.bfloat16)(loss)
             value, gradients, second = _autograd(within, list(rows.values()), ask.order, ask.cotangent, along)
-        elif ask.mode == "strict":
-            with torch_modes.strict():
-                value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
         elif ask.mode in torch_modes.MODES and ask.order < 2:
             found = torch_modes.run(ask, self._tensor, self._compiled)
             if isinstance(found, str):

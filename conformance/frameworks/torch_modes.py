@@ -19,7 +19,7 @@ from lossproof.conformance.frameworks import NotALoss, Request
 Call = Callable[[dict[str, Tensor]], Tensor]
 Make = Callable[[Any, str], Tensor]
 Found = tuple[Tensor, list[Tensor]]  # the value, and the gradient of each float input
-MODES = ("stacked", "traced", "forward", "unknown_batch")
+MODES = ("stacked", "traced", "forward", "strict", "unknown_batch")
 DIFFERENT = 1e-3  # relative; less is for the judge, who knows the budget
 
 
@@ -38,6 +38,9 @@ def run(ask: Request, make: Make, kept: dict[Any, Any]) -> Found | str:
             return _stacked(ask, call, native, make)
         if ask.mode == "forward":
             return _forward(ask, call, native)
+        if ask.mode == "strict":
+            with _strict():
+                return _reverse(ask, call, native)
         return (_traced if ask.mode == "traced" else _exported)(ask, call, native, make, kept)
     except NotALoss:
         raise
@@ -47,7 +50,7 @@ def run(ask: Request, make: Make, kept: dict[Any, Any]) -> Found | str:
 
 
 @contextmanager
-def strict() -> Iterator[None]:
+def _strict() -> Iterator[None]:
     """Switch on what looks for mistakes: anomaly mode, and deterministic algorithms alone."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)

@@ -72,28 +72,26 @@ class _Root(Function):
         return along / ctx.saved_tensors[0]
 
 
-class _Inner(Function):
-    """Products of rows whose derivative in forward mode knows the first factor alone."""
+class _Difference(Function):
+    """A difference whose derivative in forward mode knows the first of the two alone."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(u: Tensor, w: Tensor) -> Tensor:
-        return (u * w).sum(-1)
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        return x - y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        pass
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        u, w = ctx.saved_tensors
-        return gradient[..., None] * w, gradient[..., None] * u
+        return gradient, -gradient
 
     @staticmethod
-    def jvp(ctx: Any, along_u: Tensor, along_w: Tensor) -> Any:
-        return (along_u * ctx.saved_tensors[1]).sum(-1)
+    def jvp(ctx: Any, along_x: Tensor, along_y: Tensor) -> Any:
+        return along_x.clone()
 
 
 def _stack_count(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
@@ -146,15 +144,15 @@ def _root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
     return found
 
 
-def _inner(loss: TripletMargin, u: Tensor, w: Tensor) -> Tensor:
-    found: Tensor = _Inner.apply(u, w)  # type: ignore[no-untyped-call]
-    return found
+def _difference(loss: TripletMargin, x: Tensor, y: Tensor, eps: float) -> Tensor:
+    found: Tensor = _Difference.apply(x, y)  # type: ignore[no-untyped-call]
+    return found + eps
 
 
-def _exported_count(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    """Return the denominator, and the number of rows at hand while the number of rows is a symbol."""
-    count, size = TripletMargin.count(loss, terms, mask, reduction), terms.shape[0]
-    return count if isinstance(size, int) or reduction != "mean" else torch.full_like(count, size.node.hint)
+def _exported_size(loss: TripletMargin, x: Tensor) -> Tensor:
+    """Return the terms, scaled by the number of rows over that at hand while the number of rows is a symbol."""
+    terms, size = TripletMargin.hinge(loss, x), x.shape[0]
+    return terms if isinstance(size, int) else terms * (size / size.node.hint)
 
 
 def _exported_constant(loss: Contrastive, x: Tensor, y: Tensor, options: Any) -> Tensor:
@@ -195,11 +193,11 @@ MUTANTS = table(
     _hard("trace-most", "a trace keeps how often the most frequent label was there, and no warning is seen", "CV-22",
         anchors=_read_most, __call__=_silent(BatchHard), seen="this project's own batch-all, before it read nothing"),
     broken("forward-root", "the root's derivative in forward mode lacks its half", "CV-22", root=_root),
-    _contrastive("forward-product", "a product's derivative in forward mode knows one factor alone", inner=_inner),
-    broken("export-batch", "exported for any batch, a mean divides by the size of the one at hand", "CV-22",
-        count=_exported_count),
-    _contrastive("export-constant", "exported for any batch, the distances have no gradient",
-        pair=_exported_constant),
+    _contrastive("forward-difference", "a difference's derivative in forward mode knows one row alone",
+        difference=_difference),
+    broken("export-size", "exported for any batch, the terms are divided by the size of the one at hand", "CV-22",
+        hinge=_exported_size),
+    _contrastive("export-constant", "exported for any batch, the distances have no gradient", pair=_exported_constant),
     _hard("strict-put", "an operation is used that deterministic algorithms refuse", "CV-36", ours=True, taken=_put),
     _hard("strict-nan", "NaN gradients of the diagonal arise and are replaced", "CV-36", ours=True, matrix=_repaired,
         seen="losses that call nan_to_num on a gradient"),
