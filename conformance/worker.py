@@ -152,6 +152,7 @@ def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dic
         tangents,
         traced,
         message.get("audit", False),
+        page.aligned if page else (),
     )
     if ask.audit:  # or a call that sets the seed sets what is set already
         random.random(), np.random.random()

@@ -96,7 +96,9 @@ def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Ar
     rank = ranks(threshold, d, "right")  # BA-6
     of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True) - rank, 0)
     anchor = jnp.arange(d.shape[0])[:, None]
-    histogram = jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
+    histogram = (
+        jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
+    )
     of_positives = jnp.where(valid, jnp.cumsum(histogram, axis=1)[:, :-1], 0)
     return spread_out(of_positives, index) - of_negatives, jnp.sum(of_positives, axis=-1)
 

@@ -150,7 +150,9 @@ def sorted_positives(
     anchor, column = jnp.arange(count)[:, None], jnp.broadcast_to(jnp.arange(count), (count, count))
     place = jnp.where(positive, jnp.cumsum(positive, axis=1) - 1, most)
     listed = jnp.full((count, most), count).at[anchor, place].set(column, mode="drop")
-    last = float(np.finfo(d.dtype).max)  # no distance is larger, and the sort is stable: those that there are come first
+    last = float(
+        np.finfo(d.dtype).max
+    )  # no distance is larger, and the sort is stable: those that there are come first
     distances = jnp.where(listed < count, columns(stop_gradient(d), listed), last)
     listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1, stable=True), axis=1)
     found = jnp.sum(positive, axis=1)

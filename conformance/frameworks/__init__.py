@@ -5,7 +5,7 @@ cases), `orders`, `effort` (the share of the usual structures that it asks for),
 no losses, and `forget`, for when another implementation follows.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,3 +90,4 @@ class Request:
     tangents: Mapping[str, Any]
     traced: Mapping[str, float]  # options that may be arguments of a compiled call instead of constants in it
     audit: bool
+    batched: Sequence[str] = ()  # inputs that have one row, or one entry, for each row of the batch
