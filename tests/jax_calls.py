@@ -56,7 +56,8 @@ def call(name, *, masked=False, dtype=np.float32, batch=B):
 def want(name, rows, rest):
     """Return value and gradients of the reference, for the sum of what the call returns."""
     loss, _, options = CALLS[name]
-    given = {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in {**rows, **rest}.items()}
+    arrays = {n: np.asarray(a) for n, a in {**rows, **rest}.items()}
+    given = {n: a if a.dtype.kind in "biu" else a.astype(np.float64) for n, a in arrays.items()}
     value, gradients = getattr(reference, loss)(**given, **options, cotangent=np.ones(()))
     return value, {n: gradients[n] for n in rows}
 
