@@ -83,20 +83,6 @@ def _judge(judge: Judge, example: Example, dtype: str) -> tuple[Mismatch | None,
     return None, case
 
 
-def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
-    """Return the mismatch of the first number that is wrong, with the tolerance that it was held to."""
-    if mismatch.errored:
-        return mismatch
-    got, want = np.array(mismatch.got, object), np.array(mismatch.want, object)
-    if got.shape != want.shape:
-        absent = f"no gradient came back for {mismatch.where.split()[-1]}"
-        return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
-    place = next(p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact))
-    where = mismatch.where + (str(list(place)) if place else "")
-    room = 0.0 if exact or not np.isfinite(want[place]) else SLACK * float(1 + abs(want[place]))
-    return replace(mismatch, where=where, got=got[place], want=want[place], budget=room)
-
-
 def _in_budget(judge: Judge, case: Case, answer: Answer, where: str) -> bool:
     """Whether an answer that is not the number on the page is as near to it as any order of summation need be."""
     if judge.oracle.ours:
@@ -134,3 +120,18 @@ def _matches(got: Any, want: Any, exact: bool) -> bool:
     if np.isnan(want):
         return bool(np.isnan(got))
     return bool(got == want) or (not exact and bool(abs(got - want) <= SLACK * (1 + abs(want))))
+
+
+def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
+    """Return the mismatch of the first number that is wrong, with the tolerance that it was held to."""
+    if mismatch.errored:
+        return mismatch
+    got, want = np.array(mismatch.got, object), np.array(mismatch.want, object)
+    if got.shape != want.shape:
+        absent = f"no gradient came back for {mismatch.where.split()[-1]}"
+        return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
+    place = next(p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact))
+    where = mismatch.where + (str(list(place)) if place else "")
+    room = 0.0 if exact or not np.isfinite(want[place]) else SLACK * float(1 + abs(want[place]))
+    room = room and max(room, mismatch.budget)
+    return replace(mismatch, where=where, got=got[place], want=want[place], budget=room)

@@ -18,8 +18,6 @@ from lossproof.spec import losses
 
 WILD = (-1, -7, -100, 10**6, 2**32)  # the ones that other libraries leave out or count from the end are among them
 
-EITHER = "an error, or NaN in this term"
-
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Give one row that takes part a label outside the range, below and above."""
@@ -66,11 +64,11 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
         return trouble(after)
     assert after.value is not None
     if not before.value.ndim and not np.isnan(after.value):
-        return _wrong("loss", float(after.value), EITHER)
+        return _wrong("loss", float(after.value), float("nan"))
     if not before.value.ndim and "reduction" not in losses()[clean.loss].parameters:
         return None  # one number, of which every row is a part
     if before.value.ndim and not np.isnan(after.value[row]):
-        return _wrong(f"loss[{row}]", float(after.value[row]), EITHER)
+        return _wrong(f"loss[{row}]", float(after.value[row]), float("nan"))
     others = np.arange(len(clean.inputs["labels"])) != row
     expected = judge.oracle.expected(clean)
     room = np.asarray(expected.value_budget[judge.grade], float) + output_slack(expected.value, before.value_dtype)
@@ -85,13 +83,12 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
 
 
 def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> Mismatch | None:
-    room = np.broadcast_to(room, np.shape(want))
     wrong = ~(np.abs(got - want) <= room) & others.reshape(-1, *(1,) * (np.ndim(got) - 1))
     if not wrong.any():
         return None
     place = tuple(map(int, np.argwhere(wrong)[0]))
-    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]), float(room[place]))
+    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]))
 
 
-def _wrong(where: str, got: float, want: float | str, room: float = 0.0) -> Mismatch:
-    return Mismatch("value", where, got, want, room, np.inf)
+def _wrong(where: str, got: float, want: float) -> Mismatch:
+    return Mismatch("value", where, got, want, 0.0, np.inf)
