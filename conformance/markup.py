@@ -7,7 +7,6 @@ from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from markupsafe import Markup
 
 from lossproof.conformance.formulas import MATH, formula_html
 from lossproof.spec import page, page_names
@@ -22,19 +21,20 @@ def _reader() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-def block(text: str) -> Markup:
+def block(text: str) -> str:
     """Return Markdown of several paragraphs as HTML; what looks like HTML in it is text."""
     found, marked = _set_aside(text)
-    return _put_back(_reader().renderer.render(_linked(_reader().parse(marked)), _reader().options, {}), found)
+    html = _reader().renderer.render(_linked(_reader().parse(marked)), _reader().options, {})
+    return _put_back(str(html), found)
 
 
-def inline(text: str) -> Markup:
+def inline(text: str) -> str:
     """Return one line of Markdown as HTML."""
     found, marked = _set_aside(text)
     return _put_back(_reader().renderInline(marked), found)
 
 
-def spec_page(name: str) -> Markup:
+def spec_page(name: str) -> str:
     """Return the text of a page of the spec as HTML, without its front matter."""
     return block(page(name).text.split("+++\n", 2)[2])
 
@@ -65,8 +65,8 @@ def _set_aside(text: str) -> tuple[list[str], str]:
     return found, pieces + MATH.sub(kept, text[start:])
 
 
-def _put_back(html: str, found: list[str]) -> Markup:
-    return Markup(_KEPT.sub(lambda mark: formula_html(found[int(mark[1])]), html))
+def _put_back(html: str, found: list[str]) -> str:
+    return _KEPT.sub(lambda mark: formula_html(found[int(mark[1])]), html)
 
 
 def _linked(tokens: list[Token]) -> list[Token]:

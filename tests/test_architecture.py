@@ -55,7 +55,7 @@ def distribution_names(requirements):
 # who imports whom
 
 BASE = distribution_names(PROJECT["project"]["dependencies"])
-JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"])
+JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["certify"]) | {"markdown_it"}
 OF_MUTANTS = {
     "elsewhere": {"tensorflow", "jax", "lossproof.reference"},
     "legal": {"lossproof.reference", "lossproof.spec"},  # the checks of the reference, and what is like what

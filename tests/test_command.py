@@ -69,7 +69,7 @@ def refused(tmp_path, *arguments):
 def test_a_finding_of_any_job_is_on_disk_and_in_the_exit_status(broken, tmp_path):
     run = certify(tmp_path, broken, *SUMS, "--jobs", "2")
     assert run.returncode == 1
-    folder = next((tmp_path / "out").iterdir())
+    (folder,) = (tmp_path / "out").glob("*--check-reductions")
     log = [json.loads(line) for line in (folder / "probes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert "CV-2" in {finding for probe in log for finding in probe["findings"]}
     assert "CV-2: " in (folder / "junit.xml").read_text(encoding="utf-8")
@@ -272,7 +272,7 @@ def test_spec_of_an_unknown_name_is_status_2_and_one_line():
 def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path, jobs):
     command = [sys.executable, "-m", "lossproof.conformance", "certify", "numpy", "--examples", "1000", "--loss", LOSS]
     command += ["--jobs", jobs]
-    log = tmp_path / "out" / "numpy" / "probes.jsonl"
+    log = tmp_path / "out" / f"numpy--{LOSS}" / "probes.jsonl"
     run = subprocess.Popen(
         [*command, "--report", str(tmp_path / "out")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -290,8 +290,9 @@ def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path, jobs):
 
 def test_a_log_has_one_line_a_probe_of_the_certificate(tmp_path):
     certify(tmp_path, "numpy", "--check", "examples", "--examples", "1")
-    log = (tmp_path / "out" / "numpy" / "probes.jsonl").read_text(encoding="utf-8").splitlines()
-    certificate = json.loads((tmp_path / "out" / "numpy" / "certificate.json").read_text(encoding="utf-8"))
+    folder = tmp_path / "out" / "numpy--check-examples"
+    log = (folder / "probes.jsonl").read_text(encoding="utf-8").splitlines()
+    certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     by_name = {probe["name"]: probe for probe in map(json.loads, log)}  # the log is in the order of the verdicts
     assert len(log) == len(by_name)
     assert [by_name[probe["name"]] for probe in certificate["probes"]] == certificate["probes"]
@@ -350,7 +351,7 @@ def test_another_seed_asks_other_cases(twice):
 def test_two_processes_with_the_same_seed_agree_however_they_share_the_work(tmp_path):
     def worst(folder, jobs):
         certify(tmp_path / folder, "numpy", "--check", "value", "--examples", "2", "--seed", "3", "--jobs", jobs)
-        path = tmp_path / folder / "out" / "numpy" / "certificate.json"
+        path = tmp_path / folder / "out" / "numpy--check-value" / "certificate.json"
         certificate = json.loads(path.read_text(encoding="utf-8"))
         probes = [{**probe, "seconds": 0} for probe in certificate["probes"]]
         return certificate["worst"], certificate["cases"], probes

@@ -98,7 +98,7 @@ def test_a_right_answer_matches():
             "shape of the gradient of negative",
             id="shape of a gradient",
         ),
-        pytest.param({"gradients": {}}, "failure", "shape of the gradient of anchor", id="no gradients"),
+        pytest.param({"gradients": {}}, "failure", "gradient of anchor", id="no gradients"),
         pytest.param({"error": {"type": "ValueError", "message": "no"}}, "raised", "the call", id="an error"),
         pytest.param({"failure": "crashed"}, "failure", "the call", id="a crash"),
     ],

@@ -72,21 +72,10 @@ def test_a_gradient_that_did_not_come_back_is_not_a_shape():
     assert str(mismatch.want).startswith("shape (")
 
 
-def clamped(embeddings, labels, centers, *, reduction="mean", cotangent=None):
-    """Move a label outside the range into it."""
-    inside = np.clip(labels, 0, len(centers) - 1)
-    return reference.center_loss(embeddings, inside, centers, reduction=reduction, cotangent=cotangent)
-
-
 def clamped_update(centers, embeddings, labels, *, alpha=0.5, mask=None):
     """Move a label outside the range into it."""
     inside = np.clip(labels, 0, len(centers) - 1)
     return reference.update_centers(centers, embeddings, inside, alpha=alpha, mask=mask)
-
-
-def test_a_label_out_of_range_wants_an_error_or_nan():
-    (mismatch, *_) = found(clamped, "center_loss", "numpy", "labels", "CV-33")
-    assert (mismatch.want, tolerance(mismatch)) == ("an error, or NaN in this term", "")
 
 
 def test_a_label_out_of_range_of_an_update_wants_an_error_or_the_row_left_out():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,6 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if mismatch and (judge.left_open(case) or not judge.control(probe.loss, example.parameters, parts)):
                 judge.obscured += 1
             elif mismatch:
-                mismatch = _entry(mismatch, example.exact and judge.oracle.ours)
                 result.findings.append(judge.finding(probe, mismatch, case))
                 return
     if not asked:
@@ -86,20 +84,6 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
     if order and not bound and clauses()[example.clause].level == "CHOICE":
         result.choice = result.choice or legal_choice(judge, judge.with_fixed(case), answer)
     return None, case
-
-
-def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
-    """Return the mismatch of the first number that is wrong, with the tolerance that it was held to."""
-    if mismatch.errored:
-        return mismatch
-    got, want = np.array(mismatch.got, object), np.array(mismatch.want, object)
-    if got.shape != want.shape:
-        absent = f"no gradient came back for {mismatch.where.split()[-1]}"
-        return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
-    place = next(p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact))
-    where = mismatch.where + (str(list(place)) if place else "")
-    room = mismatch.budget if np.isfinite(want[place]) else 0.0
-    return replace(mismatch, where=where, got=got[place], want=want[place], budget=room)
 
 
 def _budget(judge: Judge, case: Case, where: str, want: Any) -> float:

@@ -17,9 +17,8 @@ from lossproof.conformance.oracle import output_slack
 from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
 from lossproof.spec import losses
 
+NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33
 WILD = (-1, -7, -100, 10**6, 2**32)  # the ones that other libraries leave out or count from the end are among them
-
-EITHER = "an error, or NaN in this term"
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -78,11 +77,11 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
         return trouble(after)
     assert after.value is not None
     if not before.value.ndim and not np.isnan(after.value):
-        return _wrong("loss", float(after.value), EITHER)
+        return _wrong("loss", float(after.value), NAN_OR_ERROR)
     if not before.value.ndim and "reduction" not in losses()[clean.loss].parameters:
         return None  # one number, of which every row is a part
     if before.value.ndim and not np.isnan(after.value[row]):
-        return _wrong(f"loss[{row}]", float(after.value[row]), EITHER)
+        return _wrong(f"loss[{row}]", float(after.value[row]), NAN_OR_ERROR)
     others = np.arange(len(clean.inputs["labels"])) != row
     expected = judge.oracle.expected(clean)
     room = np.asarray(expected.value_budget[judge.grade], float) + output_slack(expected.value, before.value_dtype)
@@ -97,7 +96,6 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
 
 
 def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> Mismatch | None:
-    room = np.broadcast_to(room, np.shape(want))
     wrong = ~(np.abs(got - want) <= room) & others.reshape(-1, *(1,) * (np.ndim(got) - 1))
     if not wrong.any():
         return None
@@ -106,5 +104,5 @@ def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> M
     return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]), limit)
 
 
-def _wrong(where: str, got: float, want: float | str, room: float = 0.0) -> Mismatch:
-    return Mismatch("value", where, got, want, room, np.inf)
+def _wrong(where: str, got: float, want: float | str, budget: float = 0.0) -> Mismatch:
+    return Mismatch("value", where, got, want, budget, np.inf)

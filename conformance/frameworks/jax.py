@@ -195,7 +195,7 @@ def _strict() -> ExitStack:
 
 
 def _three(name: str, array: Any, aligned: Any) -> Any:
-    """Return a stack of three of an input: between others of another order, with other labels and another mask, itself."""
+    """Return a stack of three of an input: itself between others of another order, with other labels and masks."""
     if name not in aligned:
         return jnp.stack([array] * 3)
     rolled, alike = jnp.roll(array, 1, axis=0), array[jnp.zeros(array.shape[0], int)]
