@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lossproof.conformance.case import Case
-from lossproof.conformance.cases.causes import same
 from lossproof.conformance.cases.space import Structure
 from lossproof.conformance.compare import PARTS, is_coarse
 from lossproof.conformance.plan import FILLS
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
 
 EXPERIMENTS = 12  # calls that tell one cause from another
+LEAST = 3  # wrong calls that have to be right without a subject, for it to be the cause
 
 
 def smallest(
@@ -112,29 +111,38 @@ def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch)
     for name, clause in getattr(module, "GRADIENT_OF", {}).items():
         if mismatch.where.startswith(f"gradient of {name}"):
             return str(clause)
-    if not any(cause.kind == mismatch.kind for cause in getattr(module, "CAUSES", ())):
+    causes = [cause for cause in getattr(module, "CAUSES", ()) if cause.kind == mismatch.kind]
+    causes = [cause for cause in causes if all(offer.choices(n, [v]) for n, v in cause.fields.items())]
+    if not causes:
         return None
-    plain = structure | {"shape": module.SPACE["shape"][0]}  # few rows hold too little to tell causes apart
-    if sum(_wrong(judge, probe.loss, plain, mismatch.kind)) < EXPERIMENTS // 4:
-        plain = structure
-    for cause in getattr(module, "CAUSES", ()):
-        if cause.kind != mismatch.kind or not all(offer.choices(n, [v]) for n, v in cause.fields.items()):
-            continue
-        wrong = _wrong(judge, probe.loss, plain | cause.fields, mismatch.kind, cause.change)
-        if any(wrong) if cause.alone else len(wrong) >= EXPERIMENTS // 2 and not any(wrong):
+    plain = module.normal(structure | {"shape": module.SPACE["shape"][0]}, offer)  # few rows do not tell causes apart
+    wrong = _wrong(judge, plain, _drawn(judge, probe.loss, plain), mismatch.kind)
+    if len(wrong) < LEAST:
+        wrong = _wrong(judge, structure, _drawn(judge, probe.loss, structure), mismatch.kind)
+    for cause in causes:
+        changed = module.normal(plain | cause.fields, offer)
+        if cause.alone:
+            named = bool(_wrong(judge, changed, _drawn(judge, probe.loss, changed), mismatch.kind))
+        else:
+            options = module.parameters(changed, offer)
+            cases = _decided(judge, changed, [cause.change(replace(case, parameters=options)) for case in wrong])
+            named = len(cases) >= LEAST and not _wrong(judge, changed, cases, mismatch.kind)
+        if named:
             return str(cause.clause)
     return None
 
 
-def _wrong(
-    judge: Judge, loss: str, structure: Structure, kind: str, change: Callable[[Case], Case] = same
-) -> list[bool]:
-    """Return for some calls of a structure whether they are wrong; calls with anything undecided are left out."""
-    offer, module = judge.offers[loss], judge.modules[loss]
-    structure = module.normal(structure, offer)
-    cases = [change(module.build(structure, offer, judge.seed, fill)) for fill in range(EXPERIMENTS)]
-    decided = [case for case in cases if not judge.oracle.undecided(judge.judged(case, structure))]
-    return [judge.judge_case(case, structure, (kind,)) is not None for case in decided]
+def _drawn(judge: Judge, loss: str, structure: Structure) -> list[Case]:
+    build, offer = judge.modules[loss].build, judge.offers[loss]
+    return _decided(judge, structure, [build(structure, offer, judge.seed, fill) for fill in range(EXPERIMENTS)])
+
+
+def _decided(judge: Judge, structure: Structure, cases: list[Case]) -> list[Case]:
+    return [case for case in cases if not judge.oracle.undecided(judge.judged(case, structure))]
+
+
+def _wrong(judge: Judge, structure: Structure, cases: list[Case], kind: str) -> list[Case]:
+    return [case for case in cases if judge.judge_case(case, structure, (kind,))]
 
 
 def _round_numbers(

@@ -2,8 +2,8 @@
 
 A wrong plain call breaks the clause of the formula, and with it nearly every clause of the page. Two experiments say
 more. Where a call of *nothing but* one subject is wrong, for instance of a batch in which no term takes part, the
-clause of that subject is broken, for the formula has no say there. Where every call *without* the subject is right, for
-instance of unit rows where lengths are the subject, the clause is the cause.
+clause of that subject is broken, for the formula has no say there. Where wrong calls are all right *without* the
+subject, for instance with unit rows where lengths are the subject, the clause is the cause.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def same(case: Case) -> Case:
 class Cause:
     """One experiment: the clause it speaks of, what it changes, and which outcome names the clause.
 
-    `alone` says that the clause is named where a changed call is wrong, otherwise where all of them are right.
+    `alone` says that the clause is named where any call with these fields is wrong; otherwise, where calls that were
+    wrong are all right with these options and the change.
     """
 
     clause: str
@@ -64,3 +65,9 @@ def far_negative(case: Case) -> Case:
         rows[-1] = rounded(rows[-1] + 64.0 * (1.0 + np.abs(rows).max()), case.dtype)
         labels[-1] = labels.max() + 1
     return replace(case, inputs={**case.inputs, "embeddings": rows, "labels": labels})
+
+
+def two_identities(case: Case) -> Case:
+    """Return the case with two identities in turn, so that each of four rows and more has a positive and a negative."""
+    labels = np.arange(len(case.inputs["labels"])) % 2
+    return replace(case, inputs={**case.inputs, "labels": labels})
