@@ -111,7 +111,7 @@ def conventions(kind: str, needed: Mapping[str, Any], *, half: bool) -> str | No
     if kind == "second":
         return "CV-14"
     if "mode" in needed:
-        return {"ambient": "CV-20", "strided": "CV-35"}.get(needed["mode"], "CV-22")
+        return {"ambient": "CV-20", "strided": "CV-35", "strict": "CV-36"}.get(needed["mode"], "CV-22")
     if "mask" in needed:
         return "CV-9" if gradient else "CV-7"
     if "offset" in needed:
