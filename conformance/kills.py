@@ -66,6 +66,7 @@ def mutants() -> dict[str, Mutant]:
         "mining",
         "verification",
         "modes_torch",
+        "modes_tensorflow",
     ]
     modules = [importlib.import_module(f"lossproof.conformance.mutants.{name}") for name in names]
     return table(*(mutant for module in modules for mutant in module.MUTANTS.values()))

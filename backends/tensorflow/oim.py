@@ -101,7 +101,8 @@ def _identities(
     classes, own = rows_of(lookup_table, own)
     holds = own.dtype if isinstance(own, np.ndarray) else own.dtype.as_numpy_dtype
     possible = np.iinfo(holds).min <= unlabelled <= np.iinfo(holds).max
-    none = own == np.array(unlabelled if possible else 0, holds)  # OI-4
+    equal = np.equal if isinstance(own, np.ndarray) else tf.equal
+    none = equal(own, np.array(unlabelled if possible else 0, holds))  # OI-4
     none = none & possible
     zeros = np.where if isinstance(own, np.ndarray) else tf.where
     y, legal = in_range(zeros(none, np.zeros((), holds), own), 0, classes - 1)

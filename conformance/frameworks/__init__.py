@@ -5,7 +5,7 @@ cases), `orders`, `effort` (the share of the usual structures that it asks for),
 no losses, and `forget`, for when another implementation follows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
