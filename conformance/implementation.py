@@ -57,8 +57,12 @@ class Implementation:
         named = {self.rename.get(p.name, p.name): p for p in own if p.kind is not p.VAR_POSITIONAL}
         missing = [name for name in required_of(loss) if name not in named]
         needed = [p.name for name, p in named.items() if p.default is p.empty and name not in arguments_of(loss)]
+        given = [name for name in self.fixed if name in named and name in fixed]
+        if given:
+            raise TargetError(f"fixed: {loss} has a parameter {given[0]!r}, which a call can give: say it in limits")
         if missing:
-            pairs = " ".join(f"--rename {stray}={name}" for stray, name in zip(needed, missing, strict=False))
+            strays = [p.name for name, p in named.items() if p.default is p.empty and name not in required_of(loss)]
+            pairs = " ".join(f"--rename {stray}={name}" for stray, name in zip(strays, missing, strict=False))
             example = f" ({pairs or f'--rename OWN={missing[0]}'}, or `rename` of an Implementation)"
             has = ", ".join(p.name for p in own) or "none"
             raise TargetError(

@@ -195,7 +195,7 @@ class Session:
         code = None
         if self._process is not None and how == "crashed":
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(timeout=1)
+                code = self._process.wait(timeout=5)
         self._stop()
         self._reader.join(timeout=1)  # it has the last words of the process then
         words = " | ".join(line for line in list(self._tail)[-6:] if line)
