@@ -79,16 +79,16 @@ def listed(names: Sequence[str]) -> str:
 
 def slug(target: str, asked_losses: Sequence[str], checks: Sequence[str], every: Sequence[str], device: str) -> str:
     """Return a folder's name for a target and a scope: another scope has another name, the same scope the same."""
-    parts = [re.sub(r"[^A-Za-z0-9]+", "-", target).strip("-")]
-    parts += [name for name in (*losses(), *functions()) if name in asked_losses]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", target).strip("-")
+    scope = [loss for loss in (*losses(), *functions()) if loss in asked_losses]
     if checks and set(every) - set(checks):
-        parts.append("check-" + "-".join(name for name in every if name in checks))
-    parts += [] if device == "cpu" else [device]
-    name = "--".join(parts)
-    if len(name) <= LONGEST:
-        return name
-    whole = "--".join([target, *parts[1:]])
-    return f"{name[:80]}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+        scope.append("check-" + "-".join(check for check in every if check in checks))
+    scope += [] if device == "cpu" else [device]
+    if len("--".join([name, *scope])) <= LONGEST:
+        return "--".join([name, *scope])
+    digest = hashlib.sha256("--".join([target, *scope]).encode()).hexdigest()[:12]
+    ending = "--".join([digest, *scope])[: LONGEST // 2]
+    return f"{name[: LONGEST - len(ending) - 1]}-{ending}"
 
 
 def gate(text: str) -> tuple[str, ...]:

@@ -122,6 +122,11 @@ def test_long_scopes_have_short_names_that_differ():
     assert max(map(len, names)) <= scope.LONGEST
 
 
+def test_a_target_of_a_long_name_is_cut_and_its_scope_is_not():
+    names = {Settings("a/" * 100 + name, checks=("gradient",)).slug for name in ("x.py:loss", "y.py:loss")}
+    assert (len(names), {name.rpartition("--")[2] for name in names}) == (2, {"check-gradient"})
+
+
 # The gate
 
 
