@@ -17,7 +17,6 @@ from torch import Tensor
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.mutants.correct import CORRECT
 
-
 NOTHING = "nothing to judge"  # no plain call is answered: there is no certificate
 REFUSED = "refused"  # at hello, for what it says of itself
 
