@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from lossproof.conformance.assumed import assumption
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
 from lossproof.conformance.schemas import schema
@@ -152,6 +153,7 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "parameters": {name: _plain(value) for name, value in case.parameters.items()},
         "reproduce": line(run["target"], hello, case),
         **({"traceback": mismatch.traceback} if mismatch.traceback else {}),
+        **({} if run.get("ours") else assumption(finding, hello)),
     }
 
 

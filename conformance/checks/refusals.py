@@ -10,9 +10,17 @@ import numpy as np
 
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases.function_errors import wrongs
-from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, plain_probe, sound
+from lossproof.conformance.checks.function_calls import (
+    answer,
+    can_give,
+    legal,
+    offered,
+    plain_dtype,
+    plain_probe,
+    sound,
+)
 from lossproof.conformance.checks.function_results import judged
-from lossproof.conformance.judge import Judge
+from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import functions
 
@@ -43,12 +51,15 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
     """Yield calls that are wrong, and before them those that they are made of."""
     case, _ = legal(judge, probe, 0, plain_dtype(judge), SIZES)
-    if "mask" in functions()[probe.loss]["inputs"]:
+    if "mask" in functions()[probe.loss]["inputs"] and can_give(judge, probe.loss, "mask"):
         case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
     case = _whole(case)
     if probe.options.get("wrong"):
         wrong = wrongs(probe.loss)[str(probe.options["wrong"])]
         judge.reads(wrong.dtypes)
+        lacking = [n for n in (*wrong.inputs, *wrong.parameters) if not can_give(judge, probe.loss, n)]
+        if lacking:
+            raise Unsupported(f"no argument {lacking[0]}")
         changed = {name: change(case.inputs[name]) for name, change in wrong.inputs.items()}
         parameters = {**case.parameters, **wrong.parameters}
         yield (
@@ -65,12 +76,15 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
             yield legal_one, wanted, False, True
             yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True, False
     else:
-        yield from _labels(case)
+        yield from _labels(judge, case)
 
 
-def _labels(case: Case) -> Iterator[Call]:
+def _labels(judge: Judge, case: Case) -> Iterator[Call]:
     """Yield calls with one label out of range, of a row that takes part and of one that does not."""
-    options = {n: -5 for n in ("unlabelled",) if n in functions()[case.loss].get("parameters", {})}
+    entry = functions()[case.loss].get("parameters", {})
+    options = {n: -5 for n in ("unlabelled",) if n in entry and can_give(judge, case.loss, n)}
+    if not can_give(judge, case.loss, "mask"):
+        raise Unsupported("no argument mask")
     labels = np.arange(SIZES["B"]) % SIZES["C"]
     part = case.inputs.get("mask", np.ones(len(labels), bool))
     case = replace(case, parameters={**case.parameters, **options})
