@@ -15,6 +15,7 @@ import jsonschema
 import numpy as np
 
 from lossproof.conformance import scope
+from lossproof.conformance.assumed import assumption
 from lossproof.conformance.entries import Entry, entries
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
@@ -157,6 +158,7 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "parameters": {name: _plain(value) for name, value in case.parameters.items()},
         "reproduce": line(run["target"], hello, case),
         **({"traceback": mismatch.traceback} if mismatch.traceback else {}),
+        **({} if run.get("ours") else assumption(finding, hello)),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     framework = hello.get("framework", "")
     if framework not in _IMPORTS or case.loss not in hello.get("origin", {}):
         messages = ({"type": "hello", "protocol": 1}, case.message(1))
-        return f"printf '%s\\n' {' '.join(shlex.quote(json.dumps(m)) for m in messages)} | {target}"
+        return f"printf '%s\\n' {' '.join(shlex.quote(json.dumps(m)) for m in messages)} | {_absolute(target)}"
     module, expression = hello["origin"][case.loss]
     expression = expression.replace("'", '"')  # the code stands between single quotes of the shell
     if module.endswith(".py"):
@@ -127,13 +128,30 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     valued = "print(tf.compat.v1.Session().run(f(**r{0})))" if case.mode == "graph" else "print(f(**r{0}))"
     ending = (derived if asked else valued).format(others, seed)
     aligned = [own.get(n, n) for n in losses()[case.loss].aligned] if case.loss in losses() else []
-    transformed = _MODES.get(here, "").replace("@rows", json.dumps(aligned))
+    transformed = _in_order(hello.get("positional", {}).get(case.loss))
+    transformed += _MODES.get(here, "").replace("@rows", json.dumps(aligned))
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
     code = (
         f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; {transformed}"
         f"r = dict({given}); {ending}"
     )
     return f"python -c {shlex.quote(code)}"
+
+
+def _absolute(command: str) -> str:
+    """Return a command with the files in it named by absolute paths, for a shell that stands elsewhere."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(str(Path(word).resolve()) if "/" in word and Path(word).is_file() else word for word in words)
+
+
+def _in_order(names: list[str] | None) -> str:
+    """Return code that gives the inputs by position, where no keyword reaches them."""
+    return (
+        f"f = (lambda g: lambda **k: g(*[k.pop(n) for n in {json.dumps(names)} if n in k], **k))(f); " if names else ""
+    )
 
 
 def _array(framework: str, array: Any, dtype: str) -> str:

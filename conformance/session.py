@@ -42,7 +42,7 @@ class SessionError(Exception):
 
 def _guard(group: int) -> subprocess.Popen[bytes]:
     """Start what ends a process group when this process is gone, however it went: its end of the pipe closes then."""
-    code = f"read line; kill -9 -- -{group}"
+    code = f"read line; kill -s KILL -- -{group}"
     null = subprocess.DEVNULL
     command = ["/bin/sh", "-c", code]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)

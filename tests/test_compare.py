@@ -420,7 +420,9 @@ def test_the_hello_of_a_worker_is_a_message_of_the_protocol():
 
 
 def test_the_hello_of_a_worker_with_limits_is_a_message_of_the_protocol():
-    tool = Implementation({LOSS: triplet_margin_loss}, fixed={"p": inf}, limits={"p": [1.0, inf], "swap": [False]})
+    def function(anchor, positive, negative, *, p, swap): ...
+
+    tool = Implementation({LOSS: function}, fixed={"eps": 0.5}, limits={"p": [1.0, inf], "swap": [False]})
     PROTOCOL.validate(InProcess(tool, "numpy").hello)
 
 

@@ -27,13 +27,13 @@ def hello(entry=None, **other):
 
 SLIPS = [
     pytest.param(hello({"accepts": [*ACCEPTS, "temprature"]}), "accepts: 'temprature'", id="an option of no page"),
-    pytest.param(hello({"accepts": [*ACCEPTS, "sawp"]}), "did you mean 'swap'?", id="an option that is misspelt"),
+    pytest.param(hello({"accepts": [*ACCEPTS, "sawp"]}), "did you mean 'swap'", id="an option that is misspelt"),
     pytest.param(hello({"accepts": ["anchor", "positive"]}), "lacks 'negative'", id="no input that every call has"),
     pytest.param(hello(losses={"oim": {}}), "losses: 'oim' is unknown; ", id="a loss of no page"),
-    pytest.param(hello(losses={"oim_los": {}}), "did you mean 'oim_loss'?", id="a loss that is misspelt"),
+    pytest.param(hello(losses={"oim_los": {}}), "did you mean 'oim_loss'", id="a loss that is misspelt"),
     pytest.param(hello(losses={"update_centers": {}}), "belongs under functions", id="a function among the losses"),
     pytest.param(hello(functions={LOSS: {}}), "belongs under losses", id="a loss among the functions"),
-    pytest.param(hello(functions={"update_center": {}}), "did you mean 'update_centers'?", id="a misspelt function"),
+    pytest.param(hello(functions={"update_center": {}}), "did you mean 'update_centers'", id="a misspelt function"),
     pytest.param(hello(functions={"update_centers": {"accepts": ["centres"]}}), "'centers'?", id="of a function"),
     pytest.param(hello({"limits": {"margn": [1.0]}}), "limits: 'margn'", id="a limit on an option of no page"),
     pytest.param(hello({"limits": {"reduction": ["avg"]}}), "one of none, sum, mean", id="a limit that is no choice"),
@@ -43,17 +43,17 @@ SLIPS = [
     pytest.param(hello({"limits": {"p": []}}), "are empty", id="a limit to nothing"),
     pytest.param(hello({"limits": {"dtype": ["float23"]}}), "'float32'", id="a limit to an unknown dtype"),
     pytest.param(hello({"limits": {"dtype": ["float16"]}}), "neither float32 nor float64", id="a limit to no dtype"),
-    pytest.param(hello({"accepts": ACCEPTS, "fixed": {"esp": 0}}), "did you mean 'eps'?", id="fixed is misspelt"),
+    pytest.param(hello({"accepts": ACCEPTS, "fixed": {"esp": 0}}), "did you mean 'eps'", id="fixed is misspelt"),
     pytest.param(hello({"accepts": ACCEPTS, "fixed": {"eps": "0"}}), "must be a number", id="fixed is no number"),
     pytest.param(hello({"accepts": ACCEPTS, "fixed": {"p": 1}}), "which a call can give", id="fixed can be given"),
     pytest.param(hello({"fixed": {"p": 1}}), "which a call can give", id="fixed, and any keyword is taken"),
-    pytest.param(hello({"accept": ACCEPTS}), "did you mean 'accepts'?", id="a field of a loss"),
-    pytest.param(hello(mode=["eager"]), "did you mean 'modes'?", id="a field of hello"),
-    pytest.param(hello(modes=["eagre"]), "did you mean 'eager'?", id="a mode"),
-    pytest.param(hello(dtypes=["float64", "flaot32"]), "did you mean 'float32'?", id="a dtype"),
+    pytest.param(hello({"accept": ACCEPTS}), "did you mean 'accepts'", id="a field of a loss"),
+    pytest.param(hello(mode=["eager"]), "did you mean 'modes'", id="a field of hello"),
+    pytest.param(hello(modes=["eagre"]), "did you mean 'eager'", id="a mode"),
+    pytest.param(hello(dtypes=["float64", "flaot32"]), "did you mean 'float32'", id="a dtype"),
     pytest.param(hello(rename={"norm": "pp"}), "rename: 'pp'", id="the name that a rename leads to"),
-    pytest.param(hello(grade="centered"), "did you mean 'centred'?", id="a grade"),
-    pytest.param(hello(integers=["int46"]), "did you mean 'int64'?", id="a dtype of labels"),
+    pytest.param(hello(grade="centered"), "did you mean 'centred'", id="a grade"),
+    pytest.param(hello(integers=["int46"]), "did you mean 'int64'", id="a dtype of labels"),
 ]
 
 
@@ -103,21 +103,21 @@ def rows(anchor, positive, negative, *, margin=1.0):
 
 
 CLAIMS = [
-    pytest.param({"losses": {"triplet_loss": rows}}, "did you mean 'triplet_margin_loss'?", id="a loss"),
-    pytest.param({"rename": {"margin": "margn"}}, "did you mean 'margin'?", id="the name that a rename leads to"),
+    pytest.param({"losses": {"triplet_loss": rows}}, "or 'triplet_margin_loss'?", id="a loss"),
+    pytest.param({"rename": {"margin": "margn"}}, "did you mean 'margin'", id="the name that a rename leads to"),
     pytest.param({"rename": {"marign": "margin"}}, "rename: 'marign'", id="the name that a rename starts from"),
     pytest.param({"fixed": {"esp": 0.0}}, "fixed: 'esp' is unknown", id="fixed"),
     pytest.param({"fixed": {"eps": "0"}}, "fixed eps: must be a number", id="a fixed value"),
     pytest.param({"fixed": {"eps": [0.0]}}, "must be a number, a word or a boolean, got list", id="a fixed list"),
     pytest.param({"fixed": {"reduction": "average"}}, "must be one of none, sum, mean", id="a fixed choice"),
     pytest.param({"fixed": {"margin": 0.2}}, "which a call can give", id="fixed can be given"),
-    pytest.param({"limits": {"margins": [1.0]}}, "did you mean 'margin'?", id="limits"),
+    pytest.param({"limits": {"margins": [1.0]}}, "did you mean 'margin'", id="limits"),
     pytest.param({"limits": {"margin": 1.0}}, "must be a list", id="a limit that is no list"),
     pytest.param({"limits": {"reduction": "mean"}}, "must be a list", id="a limit that is a word"),
     pytest.param({"limits": {"margin": [-1.0]}}, "must be in [0, inf)", id="a limit out of range"),
     pytest.param({"limits": {"dtype": ["double"]}}, "'double' is unknown", id="a dtype"),
     pytest.param({"grade": "best"}, "grade: 'best' is unknown", id="a grade"),
-    pytest.param({"traced": ("marign",)}, "did you mean 'margin'?", id="traced"),
+    pytest.param({"traced": ("marign",)}, "did you mean 'margin'", id="traced"),
     pytest.param({"losses": {LOSS: int}}, "must be a function, got the class int", id="a class"),
     pytest.param({"losses": {LOSS: lambda a, p, n: 0.0}}, "--rename a=anchor --rename p=positive", id="other names"),
     pytest.param({"losses": {LOSS: lambda anchor, positive, negative, size: 0.0}}, "'size'", id="one more parameter"),
@@ -146,10 +146,8 @@ def test_what_one_of_several_losses_alone_has_is_said_of_that_one_alone():
 
     tool = Implementation({LOSS: rows, "update_centers": update}, fixed={"alpha": 0.5, "eps": 0.0})
     said = InProcess(tool, "numpy").hello
-    assert (said["losses"][LOSS]["fixed"], said["functions"]["update_centers"]["fixed"]) == (
-        {"eps": 0.0},
-        {"alpha": 0.5},
-    )
+    assert said["losses"][LOSS]["fixed"] == {"eps": 0.0}
+    assert said["functions"]["update_centers"]["fixed"] == {"alpha": 0.5}
 
 
 def test_a_fixed_option_of_a_function_that_takes_any_keyword_is_not_given():

@@ -38,7 +38,7 @@ def certify(tmp_path, line, *arguments, command="certify"):
     [
         pytest.param("raise ValueError('I never work')", "raised ValueError: I never work", id="raises"),
         pytest.param("os._exit(7)", "crashed (exit status 7)", id="kills its process"),
-        pytest.param("sys.exit('enough')", "crashed: enough", id="exits"),
+        pytest.param("sys.exit('enough')", "crashed (exit status 1): enough", id="exits"),
         pytest.param("return 'five'", "raised NotALoss: the loss returned str", id="returns a string"),
         pytest.param("return None", "raised NotALoss: the loss returned NoneType", id="returns nothing"),
     ],
@@ -57,11 +57,8 @@ def test_a_tool_that_hangs_is_asked_once(tmp_path):
 def test_the_traceback_is_that_of_the_implementation_once_and_nothing_of_the_judge(tmp_path):
     text = certify(tmp_path, "raise ValueError('I never work')").stderr
     assert text.count("Traceback") == text.count("raise ValueError('I never work')") == 1
-    assert ("in helper" in text, "conformance/worker.py" in text, "conformance/frameworks" in text) == (
-        True,
-        False,
-        False,
-    )
+    assert "in helper" in text
+    assert not [part for part in ("worker.py", "frameworks/") if part in text]
 
 
 def test_the_line_that_shows_it_is_below(tmp_path):

@@ -20,8 +20,8 @@ LOSS = "triplet_margin_loss"
 MODULES = modules()
 PROBES = {probe.name.removeprefix(f"{LOSS}/"): probe for probe in plan(LOSS, MODULES[LOSS])}
 
-# A Python tool: the reference behind a narrower signature, and one line of its own before the answer, if the call is not
-# the plain one that the judge begins with: where that is not answered, there is nothing to judge (test_no_plain_call.py).
+# A Python tool: the reference behind a narrower signature, and one line of its own before the answer, if the call is
+# not the plain one that the judge begins with: where that is not answered, nothing is judged (test_no_plain_call.py).
 TOOL = """
 import os, sys, time
 import numpy as np

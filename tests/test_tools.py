@@ -3,11 +3,12 @@
 import pytest
 
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.implementation import TargetError
 from lossproof.conformance.inprocess import InProcess
 from lossproof.conformance.judge import Judge
 from lossproof.conformance.kills import adapter
-from lossproof.conformance.mutants.tools import TOOLS
-from lossproof.conformance.offer import offers
+from lossproof.conformance.mutants.tools import NOTHING, REFUSED, TOOLS
+from lossproof.conformance.offer import NoPlainCall, offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
 
@@ -22,11 +23,20 @@ def judged(tool):
     return [finding for probe in probes for finding in judge.run(probe, CHECKS[probe.check]).findings]
 
 
+def worst(tool):
+    """Return the verdict of a tool, or why there is none."""
+    try:
+        verdicts = {finding.verdict for finding in judged(tool)}
+    except NoPlainCall:
+        return NOTHING
+    except TargetError:
+        return REFUSED
+    return "nonconformant" if "nonconformant" in verdicts else "errored" if verdicts else "conformant"
+
+
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.id)
 def test_verdict(tool):
-    verdicts = {finding.verdict for finding in judged(tool)}
-    worst = "nonconformant" if "nonconformant" in verdicts else "errored" if verdicts else "conformant"
-    assert worst == tool.verdict
+    assert worst(tool) == tool.verdict
 
 
 def test_ids_are_unique():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import lossproof.reference as reference
-from lossproof.conformance.case import Case
+from lossproof.conformance.case import Case, from_json
 from lossproof.conformance.cases.functions import KINDS, drawn
 from lossproof.conformance.cases.space import generator
 from lossproof.conformance.checks.function_results import judged
@@ -51,6 +51,24 @@ def plain_probe(name: str) -> Probe:
     return next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
 
 
+def can_give(judge: Judge, name: str, argument: str) -> bool:
+    """Whether the implementation has this argument of a function."""
+    accepts = judge.session.hello["functions"][name].get("accepts")
+    return accepts is None or argument in accepts
+
+
+def possible(judge: Judge, calls: Iterable[Call]) -> Iterator[Call]:
+    """Yield those calls whose arguments the implementation has all, with values that it claims or that it has fixed."""
+    for case, wanted, exact in calls:
+        entry, options = judge.session.hello["functions"][case.loss], functions()[case.loss].get("parameters", {})
+        limits, fixed = entry.get("limits", {}), entry.get("fixed", {})
+        if any(from_json(value) != options[n].get("default") for n, value in fixed.items()):
+            continue
+        within = all(value in map(from_json, limits.get(n, [value])) for n, value in case.parameters.items())
+        if within and all(can_give(judge, case.loss, n) for n in (*case.inputs, *case.parameters)):
+            yield case, wanted, exact
+
+
 def ask(judge: Judge, case: Case, wanted: list[Any] | None, exact: bool) -> Mismatch | None:
     """Ask one call and compare."""
     return judged(case, judge.ask(case), wanted, exact, judge.oracle.ours)
@@ -69,7 +87,14 @@ def legal(
     costly = float(judge.session.hello.get("effort", 1.0)) < COSTLY
     few = FEW[number % len(FEW)] if costly else {}
     inputs, parameters = drawn(probe.loss, generator(judge.seed, probe.name, number), dtype, {**few, **(sizes or {})})
-    return Case(probe.loss, inputs, dtype, parameters, order=0, results=True), answer(probe.loss, inputs, parameters)
+    entry, own = judge.session.hello["functions"][probe.loss], functions()[probe.loss].get("parameters", {})
+    limits = {n: [from_json(value) for value in values] for n, values in entry.get("limits", {}).items()}
+    claimed = {n: limits[n][number % len(limits[n])] if n in limits else value for n, value in parameters.items()}
+    given = {n: value for n, value in claimed.items() if can_give(judge, probe.loss, n) or "default" not in own[n]}
+    inputs = {n: a for n, a in inputs.items() if n != "mask" or can_give(judge, probe.loss, n)}
+    fixed = {n: from_json(value) for n, value in entry.get("fixed", {}).items()}
+    case = Case(probe.loss, inputs, dtype, given, order=0, results=True)
+    return case, answer(probe.loss, inputs, {**fixed, **given})
 
 
 def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:
@@ -101,7 +126,7 @@ def right(judge: Judge, probe: Probe) -> bool:
     """Whether every example of a function is right, so that other calls of it say something new."""
     key = f"examples of {probe.loss}"
     if key not in judge.known:
-        found = examples(probe.loss, clauses(), plain_dtype(judge))
+        found = possible(judge, examples(probe.loss, clauses(), plain_dtype(judge)))
         judge.known[key] = not any(ask(judge, *call) for call in found)
     return judge.known[key]
 

@@ -18,6 +18,7 @@ from lossproof.conformance.checks.function_calls import (
     offered,
     plain_dtype,
     plain_probe,
+    possible,
     right,
     sound,
 )
@@ -35,7 +36,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     if dtype not in judge.session.hello["dtypes"] or dtype not in limits.get("dtype", [dtype]):
         raise Unsupported(f"dtype = {dtype!r}")
     if not options.get("drawn"):
-        asked: Iterable[Call] = examples(probe.loss, [probe.clause], dtype)
+        asked: Iterable[Call] = possible(judge, examples(probe.loss, [probe.clause], dtype))
     elif right(judge, probe) if options.get("plain") else sound(judge, probe):
         asked = calls(judge, probe, dtype)
     else:

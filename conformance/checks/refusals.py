@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.case import Case
-from lossproof.conformance.cases.errors import wrongs
-from lossproof.conformance.checks.function_calls import answer, legal, offered, plain_dtype, plain_probe, sound
+from lossproof.conformance.cases.error_options import UNHEARD
+from lossproof.conformance.cases.errors import Wrong, wrongs
+from lossproof.conformance.checks.function_calls import (
+    answer,
+    can_give,
+    legal,
+    offered,
+    plain_dtype,
+    plain_probe,
+    sound,
+)
 from lossproof.conformance.checks.function_results import judged
-from lossproof.conformance.judge import Judge
+from lossproof.conformance.judge import Judge, Unsupported
 from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import functions
 
@@ -45,12 +54,15 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
     """Yield calls that are wrong, and before them those that they are made of."""
     case, _ = legal(judge, probe, 0, plain_dtype(judge), SIZES)
-    if "mask" in functions()[probe.loss]["inputs"]:
+    if "mask" in functions()[probe.loss]["inputs"] and can_give(judge, probe.loss, "mask"):
         case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
     case = _whole(case)
     if probe.options.get("wrong"):
         known = {"bool", "int64", "int32", *judge.session.hello.get("integers", ()), *judge.session.hello["dtypes"]}
-        for wrong in wrongs(probe.loss)[probe.clause, probe.label]:
+        given = [wrong for wrong in wrongs(probe.loss)[probe.clause, probe.label] if _given(judge, probe.loss, wrong)]
+        if not given:
+            raise Unsupported(f"no argument that {probe.label} speaks of")
+        for wrong in given:
             if set(wrong.dtypes.values()) <= known:
                 yield wrong.applied(case), None, False, False
     elif probe.options.get("index"):
@@ -61,12 +73,21 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
             yield legal_one, wanted, False, True
             yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True, False
     else:
-        yield from _labels(case, unsigned="uint64" in judge.session.hello.get("integers", ()))
+        yield from _labels(judge, case)
 
 
-def _labels(case: Case, *, unsigned: bool) -> Iterator[Call]:
+def _given(judge: Judge, name: str, wrong: Wrong) -> bool:
+    """Whether the implementation has what a wrong call gives; an unknown option is one that nobody has."""
+    options = [option for option in wrong.parameters if option != UNHEARD]
+    return all(can_give(judge, name, argument) for argument in (*wrong.inputs, *options))
+
+
+def _labels(judge: Judge, case: Case) -> Iterator[Call]:
     """Yield calls with one label out of range, of a row that takes part and of one that does not."""
-    options = {n: -5 for n in ("unlabelled",) if n in functions()[case.loss].get("parameters", {})}
+    entry = functions()[case.loss].get("parameters", {})
+    options = {n: -5 for n in ("unlabelled",) if n in entry and can_give(judge, case.loss, n)}
+    if not can_give(judge, case.loss, "mask"):
+        raise Unsupported("no argument mask")
     labels = np.arange(SIZES["B"]) % SIZES["C"]
     part = case.inputs.get("mask", np.ones(len(labels), bool))
     case = replace(case, parameters={**case.parameters, **options})
@@ -77,7 +98,9 @@ def _labels(case: Case, *, unsigned: bool) -> Iterator[Call]:
         for wild in (SIZES["C"], -1, -7, 10**6):
             given = {**case.inputs, "labels": np.where(np.arange(len(labels)) == row, wild, labels)}
             yield replace(case, inputs=given), wanted, bool(part[row]), False
-        if unsigned and part[row]:  # 2**64 - 1 is not -1, the label of rows without an identity
+        if (
+            "uint64" in judge.session.hello.get("integers", ()) and part[row]
+        ):  # 2**64 - 1 is not -1, the label of rows without an identity
             most = labels.astype(np.uint64)
             most[row] = np.iinfo(np.uint64).max
             none = dict.fromkeys(options, -1)

@@ -17,6 +17,9 @@ from torch import Tensor
 from lossproof.conformance.implementation import Implementation
 from lossproof.conformance.mutants.correct import CORRECT
 
+NOTHING = "nothing to judge"  # no plain call is answered: there is no certificate
+REFUSED = "refused"  # at hello, for what it says of itself
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -111,6 +114,27 @@ def _a_number() -> Implementation:
     )
 
 
+def _never() -> Implementation:
+    def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, **options: Any) -> Tensor:
+        if not torch.compiler.is_compiling():
+            raise RuntimeError("not written yet")
+        print(anchor)  # no one graph
+        return CORRECT(anchor, positive, negative, **options)
+
+    return _tool(triplet_margin_loss)
+
+
+def _misspelt_limit() -> Implementation:
+    return _tool(CORRECT, limits={"magrin": [1.0]})
+
+
+def _misspelt_rename() -> Implementation:
+    def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, norm_degree: float = 2.0) -> Tensor:
+        return CORRECT(anchor, positive, negative, p=norm_degree)
+
+    return _tool(triplet_margin_loss, rename={"norm_degree": "norm"})
+
+
 TOOLS = (
     Tool("last-of-the-shape", "answers from a cache whose key is the shape", "nonconformant", _last_of_the_shape),
     Tool("several-rows", "is right for two rows and more, and squeezes one away", "errored", _of_several_rows),
@@ -119,5 +143,8 @@ TOOLS = (
     Tool("swap-in-name", "takes swap and ignores it", "nonconformant", _swap_in_name_only),
     Tool("talkative", "prints answers of its own to standard output, and is right", "conformant", _talkative),
     Tool("default-alone", "has no option at all, and is right", "conformant", _nothing_but_the_default),
-    Tool("a-number", "returns a Python number, which has no gradient", "errored", _a_number),
+    Tool("a-number", "returns a Python number, which has no gradient", NOTHING, _a_number),
+    Tool("never", "raises whatever it is given", NOTHING, _never),
+    Tool("misspelt-limit", "limits an option that no page has", REFUSED, _misspelt_limit),
+    Tool("misspelt-rename", "renames a parameter to an argument that no page has", REFUSED, _misspelt_rename),
 )

@@ -1,0 +1,108 @@
+"""Options that a function has no parameter for, and about which nobody said anything: the page's default was assumed.
+
+A finding may be no fault of the function, but of this: a distance without `eps` is not the page's distance with its
+default `eps`. So a finding names what was assumed, and where another value gives what came back, the line that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.arrays import Array
+from lossproof.conformance.case import Case, from_json, to_json
+from lossproof.conformance.options import expectation, parameters_of
+from lossproof.conformance.oracle import GRADES, Oracle, output_slack
+from lossproof.conformance.verdict import Finding, Mismatch
+from lossproof.spec import losses
+
+
+def assumption(finding: Finding, hello: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `assumed`, the defaults that stood for what nobody said, and `declare` where another value explains it."""
+    entry = hello.get("losses", {}).get(finding.loss, {})
+    if finding.loss not in losses() or entry.get("accepts") is None or not _of_numbers(finding.mismatch):
+        return {}
+    fixed = {name: from_json(value) for name, value in entry.get("fixed", {}).items()}
+    case = replace(finding.case, parameters={**fixed, **finding.case.parameters})
+    silent = _silent(case, [*entry["accepts"], *fixed])
+    if not silent:
+        return {}
+    option = "--fixed {}={}" if finding.loss in hello.get("origin", {}) else '"fixed": {{"{}": {}}} in hello'
+    found = _explanation(case, finding.mismatch, silent)
+    if found:
+        said = " and ".join(f"{name} = {_shown(value)}" for name, value in found.items())
+        lines = " ".join(option.format(name, _shown(value)) for name, value in found.items())
+        words = f"this is what it is with {said}: if the function works so, declare {lines}"
+        return {"assumed": {name: to_json(silent[name]) for name in found}, "declare": words}
+    return {"assumed": {name: to_json(value) for name, value in silent.items()}}
+
+
+def _of_numbers(mismatch: Mismatch) -> bool:
+    return mismatch.kind in ("value", "gradient") or mismatch.clause == "shape"
+
+
+def _silent(case: Case, told: list[str]) -> dict[str, Any]:
+    """Return the options that nobody said anything of and that apply to a case, with their defaults."""
+    options = parameters_of(case.loss)
+    distance = case.parameters.get("distance", options.get("distance", {}).get("default"))
+    return {
+        name: entry["default"]
+        for name, entry in options.items()
+        if name not in told and "default" in entry and entry.get("applies_to", distance) == distance
+    }
+
+
+def _explanation(case: Case, mismatch: Mismatch, silent: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the other value of one option, or of two, with which the answer is right."""
+    others = [(name, value) for name in silent for value in _others(case.loss, name)]
+    others.sort(key=lambda pair: isinstance(pair[1], str))  # numbers first: eps = 0 before another distance
+    for count in (1, 2):
+        for chosen in combinations(others, count):
+            if len({name for name, _ in chosen}) == count and _explains(case, mismatch, dict(chosen)):
+                return dict(chosen)
+    return None
+
+
+def _others(loss: str, name: str) -> Iterator[Any]:
+    """Yield values that people work with, other than the default."""
+    entry = parameters_of(loss)[name]
+    usual = {"choice": entry.get("choices", []), "bool": [False, True], "real": [0.0, 1.0, 2.0, inf]}
+    for value in usual.get(entry["kind"], []):
+        if value != entry["default"] and expectation(entry, value) is None:
+            yield value
+
+
+def _explains(case: Case, mismatch: Mismatch, other: Mapping[str, Any]) -> bool:
+    changed = replace(case, parameters={**case.parameters, **other}, dtypes={})
+    try:
+        expected = Oracle(ours=False).expected(changed)
+    except (ValueError, TypeError):
+        return False  # these options do not go together
+    if mismatch.clause == "shape":
+        return bool(expected.value.shape == mismatch.got)
+    name, _, place = mismatch.where.partition("[")
+    want: Array
+    if name == "loss":
+        want, budget = expected.value, np.asarray(expected.value_budget[GRADES[0]])
+    elif name.removeprefix("gradient of ") in expected.gradients:
+        name = name.removeprefix("gradient of ")
+        want, budget = expected.gradients[name], expected.gradient_budget[GRADES[0]][name]
+    else:
+        return False
+    index = tuple(int(part) for part in place.rstrip("]").split(",")) if place else ()
+    if len(index) != want.ndim or not isinstance(mismatch.got, int | float):
+        return False
+    room = np.broadcast_to(budget, want.shape) + output_slack(want, case.dtype)
+    try:
+        return bool(abs(mismatch.got - want[index]) <= room[index])
+    except IndexError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
