@@ -39,6 +39,8 @@ def floored_distance(x: tf.Tensor, y: tf.Tensor, distance: str, floor: float) ->
 
 def over_rows(f: Callable[..., tf.Tensor], rows: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
     """Map a function of some rows (b, D), and of the same rows of `others`, over blocks; it returns (b, ...)."""
+    if rows.shape.is_fully_defined() and rows.shape.num_elements() * rows.shape[0] <= _BLOCK:
+        return f(rows, *others)  # one block; TensorFlow has no forward mode of a loop in a graph
     count = tf.shape(rows)[0]
     block = tf.clip_by_value(_BLOCK // tf.maximum(tf.size(rows), 1), 1, tf.maximum(count, 1))
     blocks = tf.maximum(-(-count // block), 1)
