@@ -74,8 +74,8 @@ def strict(*, infinities=True):
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jitted"])
 def test_switches_stop_no_ordinary_call(name, masked, compiled):
     function, rows, rest = call(name, masked=masked)
-    rest = traced(rest)
-    with strict():
+    with strict(), jax.enable_x64(not masked):  # where integers have another width than those of JAX's indices, too
+        rest = traced(rest)
         step = lambda rows, rest: total(function, rest)(rows)  # noqa: E731
         found = (jax.jit(step) if compiled else step)({n: jnp.asarray(a) for n, a in rows.items()}, rest)
     same(found, want(name, rows, rest))

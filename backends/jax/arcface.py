@@ -42,9 +42,9 @@ def arcface_loss(
     Args:
         embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32, or float64 where
             `jax_enable_x64` is on.
-        labels: integers of shape (B,) in [0, C). Elsewhere: an error in a numpy array, and in a JAX array the
-            term is NaN.
-        class_weights: rows of shape (C, D), of any length; same dtype.
+        labels: integers of shape (B,) in [0, C). Others: an error where the labels lie in the host's memory,
+            else the term is NaN.
+        class_weights: rows of shape (C, D), of any length; same dtype, or a wider one.
         scale: [0, inf); an array of shape () is used as it is and not checked.
         margin: in radians, [0, pi]; an array of shape () is used as it is and not checked.
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
@@ -114,7 +114,7 @@ def _zero(unit: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class ArcFaceLoss:
-    """`arcface_loss` as a pytree: `scale` and `margin` are leaves, the other options are static.
+    """`arcface_loss` as a pytree: `scale` and `margin` are leaves without gradient, the other options are static.
 
     The class weights are an argument of the call: they belong to the parameters that are trained.
     """

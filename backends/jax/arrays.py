@@ -117,7 +117,11 @@ def rows_of(table_: Array, index: Array, like: Array) -> Array:
 
 
 def constants(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a pytree without gradient: they are settings, which an optimiser leaves alone."""
+    """Return the options of a pytree, its leaves without gradient.
+
+    They are leaves, so that another margin compiles nothing; but they are settings and no parameters, and the gradient
+    of a tree that holds a loss is 0 there. Who wants to train a number gives it to the function.
+    """
     return {name: stop_gradient(value) if isinstance(value, Array) else value for name, value in options.items()}
 
 

@@ -41,7 +41,7 @@ def batch_all_triplet_loss(
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 where labels
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
             are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
@@ -94,7 +94,7 @@ def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Ar
     thresholds.
     """
     rank = ranks(threshold, d, "right")  # BA-6
-    of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True) - rank, 0)
+    of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True, dtype=rank.dtype) - rank, 0)
     anchor = jnp.arange(d.shape[0])[:, None]
     histogram = (
         jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
@@ -113,7 +113,7 @@ def _center(d: Array, sign: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class BatchAllTripletLoss:
-    """`batch_all_triplet_loss` as a pytree: `margin` is a leaf, the other options are static."""
+    """`batch_all_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
 
     margin: float | Array = 1.0
     distance: str = "euclidean"

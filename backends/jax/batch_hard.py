@@ -101,7 +101,7 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class BatchHardTripletLoss:
-    """`batch_hard_triplet_loss` as a pytree: `margin` is a leaf, the other options are static."""
+    """`batch_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
 
     margin: float | Array = 0.3
     soft_margin: bool = False

@@ -38,7 +38,7 @@ def center_loss(
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
         labels: integers of shape (B,), in [0, C).
-        centers: one row for each class, (C, D), same dtype as the embeddings.
+        centers: one row for each class, (C, D), same dtype as the embeddings, or a wider one.
         factor: [0, inf); 0.5 in the paper; an array of shape () is used as it is and not checked.
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
@@ -50,7 +50,7 @@ def center_loss(
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
-            [0, C) raises in a numpy array, and makes its own term NaN in a JAX array.
+            [0, C) raises where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
     At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
     Source: Wen et al. (2016), eq. 2.
@@ -96,9 +96,9 @@ def update_centers(
 
     Args:
         centers: one row for each class, (C, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,), in [0, C). Another one raises in a numpy array; in a JAX array its row moves
-            nothing.
+        embeddings: rows of shape (B, D), same dtype, or a narrower one.
+        labels: integers of shape (B,), in [0, C). Another one raises where the labels lie in the host's memory; elsewhere its
+            row moves nothing.
         alpha: [0, 1]; an array of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
 
@@ -128,7 +128,7 @@ def update_centers(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CenterLoss:
-    """`center_loss` as a pytree: `factor` is a leaf, the other options are static; the centers are an argument."""
+    """`center_loss` as a pytree: `factor` is a leaf without gradient, the other options are static; the centers are an argument."""
 
     factor: float | Array = 0.5
     floor: float = 0.0

@@ -111,7 +111,7 @@ def _log_sum_exp(exponent: Array, chosen: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CircleLoss:
-    """`circle_loss` as a pytree: `margin` and `gamma` are leaves, the other options are static."""
+    """`circle_loss` as a pytree: `margin` and `gamma` are leaves without gradient, the other options are static."""
 
     margin: float | Array = 0.25
     gamma: float | Array = 256.0

@@ -33,8 +33,8 @@ def cross_entropy_loss(
     Args:
         logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32, or
             float64 where `jax_enable_x64` is on.
-        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a JAX array the
-            term is NaN.
+        labels: integers of shape (B,) in [0, K). Others: an error where the labels lie in the host's memory,
+            else the term is NaN.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
@@ -78,7 +78,7 @@ def _share(weight: float | Array, x: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropyLoss:
-    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf, `reduction` is static."""
+    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static."""
 
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"

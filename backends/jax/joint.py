@@ -35,11 +35,11 @@ def joint_loss(
     ``cross_entropy + triplet_weight * batch_hard + center_weight * mean |x - c_y|^2``, each a mean of its own.
 
     Args:
-        logits: rows of shape (B, K); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,) in [0, K). Elsewhere: an error in a numpy array, and in a JAX array the
-            loss is NaN.
-        centers: one row for each class, (K, D), same dtype.
+        logits: rows of shape (B, K), in the dtype of the embeddings or a wider one.
+        embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
+        labels: integers of shape (B,) in [0, K). Others: an error where the labels lie in the host's memory,
+            else the loss is NaN.
+        centers: one row for each class, (K, D), same dtype as the embeddings, or a wider one.
         triplet_weight: [0, inf); this and the other numbers may be arrays of shape (), used as they are, not checked.
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).
@@ -82,7 +82,7 @@ _LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing
 @partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=[])  # jax 0.4.30 asks for their names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
-    """`joint_loss` as a pytree, whose options are its leaves; the centers are an argument of the call."""
+    """`joint_loss` as a pytree, whose options are its leaves, without gradient; the centers are an argument of the call."""
 
     triplet_weight: float | Array = 1.0
     center_weight: float | Array = 5e-4

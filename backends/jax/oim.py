@@ -46,8 +46,8 @@ def oim_loss(
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on; expected
             to be of unit length, and not normalised here.
         labels: integers of shape (B,), in [0, C) or `unlabelled`.
-        lookup_table: one row for each identity, (C, D), same dtype.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        lookup_table: one row for each identity, (C, D), same dtype, or a wider one.
+        queue: rows without an identity, (Q, D), same dtype, or a wider one; Q may be 0.
         temperature: (0, inf); an array of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
@@ -59,7 +59,7 @@ def oim_loss(
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
-            in a numpy array, and makes its own term NaN in a JAX array.
+            where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
     Clauses OI-1 to OI-12, CV-1 to CV-34. Source: Xiao et al. (2017), eq. 3 and 4.
     """
@@ -121,11 +121,11 @@ def update_oim_memory(
     Args:
         lookup_table: one row for each identity, (C, D); float16, bfloat16, float32, or float64 where `jax_enable_x64`
             is on.
-        queue: rows without an identity, (Q, D), same dtype; Q may be 0.
+        queue: rows without an identity, (Q, D); Q may be 0.
         head: where the queue is written next, an integer array of shape (), in [0, Q).
-        embeddings: rows of shape (B, D), same dtype.
-        labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises in a numpy array; in a JAX array
-            its row changes nothing.
+        embeddings: rows of shape (B, D), same dtype as the tables, or a narrower one.
+        labels: integers of shape (B,), in [0, C) or `unlabelled`. Another one raises where the labels lie in
+            the host's memory; elsewhere its row changes nothing.
         momentum: [0, 1]; an array of shape () is used as it is and not checked.
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
         unlabelled: the label of rows without an identity, outside [0, C).
@@ -200,7 +200,7 @@ def _pushed(q: Array, head: Array, x: Array, pushed: Array) -> tuple[Array, Arra
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class OIMLoss:
-    """`oim_loss` as a pytree: `temperature` is a leaf, the other options are static; the memory is an argument."""
+    """`oim_loss` as a pytree: `temperature` is a leaf without gradient, the other options are static; the memory is an argument."""
 
     temperature: float | Array = 0.1
     unlabelled: int = -1

@@ -51,7 +51,7 @@ def semi_hard_triplet_loss(
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 where labels
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
             are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
@@ -119,7 +119,7 @@ def _chosen(d: Array, near: Array, negative: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class SemiHardTripletLoss:
-    """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf, the other options are static."""
+    """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
 
     margin: float | Array = 1.0
     distance: str = "squared_euclidean"
