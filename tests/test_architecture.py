@@ -80,8 +80,9 @@ WALLS = [
         if path.parent.name not in ("frameworks", "mutants", "peers")
     ),
     *(
-        (ROOT / "conformance" / "frameworks" / f"{framework}.py", {"lossproof.conformance", *BASE, *own})
+        (path, {"lossproof.conformance", *BASE, *own})
         for framework, own in FRAMEWORKS.items()
+        for path in sorted((ROOT / "conformance" / "frameworks").glob(f"{framework}*.py"))
     ),
     *(
         (path, {"lossproof.conformance", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})

@@ -11,7 +11,9 @@ import lossproof.backends.torch as backend  # noqa: E402
 import lossproof.reference as reference  # noqa: E402
 from lossproof.spec import losses  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::torch.jit.TracerWarning"
+)
 
 CLASSES = 4
 OPTIONS = {  # loss -> the options it is called with here; what none of them shows, the suite asks
@@ -257,3 +259,54 @@ def test_anomaly_and_deterministic_modes_stop_nothing(name, options, strict):
     value, wanted = want(name, inputs, options)
     close(got.detach(), value)
     same_gradients(dict(zip(rows, torch.autograd.grad(got, list(rows.values())), strict=True)), wanted)
+
+
+def test_a_trace_reads_no_number_of_positives():
+    rows, frequent = torch.tensor([[4.0], [9.0], [3.0], [0.0], [3.0]]), torch.tensor([0, 0, 0, 0, 1])
+    for loss, wanted in ((backend.batch_all_triplet_loss, 3.1667), (backend.semi_hard_triplet_loss, 18.333)):
+        for options in ({}, {"max_positives": 3}):
+            example = rows, torch.tensor([0, 0, 1, 1, 2])
+            traced = torch.jit.trace(lambda x, y, f=loss, o=options: f(x, y, **o), example, check_trace=False)
+            assert traced(rows, frequent).item() == pytest.approx(wanted, rel=1e-4)
+
+
+# functions that are no losses
+
+
+def test_a_stack_of_updates_masks_and_rates_gives_each_its_own():
+    rng = np.random.default_rng(0)
+    x, labels = torch.from_numpy(rng.standard_normal((3, 5, 2))), torch.from_numpy(rng.integers(-1, 3, (3, 5)))
+    table, queue = torch.from_numpy(rng.standard_normal((3, 3, 2))), torch.zeros(3, 2, 2, dtype=torch.float64)
+    head, legal = torch.zeros(3, dtype=torch.int64), labels.clamp(min=0)
+    same, t = x[..., 0] > 0, torch.from_numpy(np.sort(rng.random((3, 4))))
+    for function, given in (
+        (backend.update_centers, (table, x, legal)),
+        (backend.update_oim_memory, (table, queue, head, x, labels)),
+        (backend.triplet_masks, (labels,)),
+        (lambda a, b: backend.classify_triplets(a, b, margin=0.2), (x[..., 0], x[..., 1])),
+        (backend.verification_rates, (x[..., 1].abs(), same, t)),
+        (backend.verification_accuracy, (x[..., 1].abs(), same, t)),
+        (backend.best_accuracy, (x[..., 1].abs(), same)),
+        (lambda d, s: backend.val_at_far(d, s, far=0.5), (x[..., 1].abs(), same)),
+    ):
+        whole = torch.func.vmap(function)(*given)
+        for place in range(3):
+            single = function(*(tensor[place] for tensor in given))
+            for a, b in zip(*((f if isinstance(f, tuple) else (f,)) for f in (whole, single)), strict=True):
+                torch.testing.assert_close(a[place], b, equal_nan=True)
+
+
+def test_labels_of_a_draw_that_cannot_be_read_are_no_error():
+    draw_ = torch.jit.trace(
+        lambda y: backend.sample_triplets(y, 4, torch.Generator().manual_seed(0)), (torch.tensor([0, 0, 1]),),
+        check_trace=False,
+    )  # fmt: skip
+    assert draw_(torch.tensor([0, 1, 2])).tolist() == [[-1] * 3] * 4
+
+
+def test_compiled_forward_mode_and_hessian():
+    rows, rest = split("arcface_loss", tensors(draw("arcface_loss", 4)))
+    loss = called("arcface_loss", {"scale": 4.0})
+    plain = torch.func.hessian(lambda r: loss({**rows, "embeddings": r}, rest))
+    compiled = torch.compile(plain, fullgraph=True, backend="aot_eager")
+    close(compiled(rows["embeddings"]), plain(rows["embeddings"]))
