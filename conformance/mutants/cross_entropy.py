@@ -105,7 +105,9 @@ def _shared_gradient(share: float) -> Callable[..., Tensor]:
 
     def terms(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         found = CrossEntropy.terms(loss, z, labels, smoothing)
-        return found.detach() + share * (found - found.detach())
+        if found.requires_grad:
+            found.register_hook(lambda gradient: share * gradient)  # arithmetic would make NaN of an infinite term
+        return found
 
     return terms
 
