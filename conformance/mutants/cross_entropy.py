@@ -105,8 +105,9 @@ def _shared_gradient(share: float) -> Callable[..., Tensor]:
 
     def terms(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         found = CrossEntropy.terms(loss, z, labels, smoothing)
-        if found.requires_grad:
-            found.register_hook(lambda gradient: share * gradient)  # arithmetic would make NaN of an infinite term
+        if found.requires_grad:  # a hook, for arithmetic would make NaN of an infinite term
+            hook: Any = found.register_hook
+            hook(lambda gradient: share * gradient)
         return found
 
     return terms
