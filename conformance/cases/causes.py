@@ -67,6 +67,11 @@ def far_negative(case: Case) -> Case:
     return replace(case, inputs={**case.inputs, "embeddings": rows, "labels": labels})
 
 
+def one_identity(case: Case) -> Case:
+    """Return the case with one identity, so that no row has a negative."""
+    return replace(case, inputs={**case.inputs, "labels": np.zeros_like(case.inputs["labels"])})
+
+
 def two_identities(case: Case) -> Case:
     """Return the case with two identities in turn, so that each of four rows and more has a positive and a negative."""
     labels = np.arange(len(case.inputs["labels"])) % 2

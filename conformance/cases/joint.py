@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.arrays import rounded
 from lossproof.conformance.case import Case
 from lossproof.conformance.cases import batches
-from lossproof.conformance.cases.causes import two_identities, without
+from lossproof.conformance.cases.causes import one_identity, two_identities, without
 from lossproof.conformance.cases.space import COTANGENTS, Offer, Structure, generator
 
 LOSS = "joint_loss"
@@ -99,6 +99,6 @@ CAUSES = (
     without("JO-5", two_identities),  # every row is in a triplet, so that all denominators are alike
     without("JO-2", label_smoothing=0.0),
     without("JO-4", center_weight=0.0),
-    without("JO-3", triplet_weight=0.0),
+    without("JO-3", one_identity),  # no triplet: what is wrong still is the weights
 )
 SHAPE_CLAUSE = "CV-34"

@@ -105,7 +105,10 @@ def _shared_gradient(share: float) -> Callable[..., Tensor]:
 
     def terms(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         found = CrossEntropy.terms(loss, z, labels, smoothing)
-        return found.detach() + share * (found - found.detach())
+        if found.requires_grad:  # a hook, for arithmetic would make NaN of an infinite term
+            hook: Any = found.register_hook
+            hook(lambda gradient: share * gradient)
+        return found
 
     return terms
 
