@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.arrays import FORMATS, Array, decode, encode
+from lossproof.conformance.words import LONGEST, cut, meant
 from lossproof.spec import losses
 from lossproof.spec.arguments import widest
 
@@ -80,6 +81,8 @@ def from_json(value: Any) -> Any:
     return {"nan": float("nan"), "inf": inf, "-inf": -inf}.get(value, value) if isinstance(value, str) else value
 
 
+_ONE_OF = ("value", "results", "unsupported", "error")
+_FIELDS = ("type", "id", *_ONE_OF, "gradients", "second", "changed")
 NOT_A_LOSS = "NotALoss"  # the type of the error that stands for a call which returned no array of numbers
 
 
@@ -114,6 +117,12 @@ class Answer:
 
 def read_answer(message: Mapping[str, Any]) -> Answer:
     """Return the answer in a message of the protocol; ValueError if it is none."""
+    stray = [name for name in message if name not in _FIELDS]
+    if stray:
+        raise ValueError(f"a field {cut(repr(stray[0]), 100)}{meant(str(stray[0]), _FIELDS)}")
+    said = [name for name in _ONE_OF if name in message]
+    if len(said) > 1:
+        raise ValueError(f"{said[0]} and {said[1]} at once")
     if "error" in message:
         error = message["error"]
         if not isinstance(error, dict) or "type" not in error:
@@ -121,12 +130,12 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
         return Answer(
             error={
                 "type": str(error["type"]),
-                "message": str(error.get("message", "")),
-                "traceback": str(error.get("traceback", "")),
+                "message": cut(str(error.get("message", ""))),
+                "traceback": cut(str(error.get("traceback", "")), 3 * LONGEST),
             }
         )
     if "unsupported" in message:
-        return Answer(unsupported=str(message["unsupported"]))
+        return Answer(unsupported=cut(str(message["unsupported"])))
     for part, kind in (("gradients", dict), ("second", dict), ("changed", list), ("results", list)):
         if not isinstance(message.get(part) or kind(), kind):
             raise ValueError(f"{part} is no {kind.__name__}")

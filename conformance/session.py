@@ -198,7 +198,7 @@ class Session:
                 code = self._process.wait(timeout=5)
         self._stop()
         self._reader.join(timeout=1)  # it has the last words of the process then
-        words = " | ".join(line for line in list(self._tail)[-6:] if line)
+        words = cut(" | ".join(line for line in list(self._tail)[-6:] if line))
         return Answer(
             failure=how + (f" (exit status {code})" if code is not None else "") + (f": {words}" if words else "")
         )
