@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if mismatch and (judge.left_open(case) or not judge.control(probe.loss, example.parameters, parts)):
                 judge.obscured += 1
             elif mismatch:
+                mismatch = _entry(mismatch, example.exact and judge.oracle.ours)
                 result.findings.append(judge.finding(probe, mismatch, case))
                 return
     if not asked:
@@ -135,3 +137,23 @@ def _matches(got: Any, want: Any, exact: bool) -> bool:
     if np.isnan(want):
         return bool(np.isnan(got))
     return bool(got == want) or (not exact and bool(abs(got - want) <= SLACK * (1 + abs(want))))
+
+
+def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
+    """Return the mismatch of the number that is most wrong, with the tolerance that it was held to."""
+    if mismatch.errored:
+        return mismatch
+    got, want = np.array(mismatch.got, object), np.array(mismatch.want, object)
+    if got.shape != want.shape:
+        absent = f"no gradient came back for {mismatch.where.split()[-1]}"
+        return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
+    wrong = [p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact)]
+    place = max(wrong, key=lambda p: np.nan_to_num(abs(got[p] - want[p]), nan=np.inf))
+    where = mismatch.where + (str(list(place)) if place else "")
+    return replace(
+        mismatch,
+        where=where,
+        got=got[place],
+        want=want[place],
+        budget=mismatch.budget if np.isfinite(want[place]) else 0.0,
+    )
