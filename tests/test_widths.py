@@ -28,10 +28,10 @@ ROWS = np.array([[1.0, 2.0], [0.5, -1.0]], np.float32)
 LABELS = np.array([0, 1])
 
 
-def judged(loss: str, function: Any) -> list[Result]:
+def judged(loss: str, function: Any, *, ours: bool = False) -> list[Result]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, modules(), ours=False), Oracle(ours=False), modules())
+    judge = Judge(session, offers(session, modules(), ours=ours), Oracle(ours=ours), modules())
     return [judge.run(p, CHECKS[p.check]) for p in plan(loss, modules()[loss]) if p.check == "widths"]
 
 
@@ -57,6 +57,25 @@ def test_who_refuses_a_wider_table_does_not_offer_it(loss: str) -> None:
             self.check_dtypes((rows, *tables))
 
     assert [result.verdict for result in judged(loss, OneDtype())] == [UNSUPPORTED] * 3
+
+
+def test_our_own_backends_may_not_refuse_a_wider_table() -> None:
+    class OneDtype(type(correct("center_loss"))):  # type: ignore[misc]
+        def check_wide(self, rows: Any, *tables: Any) -> None:
+            self.check_dtypes((rows, *tables))
+
+    found = [finding for result in judged("center_loss", OneDtype(), ours=True) for finding in result.findings]
+    assert {finding.clause for finding in found} == {"CV-26"}
+
+
+def test_a_loss_in_the_dtype_of_the_embeddings_is_too_narrow() -> None:
+    right = correct("center_loss")
+
+    def narrow(embeddings: Any, labels: Any, centers: Any, *, mask: Any = None, reduction: str = "mean") -> Any:
+        return right(embeddings, labels, centers, mask=mask, reduction=reduction).to(right.arithmetic(embeddings.dtype))
+
+    (finding,) = [f for r in judged("center_loss", narrow) for f in r.findings if f.clause == "CV-18"]
+    assert (finding.mismatch.where, finding.mismatch.got) == ("loss", "float32")
 
 
 def test_the_budget_is_that_of_the_widest() -> None:

@@ -143,26 +143,6 @@ def _through(loss: Center, square: Tensor, floor: float, ceiling: float) -> Tens
     return square + (square.clamp(floor, ceiling) - square).detach()
 
 
-def _gradient_of_one_dtype(
-    embeddings: Any,
-    labels: Any,
-    centers: Any,
-    *,
-    factor: float = 0.5,
-    mask: Any = None,
-    reduction: str = "mean",
-    cotangent: Any = None,
-) -> Any:
-    """Return the center loss with gradients that all have the dtype of the centers."""
-    import lossproof.reference as reference
-
-    given = {"factor": factor, "mask": mask, "reduction": reduction}
-    if cotangent is None:
-        return reference.center_loss(embeddings, labels, centers, **given)
-    value, gradients = reference.center_loss(embeddings, labels, centers, cotangent=cotangent, **given)
-    return value, {name: gradient.astype(centers.dtype) for name, gradient in gradients.items()}
-
-
 MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-no-half", "the factor is left out", "CN-1", "CN-4", seen="S15 under the name of S14", terms=lambda s, q, f, lo, hi: s.kept(q, lo, hi)),
     _mutant("cn-half-always", "the factor is 1/2 whatever is asked for", "CN-1", terms=lambda s, q, f, lo, hi: 0.5 * s.kept(q, lo, hi)),
@@ -197,7 +177,6 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-nan-swallowed", "NaN counts as 0", "CV-10", squared=lambda s, x, y: TripletMargin.squared(s, x, y).nan_to_num(0.0)),
     _mutant("cn-any-dtype", "centers that are narrower than the rows are taken", "CV-26", check_wide=lambda s, x, *t: s.check_dtypes((x,)) or [s.check_dtypes((c,)) for c in t]),
     _mutant("cn-narrowed", "centers are cast down to the dtype of the rows", "CV-15", "CV-16", seen="autocast, and x.to(y.dtype)", widened=narrowed),
-    Mutant("cn-gradient-wide", "the gradient of the rows has the dtype of the centers", ("CV-18",), _gradient_of_one_dtype, loss="center_loss", framework="numpy"),
     _mutant("cn-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
 )  # fmt: skip
 

@@ -138,6 +138,26 @@ def _gathered(embeddings: Any, labels: Any, centers: Any, *, reduction: str = "m
     return tf.reduce_sum(terms) / (tf.cast(tf.maximum(tf.size(terms), 1), wide) if reduction == "mean" else 1)
 
 
+def _gradient_of_one_dtype(
+    embeddings: Any,
+    labels: Any,
+    centers: Any,
+    *,
+    factor: float = 0.5,
+    mask: Any = None,
+    reduction: str = "mean",
+    cotangent: Any = None,
+) -> Any:
+    """Return the center loss with gradients that all have the dtype of the centers."""
+    from lossproof.reference import center_loss
+
+    given = {"factor": factor, "mask": mask, "reduction": reduction}
+    if cotangent is None:
+        return center_loss(embeddings, labels, centers, **given)
+    value, gradients = center_loss(embeddings, labels, centers, cotangent=cotangent, **given)
+    return value, {name: gradient.astype(centers.dtype) for name, gradient in gradients.items()}
+
+
 def _masked_root(jnp: Any, t: Any) -> Any:
     total = jnp.sum(t * t, -1)
     return jnp.where(total > 0, jnp.sqrt(total), 0)
@@ -176,5 +196,7 @@ ELSEWHERE = (
     _mutant("jax", "detached", "the distance of the negative carries no gradient", ("TM-7",), _jax(detached=True)),
     _mutant("numpy", "in-place", "the anchors are overwritten", ("CV-21",), _in_place),
     _mutant("numpy", "buffer", "the loss is written into one buffer for each shape", ("CV-21",), _buffered),
+    _mutant("numpy", "gradient-wide", "the gradient of the rows has the dtype of the centers", ("CV-18",),
+        _gradient_of_one_dtype, loss="center_loss"),
     _mutant("numpy", "seed", "numpy's random state is consumed", ("CV-21",), _seeded),
 )  # fmt: skip
