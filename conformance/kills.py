@@ -59,7 +59,14 @@ def measured() -> dict[str, Any]:
 @cache
 def mutants() -> dict[str, Mutant]:
     """Return every broken implementation, by id."""
-    names = [*(page.name for page in losses().values()), "updates", "updates_torch", "mining", "verification"]
+    names = [
+        *(page.name for page in losses().values()),
+        "updates",
+        "updates_torch",
+        "mining",
+        "verification",
+        "modes_jax",
+    ]
     modules = [importlib.import_module(f"lossproof.conformance.mutants.{name}") for name in names]
     return table(*(mutant for module in modules for mutant in module.MUTANTS.values()))
 

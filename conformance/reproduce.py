@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.case import Case
+from lossproof.spec import losses
 
 _IMPORTS = {
     "torch": "import torch",
@@ -31,6 +32,11 @@ _GRADIENTS = {
     "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
     "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
 }
+_DERIVED = ("eager", "compiled", "functional", "ambient", "stacked", "unknown_batch", "forward", "strict")
+_FORWARD = {
+    **_GRADIENTS,
+    "jax": "print(f(**r{0}), jax.jacfwd(lambda r: (f(**r{0}) * jnp.array({1}, r[min(r)].dtype)).sum())(r))",
+}
 # of a function that is no loss: the sum of all float results
 _RESULTS = {
     "torch": "[x.requires_grad_() for x in r.values()]; v = f(**r{0}); print(v); "
@@ -48,6 +54,19 @@ _MODES = {
     ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
     ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
     '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
+    ("jax", "ambient"): 'jax.config.update("jax_default_matmul_precision", "bfloat16"); ',
+    ("jax", "strict"): '[jax.config.update(f"jax_{s}", v) for s, v in dict(numpy_rank_promotion="raise",'
+    ' numpy_dtype_promotion="strict", debug_nans=True, debug_infs=True).items()]; ',
+    ("jax", "stacked"): "f = (lambda g: lambda **k: jax.vmap(lambda a, b: g(**a, **b), (0, None))"
+    "(*[{n: jnp.stack([jnp.roll(a, 1, 0), a, jnp.roll(a, -1, 0)]) if n in BATCHED else jnp.stack([a] * 3) "
+    'for n, a in k.items() if hasattr(a, "shape")}], {n: a for n, a in k.items() if not hasattr(a, "shape")})[1])(f); ',
+    (
+        "jax",
+        "unknown_batch",
+    ): "import jax.export; f = (lambda g: lambda **k: (lambda a, o: jax.export.export(jax.jit(lambda a: g(**a, **o)))"
+    '({n: jax.ShapeDtypeStruct((*jax.export.symbolic_shape("rows"), *x.shape[1:]) if n in BATCHED else x.shape, x.dtype) '
+    "for n, x in a.items()}).call(a))"
+    '({n: a for n, a in k.items() if hasattr(a, "shape")}, {n: a for n, a in k.items() if not hasattr(a, "shape")}))(f); ',
 }
 
 
@@ -72,10 +91,11 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
-    asked = case.order > 0 and rows and case.mode in ("eager", "compiled", "functional", "ambient")
-    endings = _RESULTS if case.results else _GRADIENTS
+    asked = case.order > 0 and rows and case.mode in _DERIVED
+    endings = _RESULTS if case.results else _FORWARD if case.mode == "forward" else _GRADIENTS
     ending = (endings[framework] if asked else "print(f(**r{0}))").format(others, seed)
-    transformed = _MODES.get((framework, case.mode), "")
+    batched = tuple(own.get(n, n) for n in losses()[case.loss].aligned) if case.loss in losses() else ()
+    transformed = _MODES.get((framework, case.mode), "").replace("BATCHED", json.dumps(batched))
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
     code = (
         f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; {transformed}"

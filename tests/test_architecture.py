@@ -59,6 +59,7 @@ JUDGE = BASE | distribution_names(PROJECT["project"]["optional-dependencies"]["c
 OF_MUTANTS = {
     "elsewhere": {"tensorflow", "jax", "lossproof.reference"},
     "legal": {"lossproof.reference", "lossproof.spec"},  # the checks of the reference, and what is like what
+    "modes_jax": {"jax"},
     "updates_torch": {"torch", "lossproof.reference"},
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }

@@ -9,10 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import export
 
 from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
+
+try:
+    from jax import export
+except ImportError:  # up to 0.4.34 it needs a package that JAX does not ask for
+    export = None  # type: ignore[assignment]
 
 FORGET = 2000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
@@ -31,6 +35,8 @@ class Jax:
         self.version, self.device = jax.__version__, device
         self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
         self.modes = ["compiled", "eager", "vectorised", "stacked", "unknown_batch", "forward", "ambient", "strict"]
+        if export is None:
+            self.modes.remove("unknown_batch")
         self.effort = 0.34  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._asked = 0
@@ -195,7 +201,7 @@ def _strict() -> ExitStack:
 
 
 def _three(name: str, array: Any, batched: Any) -> Any:
-    """Return a stack of three of an input: between others of another order, with other labels and another mask, itself."""
+    """Return an input between two others of another order, with other labels and another mask."""
     if name not in batched:
         return jnp.stack([array] * 3)
     rolled, alike = jnp.roll(array, 1, axis=0), array[jnp.zeros(array.shape[0], int)]
