@@ -35,7 +35,7 @@ _GRADIENTS = {
 _DERIVED = ("eager", "compiled", "functional", "ambient", "stacked", "unknown_batch", "forward", "strict")
 _FORWARD = {
     **_GRADIENTS,
-    "jax": "print(f(**r{0}), jax.jacfwd(lambda r: (f(**r{0}) * jnp.array({1}, r[min(r)].dtype)).sum())(r))",
+    "jax": "print(f(**r{0}), jax.jacfwd(lambda r: (f(**r{0}) * jnp.array({1})).sum())(r))",
 }
 # of a function that is no loss: the sum of all float results
 _RESULTS = {
@@ -47,6 +47,9 @@ _RESULTS = {
     "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
     "print(v, t.gradient([x for x in tf.nest.flatten(v) if x.dtype.is_floating], r))",
 }
+_ALIKE = "a[jnp.zeros(len(a), int)]"  # other labels: all those of the first row
+_ARRAYS_OF = '{n: a for n, a in k.items() if hasattr(a, "shape")}'
+_OPTIONS = '{n: a for n, a in k.items() if not hasattr(a, "shape")}'
 _MODES = {
     ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
     ("torch", "ambient"): 'f = torch.autocast("cpu", torch.bfloat16)(f); ',
@@ -57,16 +60,13 @@ _MODES = {
     ("jax", "ambient"): 'jax.config.update("jax_default_matmul_precision", "bfloat16"); ',
     ("jax", "strict"): '[jax.config.update(f"jax_{s}", v) for s, v in dict(numpy_rank_promotion="raise",'
     ' numpy_dtype_promotion="strict", debug_nans=True, debug_infs=True).items()]; ',
-    ("jax", "stacked"): "f = (lambda g: lambda **k: jax.vmap(lambda a, b: g(**a, **b), (0, None))"
-    "(*[{n: jnp.stack([jnp.roll(a, 1, 0), a, jnp.roll(a, -1, 0)]) if n in BATCHED else jnp.stack([a] * 3) "
-    'for n, a in k.items() if hasattr(a, "shape")}], {n: a for n, a in k.items() if not hasattr(a, "shape")})[1])(f); ',
-    (
-        "jax",
-        "unknown_batch",
-    ): "import jax.export; f = (lambda g: lambda **k: (lambda a, o: jax.export.export(jax.jit(lambda a: g(**a, **o)))"
-    '({n: jax.ShapeDtypeStruct((*jax.export.symbolic_shape("rows"), *x.shape[1:]) if n in BATCHED else x.shape, x.dtype) '
-    "for n, x in a.items()}).call(a))"
-    '({n: a for n, a in k.items() if hasattr(a, "shape")}, {n: a for n, a in k.items() if not hasattr(a, "shape")}))(f); ',
+    ("jax", "stacked"): f"s = lambda n, a: jnp.stack([jnp.roll(a, 1, 0), a, {_ALIKE}] if n in BATCHED else [a] * 3); "
+    f"f = (lambda g: lambda **k: jax.vmap(lambda a: g(**a, **{_OPTIONS}))"
+    f"({{n: s(n, a) for n, a in {_ARRAYS_OF}.items()}})[1])(f); ",
+    ("jax", "unknown_batch"): 'from jax import export; b = export.symbolic_shape("rows"); '
+    "s = lambda n, a: jax.ShapeDtypeStruct((*b, *a.shape[1:]) if n in BATCHED else a.shape, a.dtype); "
+    f"f = (lambda g: lambda **k: export.export(jax.jit(lambda a: g(**a, **{_OPTIONS})))"
+    f"({{n: s(n, a) for n, a in {_ARRAYS_OF}.items()}}).call({_ARRAYS_OF}))(f); ",
 }
 
 

@@ -130,7 +130,7 @@ class Jax:
                 for part in (rows, rest, numbers)
             ]
             called = jax.jit(lambda rows, rest, numbers: _loss_of(ask.function(**rows, **rest, **numbers)))
-            stored = export.export(called)(*shapes).call
+            stored: Any = export.export(called)(*shapes).call
 
             def loss(**given: Any) -> Any:
                 return stored(*({name: given[name] for name in part} for part in (rows, rest, numbers)))
@@ -141,8 +141,8 @@ class Jax:
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
-        names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_debug_nans", "jax_debug_infs")
-        names += ("jax_numpy_dtype_promotion", "jax_numpy_rank_promotion")
+        debug = "jax_debug_nans", "jax_debug_infs", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion"
+        names = ("jax_enable_x64", "jax_default_matmul_precision", *debug)
         return {f"JAX's {name}": getattr(jax.config, name) for name in names}
 
     def _forget(self) -> None:
@@ -193,10 +193,10 @@ class Jax:
 def _strict() -> ExitStack:
     """Switch on, for a while, all that makes JAX raise where code may be wrong."""
     stack = ExitStack()
-    stack.enter_context(jax.numpy_rank_promotion("raise"))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.numpy_dtype_promotion("strict"))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.debug_nans(True))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.debug_infs(True))  # type: ignore[no-untyped-call]
+    stack.enter_context(jax.numpy_rank_promotion("raise"))
+    stack.enter_context(jax.numpy_dtype_promotion("strict"))
+    stack.enter_context(jax.debug_nans(True))
+    stack.enter_context(jax.debug_infs(True))
     return stack
 
 
@@ -213,7 +213,7 @@ def _three(name: str, array: Any, batched: Any) -> Any:
 def _of_any_number(array: Any, count: Any, batched: bool) -> Any:
     """Return the shape of an input whose number of rows is a symbol, and its dtype."""
     rows = batched and array.ndim > (array.dtype.kind not in "iub")  # the last axis of a float array is its features
-    return jax.ShapeDtypeStruct((count, *array.shape[1:]) if rows else array.shape, array.dtype)
+    return jax.ShapeDtypeStruct((count, *array.shape[1:]) if rows else array.shape, array.dtype)  # type: ignore[no-untyped-call]
 
 
 def _loss_of(value: Any) -> Any:
