@@ -67,6 +67,7 @@ def mutants() -> dict[str, Mutant]:
         "verification",
         "modes_torch",
         "modes_tensorflow",
+        "modes_jax",
     ]
     modules = [importlib.import_module(f"lossproof.conformance.mutants.{name}") for name in names]
     return table(*(mutant for module in modules for mutant in module.MUTANTS.values()))

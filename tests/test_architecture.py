@@ -61,6 +61,7 @@ OF_MUTANTS = {
     "elsewhere": {"tensorflow", "jax", "lossproof.reference"},
     "legal": {"lossproof.reference", "lossproof.spec"},  # the checks of the reference, and what is like what
     "modes_tensorflow": {"tensorflow"},
+    "modes_jax": {"jax"},
     "updates_torch": {"torch", "lossproof.reference"},
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }

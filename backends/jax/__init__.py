@@ -1,9 +1,9 @@
 """The losses in JAX: functions of arrays, and a frozen pytree for each.
 
 The numbers of a pytree, such as its margin, are leaves: another number compiles nothing. They are settings and no
-parameters, so the gradient of a tree that holds a loss is 0 there; a number that is to be trained goes to the function.
-On a mesh with explicit axes the losses of a batch work on whole rows: `jax.jit` gathers them on every device. Where each
-device is to mine its own rows, call them in `jax.shard_map`.
+parameters, so the gradient of a tree that holds a loss is 0 there; a number that is trained is given to the function.
+On a mesh with explicit axes a loss that compares the rows of a batch gathers them on every device. Where each device is
+to compare its own rows alone, call it in `jax.shard_map`.
 """
 
 from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_loss

@@ -100,8 +100,8 @@ def whole(*values: Any) -> list[Any]:
     for value in values:
         sharding = sharding_of(value) if isinstance(value, Array) else None
         if sharding is not None:
-            spec = PartitionSpec(*[None] * value.ndim)
-            value = jax.sharding.reshard(value, NamedSharding(sharding.mesh, spec))
+            spec = PartitionSpec(*[None] * value.ndim)  # type: ignore[no-untyped-call]
+            value = jax.sharding.reshard(value, NamedSharding(sharding.mesh, spec))  # type: ignore[no-untyped-call]
         found.append(value)
     return found
 
@@ -111,7 +111,7 @@ def rows_of(table_: Array, index: Array, like: Array) -> Array:
     sharding = sharding_of(like) or sharding_of(table_)
     if sharding is None:
         return table_[index]
-    spec = sharding.spec if sharding_of(like) else PartitionSpec(None, None)
+    spec = sharding.spec if sharding_of(like) else PartitionSpec()  # type: ignore[no-untyped-call]
     found: Array = table_.at[index].get(out_sharding=NamedSharding(sharding.mesh, spec))
     return found
 
@@ -137,14 +137,11 @@ def batch(
     check_batch(name, shape, dtype)  # CV-34
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     (values,) = rows(mask, beside=beside, **embeddings)
-    labels, mask = at_hand(labels), None if mask is None else at_hand(mask)
-    both_on_host = isinstance(labels, np.ndarray) and isinstance(mask, np.ndarray)
-    if both_on_host:
-        labels = np.where(mask, labels, labels.dtype.type(0))  # CV-33
+    labels, part = at_hand(labels), None if mask is None else at_hand(mask)
+    if isinstance(labels, np.ndarray) and isinstance(part, np.ndarray):
+        labels, part = np.where(part, labels, labels.dtype.type(0)), None  # CV-33
     refuse_wrapping(labels)
-    if mask is not None and not both_on_host:
-        labels = jnp.where(mask, labels, 0)
-    return labels, values
+    return labels if part is None else jnp.where(part, labels, 0), values
 
 
 def at_hand(value: Input) -> Input:

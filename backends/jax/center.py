@@ -97,8 +97,8 @@ def update_centers(
     Args:
         centers: one row for each class, (C, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
         embeddings: rows of shape (B, D), same dtype, or a narrower one.
-        labels: integers of shape (B,), in [0, C). Another one raises where the labels lie in the host's memory; elsewhere its
-            row moves nothing.
+        labels: integers of shape (B,), in [0, C). Another one raises where the labels lie in the host's
+            memory; elsewhere its row moves nothing.
         alpha: [0, 1]; an array of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
 
@@ -128,7 +128,7 @@ def update_centers(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CenterLoss:
-    """`center_loss` as a pytree: `factor` is a leaf without gradient, the other options are static; the centers are an argument."""
+    """`center_loss` as a pytree: `factor` is a leaf without gradient; the centers are an argument."""
 
     factor: float | Array = 0.5
     floor: float = 0.0

@@ -77,7 +77,7 @@ def contrastive_loss(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss:
-    """`contrastive_loss` as a pytree: `margin`, `factor` and `eps` are leaves without gradient, the other options are static."""
+    """`contrastive_loss` as a pytree: `margin`, `factor` and `eps` are leaves without gradient."""
 
     margin: float | Array = 1.0
     factor: float | Array = 0.5

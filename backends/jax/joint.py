@@ -82,7 +82,7 @@ _LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing
 @partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=[])  # jax 0.4.30 asks for their names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
-    """`joint_loss` as a pytree, whose options are its leaves, without gradient; the centers are an argument of the call."""
+    """`joint_loss` as a pytree, whose options are leaves without gradient; the centers are an argument."""
 
     triplet_weight: float | Array = 1.0
     center_weight: float | Array = 5e-4

@@ -200,7 +200,7 @@ def _pushed(q: Array, head: Array, x: Array, pushed: Array) -> tuple[Array, Arra
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class OIMLoss:
-    """`oim_loss` as a pytree: `temperature` is a leaf without gradient, the other options are static; the memory is an argument."""
+    """`oim_loss` as a pytree: `temperature` is a leaf without gradient; the memory is an argument."""
 
     temperature: float | Array = 0.1
     unlabelled: int = -1

@@ -185,7 +185,8 @@ def ranks(thresholds: Array, d: Array, side: str) -> Array:
         return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
 
     ends = jnp.zeros((count, count), jnp.int32), jnp.zeros((count, count), jnp.int32) + most
-    return jax.lax.fori_loop(0, steps, halve, ends)[0]
+    found: Array = jax.lax.fori_loop(0, steps, halve, ends)[0]
+    return found
 
 
 def columns(values: Array, index: Array) -> Array:

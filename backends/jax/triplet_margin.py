@@ -85,7 +85,7 @@ def triplet_margin_loss(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class TripletMarginLoss:
-    """`triplet_margin_loss` as a pytree: `margin` and `eps` are leaves without gradient, the other options are static."""
+    """`triplet_margin_loss` as a pytree: `margin` and `eps` are leaves without gradient, the others are static."""
 
     margin: float | Array = 1.0
     distance: str = "p_norm"

@@ -9,10 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import export
 
 from lossproof.conformance.arrays import INTEGERS
 from lossproof.conformance.frameworks import NotALoss, Request, flat, wired
+
+try:
+    from jax import export
+except ImportError:  # up to 0.4.34 it needs a package that JAX does not ask for
+    export = None  # type: ignore[assignment]
 
 FORGET = 2000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
@@ -31,6 +35,8 @@ class Jax:
         self.version, self.device = jax.__version__, device
         self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
         self.modes = ["compiled", "eager", "vectorised", "stacked", "unknown_batch", "forward", "ambient", "strict"]
+        if export is None:
+            self.modes.remove("unknown_batch")
         self.effort = 0.34  # a new structure costs a compilation, or nearly
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._asked = 0
@@ -124,7 +130,7 @@ class Jax:
                 for part in (rows, rest, numbers)
             ]
             called = jax.jit(lambda rows, rest, numbers: _loss_of(ask.function(**rows, **rest, **numbers)))
-            stored = export.export(called)(*shapes).call
+            stored: Any = export.export(called)(*shapes).call
 
             def loss(**given: Any) -> Any:
                 return stored(*({name: given[name] for name in part} for part in (rows, rest, numbers)))
@@ -135,8 +141,8 @@ class Jax:
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
-        names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_debug_nans", "jax_debug_infs")
-        names += ("jax_numpy_dtype_promotion", "jax_numpy_rank_promotion")
+        debug = "jax_debug_nans", "jax_debug_infs", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion"
+        names = ("jax_enable_x64", "jax_default_matmul_precision", *debug)
         return {f"JAX's {name}": getattr(jax.config, name) for name in names}
 
     def _forget(self) -> None:
@@ -187,15 +193,15 @@ class Jax:
 def _strict() -> ExitStack:
     """Switch on, for a while, all that makes JAX raise where code may be wrong."""
     stack = ExitStack()
-    stack.enter_context(jax.numpy_rank_promotion("raise"))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.numpy_dtype_promotion("strict"))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.debug_nans(True))  # type: ignore[no-untyped-call]
-    stack.enter_context(jax.debug_infs(True))  # type: ignore[no-untyped-call]
+    stack.enter_context(jax.numpy_rank_promotion("raise"))
+    stack.enter_context(jax.numpy_dtype_promotion("strict"))
+    stack.enter_context(jax.debug_nans(True))
+    stack.enter_context(jax.debug_infs(True))
     return stack
 
 
 def _three(name: str, array: Any, aligned: Any) -> Any:
-    """Return a stack of three of an input: itself between others of another order, with other labels and masks."""
+    """Return an input between two others of another order, with other labels and another mask."""
     if name not in aligned:
         return jnp.stack([array] * 3)
     rolled, alike = jnp.roll(array, 1, axis=0), array[jnp.zeros(array.shape[0], int)]
@@ -207,7 +213,7 @@ def _three(name: str, array: Any, aligned: Any) -> Any:
 def _of_any_number(array: Any, count: Any, aligned: bool) -> Any:
     """Return the shape of an input whose number of rows is a symbol, and its dtype."""
     rows = aligned and array.ndim > (array.dtype.kind not in "iub")  # the last axis of a float array is its features
-    return jax.ShapeDtypeStruct((count, *array.shape[1:]) if rows else array.shape, array.dtype)
+    return jax.ShapeDtypeStruct((count, *array.shape[1:]) if rows else array.shape, array.dtype)  # type: ignore[no-untyped-call]
 
 
 def _loss_of(value: Any) -> Any:
