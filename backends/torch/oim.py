@@ -240,9 +240,7 @@ class OIMLoss(nn.Module):
     def update(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
         """Move the memory as `update_oim_memory` does; call it after the forward pass."""
         lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
-        moved = update_oim_memory(
-            lookup_table, queue, self.head, embeddings, labels, mask=mask, **self.memory_options
-        )
+        moved = update_oim_memory(lookup_table, queue, self.head, embeddings, labels, mask=mask, **self.memory_options)
         for buffer, new in zip((self.lookup_table, self.queue, self.head), moved, strict=True):
             buffer.copy_(new)
 
