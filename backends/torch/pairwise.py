@@ -188,7 +188,10 @@ def _most(found: Tensor, max_positives: int | None) -> int:
         most = max(int(found.max()), 0)
         if max_positives is not None:
             check_most_positives(most, max_positives)  # PW-8
-    return most if max_positives is None else min(most, int(max_positives))
+    if max_positives is None:
+        return most
+    least = torch.sym_min if isinstance(most, torch.SymInt) else min  # min() would fix the number of rows
+    return least(most, int(max_positives))
 
 
 def columns(values: Tensor, index: Tensor) -> Tensor:

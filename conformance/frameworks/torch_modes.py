@@ -162,7 +162,7 @@ def _exported(ask: Request, call: Call, native: dict[str, Tensor], make: Make, k
     if key not in kept:
         count = 2 * max(len(native[n]) for n in ask.aligned if n in native) + 3
         other = {n: make(*pair) for n, pair in next(others(ask, count)).items()}
-        batch = torch.export.Dim("batch")
+        batch = torch.export.Dim("batch", max=2**16)
         dynamic = {n: {0: batch} if n in ask.aligned else {} for n in native}
         kept[key] = torch.export.export(_Module(call), (other,), dynamic_shapes=(dynamic,), strict=False).module()
     return _reverse(ask, kept[key], native)
