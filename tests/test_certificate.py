@@ -43,7 +43,7 @@ tool = Implementation({{"triplet_margin_loss": loss}}, name="{SCRIPT}", version=
 
 def certify(folder, *arguments):
     command = [sys.executable, "-m", "lossproof.conformance", "certify", *arguments, "--report", str(folder / "out")]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert "Traceback" not in run.stderr, run.stderr
     return run
 
