@@ -66,7 +66,9 @@ with jax.set_mesh(mesh):
         function, rows, rest = call(name)
         specs = tuple({n: P("data") if n in BATCHED else P() for n in part} for part in (rows, rest))
         each = jax.shard_map(lambda rows, rest: function(**rows, **rest)[None], in_specs=specs, out_specs=P("data"))
-        found = jax.jit(each)(rows, rest)
+        laid = [{n: jax.device_put(a, jax.NamedSharding(mesh, s[n])) for n, a in part.items()}
+                for part, s in zip((rows, rest), specs)]
+        found = np.asarray(jax.jit(each)(*laid))
         for i in (0, 3):  # each device has two rows, and its own loss of them
             part = [{n: a[2 * i : 2 * i + 2] if n in BATCHED else a for n, a in p.items()} for p in (rows, rest)]
             np.testing.assert_allclose(found[i], want(name, *part)[0], rtol=2e-5, atol=1e-6, err_msg=name)
