@@ -174,7 +174,7 @@ def _most(labels: Input, mask: Input | None, max_positives: int | None) -> int:
 
 def ranks(thresholds: Array, d: Array, side: str) -> Array:
     """Return how many of the sorted thresholds (B, K) are below each distance (B, B), or with "right" not above it."""
-    count, most = d.shape[0], thresholds.shape[1]
+    most = thresholds.shape[1]
     steps = most.bit_length() if isinstance(most, int) else 31  # jnp.searchsorted takes no symbol of `jax.export`
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -184,7 +184,8 @@ def ranks(thresholds: Array, d: Array, side: str) -> Array:
         below = (low < high) & (there < d if side == "left" else there <= d)
         return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
 
-    ends = jnp.zeros((count, count), jnp.int32), jnp.zeros((count, count), jnp.int32) + most
+    zero = jnp.where(d < 0, jnp.int32(0), jnp.int32(0))  # in shard_map as different on each device as what it will hold
+    ends = zero, zero + jnp.int32(most)
     found: Array = jax.lax.fori_loop(0, steps, halve, ends)[0]
     return found
 
