@@ -36,7 +36,8 @@ def load(path: Path) -> list[Mapping[str, Any]]:
         if wrong:
             raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
         if entry["loss"] not in losses():
-            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{meant(entry['loss'], losses())}")
+            near = meant(entry["loss"], losses())
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{near}")
         if entry["finding"].split("/")[0] not in clauses():
             near = meant(entry["finding"].split("/")[0], clauses())
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")
