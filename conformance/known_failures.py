@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.verdict import KNOWN, Finding, Result
+from lossproof.conformance.words import meant
 from lossproof.spec import clauses, losses
 
 _FIELDS = {"loss", "finding", "reason", "reproduce", "link"}
@@ -35,9 +36,11 @@ def load(path: Path) -> list[Mapping[str, Any]]:
         if wrong:
             raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
         if entry["loss"] not in losses():
-            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec")
+            near = meant(entry["loss"], losses())
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{near}")
         if entry["finding"].split("/")[0] not in clauses():
-            raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec")
+            near = meant(entry["finding"].split("/")[0], clauses())
+            raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")
     return list(entries)
 
 
