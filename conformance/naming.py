@@ -111,6 +111,7 @@ def main() -> int:
                 f"{which}: {right} of {len(own)} headed by a clause that the bug breaks, {right / len(own):.1%}; "
                 f"{within / len(own):.1%} with the clauses that the first entry has besides",
                 highlight=False,
+                soft_wrap=True,
             )
     return 0 if found and sum(named.right for named in found) >= WANTED * len(found) else 1
 
