@@ -44,7 +44,7 @@ MODES = {
     "else [tf.roll(x, 1, 0), x, tf.broadcast_to(x[:1], x.shape)]); "
     "f = (lambda g: lambda **k: tf.vectorized_map(lambda a: g(**{**k, **a}), "
     "{n: s(x) for n, x in k.items() if tf.is_tensor(x)})[1])(f); ",
-    ("tensorflow", "graph"): "tf.Graph().as_default().__enter__(); ",
+    ("tensorflow", "graph"): "w = tf.Graph().as_default(); w.__enter__(); ",
     ("tensorflow", "strict"): "tf.debugging.enable_check_numerics(); ",
     ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
     ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
