@@ -34,6 +34,7 @@ class BatchHard(Mined):
         """Return the loss of a batch."""
         self.check_number("floor", floor, 0.0)
         self.check_switch("soft_margin", soft_margin)
+        self.check_switch("include_self", include_self)
         self.check_together(soft_margin, margin, distance, floor)
         rows, labels, taking = self.checked(embeddings, labels, mask, margin, distance, reduction)
         positive, negative = self.pairs(labels, taking, self.itself(include_self))
