@@ -140,20 +140,29 @@ def _matches(got: Any, want: Any, exact: bool) -> bool:
 
 
 def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
-    """Return the mismatch of the number that is most wrong, with the tolerance that it was held to."""
+    """Return the mismatch of the first number that is wrong, with the tolerance that it was held to."""
     if mismatch.errored:
         return mismatch
-    got, want = np.array(mismatch.got, object), np.array(mismatch.want, object)
-    if got.shape != want.shape:
+    if np.shape(mismatch.got) != _shape(mismatch.want):
         absent = f"no gradient came back for {mismatch.where.split()[-1]}"
-        return replace(mismatch, got=absent if mismatch.got is None else got.shape, want=f"shape {want.shape}")
-    wrong = [p for p in np.ndindex(want.shape) if not _matches(got[p], want[p], exact)]
-    place = max(wrong, key=lambda p: np.nan_to_num(abs(got[p] - want[p]), nan=np.inf))
-    where = mismatch.where + (str(list(place)) if place else "")
-    return replace(
-        mismatch,
-        where=where,
-        got=got[place],
-        want=want[place],
-        budget=mismatch.budget if np.isfinite(want[place]) else 0.0,
-    )
+        got = absent if mismatch.got is None else np.shape(mismatch.got)
+        return replace(mismatch, got=got, want=f"shape {_shape(mismatch.want)}")
+    place, got, want = _first_wrong(mismatch.got, mismatch.want, exact)
+    budget = mismatch.budget if np.isfinite(want) else 0.0
+    return replace(mismatch, where=mismatch.where + (str(place) if place else ""), got=got, want=want, budget=budget)
+
+
+def _shape(want: Any) -> tuple[int, ...]:
+    """Return the shape of the numbers of an example, of which whole rows may be unspecified."""
+    if not isinstance(want, list):
+        return ()
+    return (len(want), *max((_shape(entry) for entry in want), key=len, default=()))
+
+
+def _first_wrong(got: Any, want: Any, exact: bool) -> tuple[list[int], Any, Any]:
+    """Return the place of the first number that does not match, and the two numbers there."""
+    if not isinstance(want, list):
+        return [], got, want
+    first = next(i for i, pair in enumerate(zip(got, want, strict=True)) if not _matches(*pair, exact))
+    place, *numbers = _first_wrong(got[first], want[first], exact)
+    return [first, *place], numbers[0], numbers[1]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant, table
-from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin
+from lossproof.conformance.mutants.correct import REDUCTIONS, TripletMargin, with_default
 
 
 class Circle(TripletMargin):
@@ -131,7 +130,7 @@ def _mutant(
 
 
 def _defaults(name: str, bug: str, **defaults: Any) -> Mutant:
-    return Mutant(name, bug, ("CI-14",), partial(Circle(), **defaults), "", False, "circle_loss")
+    return _mutant(name, bug, "CI-14", __call__=with_default(Circle, **defaults))
 
 
 def _with_self(loss: Circle, same: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

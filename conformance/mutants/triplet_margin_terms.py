@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossproof.conformance.mutants import Mutant
-from lossproof.conformance.mutants.correct import CORRECT, Distance, TripletMargin, broken
+from lossproof.conformance.mutants.correct import CORRECT, Distance, TripletMargin, broken, with_default
 
 _ROWS = ("anchor", "positive", "negative")
 
@@ -217,12 +216,13 @@ TERMS = (
         gap=lambda loss, margin, near, far: margin + near - (far.amin() if far.numel() else far),
         seen="what mined losses do, on purpose",
     ),
-    Mutant("eps-default", "eps is 0.001 where none is given", ("TM-9",), partial(CORRECT, eps=1e-3)),
-    Mutant("margin-default", "the margin is 0.2 where none is given", ("TM-9",), partial(CORRECT, margin=0.2),
-        "FaceNet code; pytorch-metric-learning has 0.05, sentence-transformers 5",
+    broken("eps-default", "eps is 0.001 where none is given", "TM-9", __call__=with_default(TripletMargin, eps=1e-3)),
+    broken("margin-default", "the margin is 0.2 where none is given", "TM-9",
+        __call__=with_default(TripletMargin, margin=0.2),
+        seen="FaceNet code; pytorch-metric-learning has 0.05, sentence-transformers 5",
     ),
-    Mutant("reduction-default", "the sum is returned where no reduction is given", ("TM-9",),
-        partial(CORRECT, reduction="sum"),
+    broken("reduction-default", "the sum is returned where no reduction is given", "TM-9",
+        __call__=with_default(TripletMargin, reduction="sum"),
     ),
     broken("mean-for-none", "none returns the mean", "CV-1", reduce=_mean_for_none),
     broken("none-drops-masked-rows", "none returns only the terms that take part", "CV-1",
