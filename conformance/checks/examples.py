@@ -90,8 +90,7 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
 
 def _budget(judge: Judge, case: Case, where: str, want: Any) -> float:
     """Return how far from the numbers of an example an answer may be, where it may be farthest."""
-    numbers = np.array(want, object).ravel()
-    room = SLACK * (1 + max((abs(n) for n in numbers if n != "unspecified" and np.isfinite(n)), default=0.0))
+    room = SLACK * (1 + max((abs(number) for number in _numbers(want) if np.isfinite(number)), default=0.0))
     if judge.oracle.ours:
         return room
     expected, name = judge.oracle.expected(judge.with_fixed(case)), where.split()[-1]
@@ -150,6 +149,13 @@ def _entry(mismatch: Mismatch, exact: bool) -> Mismatch:
     place, got, want = _first_wrong(mismatch.got, mismatch.want, exact)
     budget = mismatch.budget if np.isfinite(want) else 0.0
     return replace(mismatch, where=mismatch.where + (str(place) if place else ""), got=got, want=want, budget=budget)
+
+
+def _numbers(want: Any) -> list[float]:
+    """Return the numbers of an example one after another, without what is unspecified."""
+    if isinstance(want, list):
+        return [number for entry in want for number in _numbers(entry)]
+    return [] if want == "unspecified" else [want]
 
 
 def _shape(want: Any) -> tuple[int, ...]:
