@@ -49,7 +49,8 @@ class Unsupported(Exception):
 
 
 def _is_advice(finding: Finding) -> bool:
-    return clauses()[finding.clause].level == "SHOULD" and not finding.mismatch.errored
+    stopped = finding.mismatch.errored and finding.case.mode != "strict"  # there the clause speaks of errors
+    return clauses()[finding.clause].level == "SHOULD" and not stopped
 
 
 @dataclass

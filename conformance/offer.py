@@ -23,7 +23,7 @@ from lossproof.spec import clauses, functions, losses
 
 MOST_CRASHES = 3  # of the first question
 REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
-OWED = ("strided", "alone")  # nobody may decline to read such arrays, or to have one gradient without the others
+OWED = ("strided", "alone", "strict")  # such arrays, one gradient without the others; an error of the last is advice
 
 
 class NoPlainCall(SessionError):

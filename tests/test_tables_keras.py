@@ -45,6 +45,13 @@ def test_center_layer_keeps_its_precision_under_a_policy(keras, policy):
     assert (found.dtype, float(found)) == ("float32", pytest.approx(7.5 + 4 * 2**-20, abs=2e-6))
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_center_layer_reads_its_centers_in_full_under_a_policy(keras, policy):
+    found = layer(dtype=policy)
+    found.centers.assign(C + np.float32(2**-12))  # a digit that no half format has
+    assert float(found(X + np.float32(2**-12), Y)) == 7.5
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_center_model_with_centers_is_fitted_saved_and_loaded(keras, tmp_path):
     rows, labels = keras.Input((2,)), keras.Input((), dtype="int32")

@@ -86,7 +86,9 @@ def test_advice_is_one_line_after_the_sentence():
 
 
 def test_no_formula_of_any_finding_is_source():
-    got = shown(certificate(*(result(clause, "nonconformant", finding(clause)) for clause in clauses())), 100)
+    wrong = [Mismatch("value", "loss", 2.0 + i, 1.0, 1e-15, 10.0) for i in range(len(clauses()))]  # a cause each
+    found = [finding(clause, mismatch) for clause, mismatch in zip(clauses(), wrong, strict=True)]
+    got = shown(certificate(*(result(one.clause, "nonconformant", one) for one in found)), 100)
     before = [line for line in got.splitlines() if "python -c" not in line]
     assert [line for line in before if "$" in line or "\\" in line] == []
     assert sum(bool(re.match(r"  [A-Z]+-\d+: ", line)) for line in before) == len(clauses())
@@ -156,6 +158,11 @@ def test_one_cause_says_how_many_probes_it_stopped():
 def test_options_assumed_are_named_with_the_line_that_declares_them():
     got = text(entry(assumed={"eps": 1e-6}, declare="--fixed eps=0"))
     assert "assumed: eps = 1e-06; if not so, declare it: --fixed eps=0" in got
+
+
+def test_a_verdict_says_how_much_it_forgives():
+    got = text(certificate(result("TM-1", "known-failing", *WRONG[1].findings), RIGHT[1]))
+    assert f"conformant for {LOSS} but for 1 known failure: value 0 of 1 probes passed" in got
 
 
 def test_a_declared_finding_is_one_line():

@@ -7,7 +7,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lossproof.backends.torch import contrastive_loss  # noqa: E402
+from lossproof.conformance.checks import CHECKS  # noqa: E402
 from lossproof.conformance.frameworks import Request, torch_modes  # noqa: E402
+from lossproof.conformance.implementation import Implementation  # noqa: E402
+from lossproof.conformance.inprocess import InProcess  # noqa: E402
+from lossproof.conformance.judge import Judge  # noqa: E402
+from lossproof.conformance.offer import offers  # noqa: E402
+from lossproof.conformance.oracle import Oracle  # noqa: E402
+from lossproof.conformance.plan import modules, plan  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of its own forward mode, and of traces
 INPUTS = {
@@ -73,16 +81,14 @@ def _tensors():
     return {name: torch.from_numpy(array) for name, (array, _) in INPUTS.items()}
 
 
-@pytest.mark.parametrize(
-    ("mode", "loss"),
-    [
-        ("stacked", frozen),
-        ("unknown_batch", frozen),
-        ("strict", lambda embeddings, labels, mask: embeddings.put(labels, embeddings[:, 0]).sum()),
-    ],
-)
-def test_what_a_transform_refuses_is_unsupported(mode, loss):
-    assert run(loss, mode).startswith(f"mode {mode}: ")
+@pytest.mark.parametrize("mode", ["stacked", "unknown_batch"])
+def test_what_a_transform_refuses_is_unsupported(mode):
+    assert run(frozen, mode).startswith(f"mode {mode}: ")
+
+
+def test_what_a_strict_switch_stops_is_an_error():
+    with pytest.raises(RuntimeError, match="put"):
+        run(lambda embeddings, labels, mask: embeddings.put(labels, embeddings[:, 0]).sum(), "strict")
 
 
 @pytest.mark.parametrize("mode", torch_modes.MODES)
@@ -103,3 +109,21 @@ def test_strict_switches_are_set_back():
 @pytest.mark.parametrize("mode", torch_modes.MODES)
 def test_a_value_alone_is_found_too(mode):
     assert run(weighted, mode, order=0)[0].item() == run(weighted, mode)[0].item()
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_an_error_under_a_strict_switch_is_advice_to_others_and_a_fault_of_ours(ours):
+    loss, known = "contrastive_loss", modules()
+
+    def function(**given):
+        if torch.are_deterministic_algorithms_enabled():
+            raise RuntimeError("no deterministic implementation")
+        return contrastive_loss(**given)
+
+    session = InProcess(Implementation({loss: function}), "torch")
+    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=2)
+    probe = next(probe for probe in plan(loss, known[loss]) if probe.clause == "CV-36")
+    result = judge.run(probe, CHECKS[probe.check])
+    assert ([one.id for one in result.findings], [one.id for one in result.advice]) == (
+        (["CV-36"], []) if ours else ([], ["CV-36"])
+    )

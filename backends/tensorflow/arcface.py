@@ -143,7 +143,7 @@ class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
         }  # fmt: skip
         start = keras.initializers.RandomNormal(0.0, embedding_dim**-0.5)
         self.class_weights = self.add_weight(
-            shape=(num_classes, embedding_dim), initializer=start, name="class_weights"
+            shape=(num_classes, embedding_dim), initializer=start, autocast=False, name="class_weights"
         )
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

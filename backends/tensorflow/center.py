@@ -158,9 +158,8 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
             "factor": float(factor), "floor": float(floor), "ceiling": float(ceiling), "reduction": reduction,
         }  # fmt: skip
         shape = (num_classes, num_features)
-        self.centers = self.add_weight(
-            shape=shape, initializer=keras.initializers.RandomNormal(0.0, 1.0), name="centers"
-        )
+        start = keras.initializers.RandomNormal(0.0, 1.0)
+        self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
     def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Return the loss of the rows; see `center_loss`."""

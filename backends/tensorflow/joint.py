@@ -100,7 +100,8 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
             name: float(value) for name, value in (given | {"label_smoothing": label_smoothing}).items()
         }
         start = keras.initializers.RandomNormal(0.0, 1.0)
-        self.centers = self.add_weight(shape=(num_classes, num_features), initializer=start, name="centers")
+        shape = (num_classes, num_features)
+        self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
     def call(
         self, logits: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None

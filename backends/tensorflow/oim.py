@@ -250,7 +250,7 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         self.memory_options: dict[str, Any] = {
             "momentum": float(momentum), "normalise": normalise, "unlabelled": unlabelled,
         }  # fmt: skip
-        zeros = {"initializer": "zeros", "trainable": False}
+        zeros = {"initializer": "zeros", "trainable": False, "autocast": False}
         self.lookup_table = self.add_weight(shape=(num_identities, num_features), name="lookup_table", **zeros)
         self.queue = self.add_weight(shape=(queue_size, num_features), name="queue", **zeros)
         self.head = self.add_weight(shape=(), dtype="int32", name="head", **zeros)

@@ -50,7 +50,7 @@ def _both(
     found = trouble(answers[0]) or trouble(answers[1])
     if found or answers[0].unsupported or answers[1].unsupported:
         return found
-    expected = judge.oracle.expected(judge.judged(first, structure))
+    expected = judge.oracle.expected(replace(judge.judged(first, structure), order=0))  # no gradient is compared
     shapes = {answer.value.shape for answer in answers if answer.value is not None}
     return (*answers, expected) if shapes == {expected.value.shape} else None
 

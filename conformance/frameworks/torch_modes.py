@@ -47,6 +47,8 @@ def run(ask: Request, make: Make, kept: dict[Any, Any]) -> Found | str:
         raise
     except Exception as problem:
         call(native)  # raises what the plain call raises
+        if ask.mode == "strict":
+            raise  # to stop there is what the clause speaks of
         return f"mode {ask.mode}: {type(problem).__name__}: {str(problem)[:200]}"
 
 
