@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lossproof.conformance.verdict import ERRORED, NOT_RUN, UNSUPPORTED, Probe, Result
+from lossproof.conformance.words import meant
 from lossproof.spec import clauses, functions, losses
 
 CLASSES = ("value", "gradient", "interface")  # mathematics first
@@ -96,9 +96,7 @@ def gate(text: str) -> tuple[str, ...]:
     asked = [part.strip() for part in text.split(",") if part.strip()]
     for name in asked:
         if name not in CLASSES:
-            near = difflib.get_close_matches(name.lower(), CLASSES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise GateError(f"--gate: no class {name!r}; there are {', '.join(CLASSES)}{hint}")
+            raise GateError(f"--gate: no class {name!r}; there are {', '.join(CLASSES)}{meant(name, CLASSES)}")
     if not asked:
         raise GateError(f"--gate: name at least one class of {', '.join(CLASSES)}")
     return tuple(kind for kind in CLASSES if kind in asked)

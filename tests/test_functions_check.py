@@ -71,6 +71,19 @@ def test_a_broken_function_is_named_by_its_clause(name, function, clause):
     assert clause in [found for found, _ in findings(name, called)]
 
 
+def test_the_blame_is_right_where_an_option_is_fixed():
+    def one_number(lookup_table, queue, head, embeddings, labels, *, momentum=0.5, unlabelled=-1, mask=None):
+        options = {"momentum": momentum, "normalise": False, "mask": mask}
+        return reference.update_oim_memory(lookup_table, queue, head, embeddings, labels, **options)
+
+    name = "update_oim_memory"
+    said = Implementation({name: one_number}, name="test", limits={"dtype": ["float64"]}, fixed={"normalise": False})
+    judge = Judge(InProcess(said, "numpy"), {}, Oracle(ours=False), {})
+    drawn = next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
+    found = judge.run(drawn, CHECKS[drawn.check]).findings
+    assert [finding.clause for finding in found] == ["OI-17"]
+
+
 def test_a_function_that_knows_the_examples_alone_is_caught():
     """It answers what the page prints, and nothing else rightly."""
 

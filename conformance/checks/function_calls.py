@@ -92,9 +92,13 @@ def legal(
     claimed = {n: limits[n][number % len(limits[n])] if n in limits else value for n, value in parameters.items()}
     given = {n: value for n, value in claimed.items() if can_give(judge, probe.loss, n) or "default" not in own[n]}
     inputs = {n: a for n, a in inputs.items() if n != "mask" or can_give(judge, probe.loss, n)}
-    fixed = {n: from_json(value) for n, value in entry.get("fixed", {}).items()}
     case = Case(probe.loss, inputs, dtype, given, order=0, results=True)
-    return case, answer(probe.loss, inputs, {**fixed, **given})
+    return case, answer(probe.loss, inputs, {**fixed(judge, probe.loss), **given})
+
+
+def fixed(judge: Judge, name: str) -> dict[str, Any]:
+    """Return the options that the implementation declares fixed, with their values."""
+    return {n: from_json(value) for n, value in judge.session.hello["functions"][name].get("fixed", {}).items()}
 
 
 def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:

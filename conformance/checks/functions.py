@@ -15,6 +15,7 @@ from lossproof.conformance.checks.function_calls import (
     ask,
     calls,
     examples,
+    fixed,
     offered,
     plain_dtype,
     plain_probe,
@@ -70,7 +71,8 @@ def _blame(judge: Judge, case: Case) -> str | None:
     """Return the clause of the first thing without which a drawn call is right."""
     for clause, inputs, parameters in _simpler(case):
         plain = replace(case, inputs={**case.inputs, **inputs}, parameters={**case.parameters, **parameters})
-        if ask(judge, plain, answer(case.loss, plain.inputs, plain.parameters), False) is None:
+        wanted = answer(case.loss, plain.inputs, {**fixed(judge, case.loss), **plain.parameters})
+        if ask(judge, plain, wanted, False) is None:
             return clause
     return None
 
