@@ -22,7 +22,8 @@ _WIDEST = 300  # letters of one answer that are shown
 
 def statement(certificate: Certificate) -> str:
     """Return the verdict with its scope and what it forgives: conformant for arcface_loss but for 2 known failures."""
-    verdict, declared = certificate["verdict"], sum(row[KNOWN] for row in certificate["counts"].values())
+    verdict: str = certificate["verdict"]
+    declared = sum(row[KNOWN] for row in certificate["counts"].values())
     if verdict == NOT_RUN:
         return verdict
     forgiven = f" but for {declared} known failure{'s' if declared > 1 else ''}" if declared else ""
