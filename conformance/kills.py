@@ -10,7 +10,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -173,11 +173,17 @@ def main() -> int:
         rows = [known[key] for key in mutants() if key in known]
     killed = sum(bool(row["killed"]) for row in rows)
     summary |= {"mutants": len(rows), "killed": killed, "seeds": len(SEEDS)}
-    out.write_text(json.dumps({"summary": summary, "mutants": rows}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(written(summary, rows), encoding="utf-8")
     console.print(
         f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
     )
     return 0 if killed == len(mutants()) else 1
+
+
+def written(summary: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of kills.json, a mutant a line: a change of one is a line of a patch."""
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    return f'{{"summary": {json.dumps(summary)}, "mutants": [\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":
