@@ -56,7 +56,7 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
-    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-34. Source: Deng et al. (2019), eq. 3.
+    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
     """
     loss = evaluate(
         embeddings, labels, class_weights, scale=scale, margin=margin, beyond_pi=beyond_pi, mask=mask,

@@ -51,7 +51,7 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0.
-    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     loss = evaluate(
         embeddings, labels, margin=margin, distance=distance, pairwise=pairwise, max_positives=max_positives,

@@ -64,7 +64,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0.
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-34. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     loss = evaluate(
         embeddings, labels, margin=margin, soft_margin=soft_margin, distance=distance, floor=floor,

@@ -70,7 +70,7 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-34.
+    Clauses CE-1 to CE-12, CV-1 to CV-38.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     loss = evaluate(logits, labels, label_smoothing=label_smoothing, mask=mask, reduction=reduction)

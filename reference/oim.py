@@ -59,7 +59,7 @@ def oim_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-34. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     loss = evaluate(
         embeddings, labels, lookup_table, queue, temperature=temperature, unlabelled=unlabelled, mask=mask,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lossproof.spec import losses, page_names
+from lossproof.spec import clauses, losses, page_names
 
 ROOT = Path(__file__).parents[1]
 WINGS = ("spec", "reference", "backends", "conformance")
@@ -190,6 +190,18 @@ def test_loss_is_exported(home, loss):
 @pytest.mark.parametrize("loss", losses())
 def test_class_of_a_loss_is_exported(home, loss):
     assert loss.replace("_", "") in {name.lower() for name in exported(home) if name[0].isupper()}
+
+
+@every_home
+def test_ranges_of_clauses_in_docstrings_end_where_the_conventions_end_and_name_clauses_that_there_are(home):
+    last = max((name for name in clauses() if name.startswith("CV-")), key=lambda name: int(name[3:]))
+    found = [
+        re.findall(r"([A-Z]{2}-\d+) to ([A-Z]{2}-\d+)", path.read_text(encoding="utf-8")) for path in modules(home)
+    ]
+    ranges = {pair for pairs in found for pair in pairs}
+    assert ranges >= {("CV-1", last)}
+    assert {end for pair in ranges for end in pair} <= clauses().keys()
+    assert {end for start, end in ranges if start == "CV-1"} == {last}
 
 
 def test_every_backend_has_the_same_modules():

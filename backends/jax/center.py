@@ -52,7 +52,7 @@ def center_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
             [0, C) raises where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)

@@ -57,7 +57,7 @@ def contrastive_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-30. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-38. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)

@@ -49,7 +49,7 @@ def center_loss(
             [0, C) raises where labels are read, which is in a numpy array and in an eager tensor on the CPU; in others
             it makes its own term NaN.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-34.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)

@@ -43,7 +43,7 @@ def cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-34.
+    Clauses CE-1 to CE-12, CV-1 to CV-38.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6

@@ -69,7 +69,7 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in a numpy array and in an eager tensor on the CPU, and makes its own term NaN in others.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-34. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27

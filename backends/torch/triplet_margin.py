@@ -52,7 +52,7 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-30.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-38.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
