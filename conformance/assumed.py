@@ -6,7 +6,7 @@ default `eps`. So a finding names what was assumed, and where another value give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import inf
@@ -22,8 +22,12 @@ from lossproof.conformance.verdict import Finding, Mismatch
 from lossproof.spec import losses
 
 
-def assumption(finding: Finding, hello: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `assumed`, the defaults that stood for what nobody said, and `declare` where another value explains it."""
+def assumption(finding: Finding, hello: Mapping[str, Any], others: Sequence[Finding] = ()) -> dict[str, Any]:
+    """Return `assumed`, the defaults that stood for what nobody said, and `declare` where other values explain it.
+
+    A small case may be explained by several values. Those are named that explain the most `others`, the findings of the
+    same loss.
+    """
     entry = hello.get("losses", {}).get(finding.loss, {})
     if finding.loss not in losses() or entry.get("accepts") is None or not _of_numbers(finding.mismatch):
         return {}
@@ -33,13 +37,26 @@ def assumption(finding: Finding, hello: Mapping[str, Any]) -> dict[str, Any]:
     if not silent:
         return {}
     option = "--fixed {}={}" if finding.loss in hello.get("origin", {}) else '"fixed": {{"{}": {}}} in hello'
-    found = _explanation(case, finding.mismatch, silent)
+    found = _best(_explanations(case, finding.mismatch, silent), others, fixed)
     if found:
-        said = " and ".join(f"{name} = {_shown(value)}" for name, value in found.items())
-        lines = " ".join(option.format(name, _shown(value)) for name, value in found.items())
-        words = f"this is what it is with {said}: if the function works so, declare {lines}"
-        return {"assumed": {name: to_json(silent[name]) for name in found}, "declare": words}
+        said = ", or with ".join(" and ".join(f"{n} = {_shown(v)}" for n, v in one.items()) for one in found)
+        lines = ", or ".join(" ".join(option.format(n, _shown(v)) for n, v in one.items()) for one in found)
+        words = f"the answer is right with {said}: if the function works so, declare {lines}"
+        return {"assumed": {name: to_json(silent[name]) for one in found for name in one}, "declare": words}
     return {"assumed": {name: to_json(value) for name, value in silent.items()}}
+
+
+def _best(
+    found: Sequence[dict[str, Any]], others: Sequence[Finding], fixed: Mapping[str, Any]
+) -> Sequence[dict[str, Any]]:
+    """Return the explanations that explain the most of the other findings."""
+    if len(found) < 2:
+        return found
+    numbers = [f for f in others if f.mismatch.kind in ("value", "gradient") and f.case.dtype in ("float64", "float32")]
+    cases = [(replace(f.case, parameters={**fixed, **f.case.parameters}), f.mismatch) for f in numbers]
+    marks = [sum(_explains(case, mismatch, one) for case, mismatch in cases) for one in found]
+    best = [one for one, mark in zip(found, marks, strict=True) if mark == max(marks)]
+    return [one for one in best if one.keys() == best[0].keys()]  # other values of the option that comes first
 
 
 def _of_numbers(mismatch: Mismatch) -> bool:
@@ -57,15 +74,17 @@ def _silent(case: Case, told: list[str]) -> dict[str, Any]:
     }
 
 
-def _explanation(case: Case, mismatch: Mismatch, silent: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the other value of one option, or of two, with which the answer is right."""
+def _explanations(case: Case, mismatch: Mismatch, silent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the other values of one option, or of two where no one does, with which the answer is right."""
+    if isinstance(mismatch.got, int | float) and mismatch.got == 0:
+        return []  # many a weight or hinge makes 0 of anything
     others = [(name, value) for name in silent for value in _others(case.loss, name)]
     others.sort(key=lambda pair: isinstance(pair[1], str))  # numbers first: eps = 0 before another distance
     for count in (1, 2):
-        for chosen in combinations(others, count):
-            if len({name for name, _ in chosen}) == count and _explains(case, mismatch, dict(chosen)):
-                return dict(chosen)
-    return None
+        chosen = (dict(pairs) for pairs in combinations(others, count))
+        if found := [one for one in chosen if len(one) == count and _explains(case, mismatch, one)]:
+            return found
+    return []
 
 
 def _others(loss: str, name: str) -> Iterator[Any]:

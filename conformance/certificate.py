@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from lossproof.conformance import scope
 from lossproof.conformance.assumed import assumption
+from lossproof.conformance.case import from_json
 from lossproof.conformance.entries import Entry, entries
 from lossproof.conformance.oracle import GRADES
 from lossproof.conformance.reproduce import line
@@ -46,7 +47,8 @@ def make(
             key: hello.get(key, "") for key in ("name", "version", "framework", "framework_version", "device")
         }
         | ({"version": _version("lossproof")} if run["ours"] else {}),
-        "dtypes": list(hello.get("dtypes", [])),
+        "dtypes": _dtypes(hello),
+        "declared": _declared(hello),
         "kills": kill_rate(),
         **run,
         "verdict": scope.named(overall(results, stale, run["complete"]), run["scope"]),
@@ -61,6 +63,27 @@ def make(
     }
     jsonschema.validate(certificate, schema("certificate"))
     return certificate
+
+
+def _said(hello: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {**hello.get("losses", {}), **hello.get("functions", {})}
+
+
+def _dtypes(hello: Mapping[str, Any]) -> list[str]:
+    """Return the dtypes that are claimed for one function at least."""
+    every = list(hello.get("dtypes", []))
+    claimed = [entry.get("limits", {}).get("dtype", every) for entry in _said(hello).values()]
+    return [dtype for dtype in every if not claimed or any(dtype in own for own in claimed)]
+
+
+def _declared(hello: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what an implementation says of its options: loss -> option -> its one value, or the values it claims."""
+    found = {}
+    for name, entry in _said(hello).items():
+        fixed = {option: from_json(value) for option, value in entry.get("fixed", {}).items()}
+        limits = {option: [from_json(v) for v in values] for option, values in entry.get("limits", {}).items()}
+        found[name] = {option: _plain(value) for option, value in {**limits, **fixed}.items()}
+    return {name: options for name, options in found.items() if options}
 
 
 def kill_rate() -> dict[str, Any]:
@@ -128,21 +151,24 @@ def probe_entry(result: Result) -> dict[str, Any]:
 
 def _entries(found: list[Entry], hello: Mapping[str, Any], run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one entry a cause, with the ids of the other findings that it explains."""
+    every = [finding for entry in found for finding in (entry.finding, *entry.also)]
     return [
-        finding_entry(entry.finding, hello, run)
+        finding_entry(entry.finding, hello, run, [f for f in every if f.loss == entry.finding.loss])
         | {"known": entry.known, "also": [finding.id for finding in entry.also], "probes": entry.probes}
         for entry in found
     ]
 
 
-def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+def finding_entry(
+    finding: Finding, hello: Mapping[str, Any], run: Mapping[str, Any], others: Sequence[Finding] = ()
+) -> dict[str, Any]:
     """Return one finding: clause and its text, the smallest case, got, want, budget, and the line that shows it."""
     clause, case, mismatch = clauses()[finding.clause], finding.case, finding.mismatch
     return {
         "loss": finding.loss,
         "finding": finding.id,
         "clause": clause.id,
-        "class": clause.kind,
+        "class": "gradient" if (clause.kind, mismatch.kind) == ("value", "gradient") else clause.kind,
         "title": clause.title,
         "text": clause.text.split("```")[0].strip(),
         "check": finding.check,
@@ -158,7 +184,7 @@ def finding_entry(finding: Finding, hello: Mapping[str, Any], run: Mapping[str, 
         "parameters": {name: _plain(value) for name, value in case.parameters.items()},
         "reproduce": line(run["target"], hello, case),
         **({"traceback": mismatch.traceback} if mismatch.traceback else {}),
-        **({} if run.get("ours") else assumption(finding, hello)),
+        **({} if run.get("ours") else assumption(finding, hello, others)),
     }
 
 

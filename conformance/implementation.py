@@ -28,8 +28,8 @@ class Implementation:
         name: how certificates call it.
         version: its version.
         rename: name in the function -> name in the spec, for instance {"norm_degree": "p"}.
-        fixed: options that the function has no parameter for, and the value it works with. What a
-            `functools.partial` binds is fixed too.
+        fixed: options that no call gives, and the value that the function works with then: one that it has no parameter
+            for, or whose own default is not that of the page. What a `functools.partial` binds is fixed too.
         limits: options -> the values it claims, {"p": [1.0, 2.0]}; "dtype" -> the dtypes it claims.
         traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
         grade: the grade of distance it claims: "direct", "centred" or "normwise". With the last two
@@ -57,9 +57,6 @@ class Implementation:
         named = {self.rename.get(p.name, p.name): p for p in own if p.kind is not p.VAR_POSITIONAL}
         missing = [name for name in required_of(loss) if name not in named]
         needed = [p.name for name, p in named.items() if p.default is p.empty and name not in arguments_of(loss)]
-        given = [name for name in self.fixed if name in named and name in fixed]
-        if given:
-            raise TargetError(f"fixed: {loss} has a parameter {given[0]!r}, which a call can give: say it in limits")
         if missing:
             strays = [p.name for name, p in named.items() if p.default is p.empty and name not in required_of(loss)]
             pairs = " ".join(f"--rename {stray}={name}" for stray, name in zip(strays, missing, strict=False))

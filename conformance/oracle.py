@@ -61,6 +61,7 @@ class Oracle:
         error = NEAR * (kappa + summed) * arithmetic(case.widest).roundoff
         return list((evaluation or self.evaluate(case)).decisions.undecided(error))
 
+    @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
     def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
         """Return what the case must return."""
         found = evaluation or self.evaluate(case)

@@ -98,6 +98,21 @@ def choices(certificate: Certificate) -> list[tuple[str, str, str]]:
     return [(loss, clause, choice) for (loss, clause), choice in found.items()]
 
 
+def declared(certificate: Certificate) -> str:
+    """Return what the implementation says of its options, on which the verdict rests; the same of every loss once."""
+    said: dict[str, list[str]] = {}
+    for loss, options in certificate.get("declared", {}).items():
+        values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+        text = ", ".join(f"{name} = {' or '.join(map(_word, claimed))}" for name, claimed in values.items())
+        said.setdefault(text, []).append(loss)
+    every = len(said) == 1 and set(*said.values()) == set(certificate["scope"]["losses"])
+    return "; ".join(text if every else f"{', '.join(losses)}: {text}" for text, losses in said.items())
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def facts(certificate: Certificate) -> str:
     """Return on what, how much and how exactly: one line of small print."""
     who, counts = certificate["implementation"], certificate["counts"].values()
@@ -140,8 +155,8 @@ def assumed(entry: Mapping[str, Any]) -> str:
     if not entry.get("assumed"):
         return ""
     declare = entry.get("declare")
-    declared = declare if isinstance(declare, str) or not declare else ", ".join(map(str, declare))
-    return f"assumed: {_value(entry['assumed'])}" + (f"; if not so, declare it: {declared}" if declared else "")
+    words = declare if isinstance(declare, str) or not declare else ", ".join(map(str, declare))
+    return f"assumed: {_value(entry['assumed'])}" + (f"; {words}" if words else "")
 
 
 def inputs(entry: Mapping[str, Any]) -> list[str]:

@@ -75,6 +75,8 @@ def block(certificate: Mapping[str, Any], page: str = "") -> Group:
     lines = [(summary.sentence(certificate), f"bold {STYLES.get(judged, 'red')}")]
     advice = summary.advice(certificate)
     lines += [(f"advice: {advice}", "")] if advice else []
+    if said := summary.declared(certificate):
+        lines.append((f"declared: {said}", ""))
     several = len(certificate["scope"]["losses"]) > 1
     for loss, clause, choice in summary.choices(certificate):
         lines.append((f"another legal choice at {clause}{f' of {loss}' if several else ''}: {plain(choice)}", ""))

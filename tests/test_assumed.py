@@ -1,5 +1,7 @@
 """A finding says which defaults of the page were assumed, and how another value is declared that explains it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from lossproof.conformance.judge import Judge
 from lossproof.conformance.offer import offers
 from lossproof.conformance.oracle import Oracle
 from lossproof.conformance.plan import modules, plan
-from lossproof.reference import batch_hard_triplet_loss, triplet_margin_loss
+from lossproof.reference import batch_hard_triplet_loss, semi_hard_triplet_loss, triplet_margin_loss
 
 LOSS = "triplet_margin_loss"
 
@@ -113,3 +115,25 @@ def test_what_is_declared_makes_the_finding_go_away():
     with pytest.raises(StopIteration):
         first_finding(function, fixed={"eps": 0.0})
     assert np.isfinite(function(*np.ones((3, 1, 2))))
+
+
+def test_values_that_the_smallest_call_does_not_tell_apart_are_both_named():
+    def loss(embeddings, labels, *, margin=1.0, cotangent=None):
+        return semi_hard_triplet_loss(embeddings, labels, margin=margin, reduction="mean_nonzero", cotangent=cotangent)
+
+    said = assumption(*first_finding(loss, "semi_hard_triplet_loss"))
+    assert said["declare"].endswith("declare --fixed reduction=sum, or --fixed reduction=mean_nonzero")
+
+
+def test_a_loss_of_0_is_explained_by_nothing():
+    found, hello = first_finding(with_options(eps=0.0))
+    assert "declare" not in assumption(replace(found, mismatch=replace(found.mismatch, got=0.0)), hello)
+
+
+def test_a_default_of_its_own_is_declared_as_fixed():
+    def loss(anchor, positive, negative, margin=0.2, cotangent=None):
+        return triplet_margin_loss(anchor, positive, negative, margin=margin, cotangent=cotangent)
+
+    assert first_finding(loss)[0].clause == "TM-9"
+    with pytest.raises(StopIteration):
+        first_finding(loss, fixed={"margin": 0.2})

@@ -110,7 +110,6 @@ CLAIMS = [
     pytest.param({"fixed": {"eps": "0"}}, "fixed eps: must be a number", id="a fixed value"),
     pytest.param({"fixed": {"eps": [0.0]}}, "must be a number, a word or a boolean, got list", id="a fixed list"),
     pytest.param({"fixed": {"reduction": "average"}}, "must be one of none, sum, mean", id="a fixed choice"),
-    pytest.param({"fixed": {"margin": 0.2}}, "which a call can give", id="fixed can be given"),
     pytest.param({"limits": {"margins": [1.0]}}, "did you mean 'margin'", id="limits"),
     pytest.param({"limits": {"margin": 1.0}}, "must be a list", id="a limit that is no list"),
     pytest.param({"limits": {"reduction": "mean"}}, "must be a list", id="a limit that is a word"),

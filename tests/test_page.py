@@ -90,8 +90,8 @@ def test_a_page_shows_a_choice_at_a_kink_and_folds_advice():
 
 def test_a_page_shows_the_options_that_were_assumed():
     found = certificate(WRONG[1])
-    found["findings"][0].update(assumed={"eps": 1e-6}, declare="--fixed eps=0")
-    assert "assumed: eps = 1e-06; if not so, declare it: --fixed eps=0" in report.page(found)
+    found["findings"][0].update(assumed={"eps": 1e-6}, declare="declare --fixed eps=0")
+    assert "assumed: eps = 1e-06; declare --fixed eps=0" in report.page(found)
 
 
 def test_our_own_backends_have_the_version_of_the_project():

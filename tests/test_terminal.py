@@ -8,7 +8,7 @@ import pytest
 from certificates import HELLO, LOSS, RIGHT, WRONG, certificate, finding, result
 from rich.console import Console
 
-from lossproof.conformance import summary, terminal
+from lossproof.conformance import report, summary, terminal
 from lossproof.conformance.certificate import tolerance
 from lossproof.conformance.verdict import Mismatch
 from lossproof.spec import clauses, losses
@@ -156,8 +156,22 @@ def test_one_cause_says_how_many_probes_it_stopped():
 
 
 def test_options_assumed_are_named_with_the_line_that_declares_them():
-    got = text(entry(assumed={"eps": 1e-6}, declare="--fixed eps=0"))
-    assert "assumed: eps = 1e-06; if not so, declare it: --fixed eps=0" in got
+    got = text(entry(assumed={"eps": 1e-6}, declare="declare --fixed eps=0"))
+    assert "assumed: eps = 1e-06; declare --fixed eps=0" in got
+
+
+def test_what_was_declared_stands_beside_the_verdict_and_bounds_its_dtypes():
+    said = {"fixed": {"distance": "squared_euclidean"}, "limits": {"dtype": ["float64"], "p": [1.0, 2.0]}}
+    found = certificate(*RIGHT, hello=HELLO | {"dtypes": ["float64", "float16"], "losses": {LOSS: said}})
+    assert "declared: dtype = float64, p = 1 or 2, distance = squared_euclidean" in text(found, 120)
+    assert found["dtypes"] == ["float64"]
+    assert "<dt>declared</dt><dd>dtype = float64" in report.page(found)
+
+
+def test_what_is_declared_of_one_loss_of_several_names_it():
+    hello = HELLO | {"losses": {LOSS: {"fixed": {"eps": 0.0}}, "circle_loss": {}}}
+    found = certificate(*RIGHT, result("CI-1", "conformant", loss="circle_loss"), hello=hello)
+    assert f"declared: {LOSS}: eps = 0" in text(found, 120)
 
 
 def test_a_verdict_says_how_much_it_forgives():

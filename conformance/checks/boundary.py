@@ -171,7 +171,8 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
         inside = (got >= low[name] - slack) & (got <= high[name] + slack)
         if not inside.all():
             place = tuple(map(int, np.argwhere(~inside)[0]))
-            want = f"between {low[name][place]:g} and {high[name][place]:g}"
+            least, most = low[name][place], high[name][place]
+            want = f"{least:g}" if least == most else f"between {least:g} and {most:g}"
             return Mismatch(
                 "gradient",
                 f"gradient of {name}{list(place)}",
