@@ -116,12 +116,14 @@ def _word(value: Any) -> str:
 def facts(certificate: Certificate) -> str:
     """Return on what, how much and how exactly: one line of small print."""
     who, counts = certificate["implementation"], certificate["counts"].values()
-    unsupported = sum(row[UNSUPPORTED] for row in counts)
+    waiting = sum(probe["verdict"] == UNSUPPORTED and probe["obscured"] > 0 for probe in certificate["probes"])
+    unsupported = sum(row[UNSUPPORTED] for row in counts) - waiting
     shares = [f"{max(row.values()):.2f} ({part})" for part, row in certificate["worst"].items() if part != "second"]
     parts = [
         f"{who['framework']} {who['framework_version']} on {who['device']}".strip(),
         f"{certificate['cases']} cases in {certificate['seconds']:.0f} s",
         *([f"{unsupported} probes unsupported"] if unsupported else []),
+        *([f"{waiting} wait until what is found above is right"] if waiting else []),
         f"distances {certificate['grade']}",
         *([f"worst error that passed {', '.join(shares)} of its budget"] if shares else []),
     ]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lossproof.conformance import report, summary, terminal
 from lossproof.conformance.certificate import tolerance
-from lossproof.conformance.verdict import Mismatch
+from lossproof.conformance.verdict import Mismatch, Probe, Result
 from lossproof.spec import clauses, losses
 
 
@@ -166,6 +166,12 @@ def test_what_was_declared_stands_beside_the_verdict_and_bounds_its_dtypes():
     assert "declared: dtype = float64, p = 1 or 2, distance = squared_euclidean" in text(found, 120)
     assert found["dtypes"] == ["float64"]
     assert "<dt>declared</dt><dd>dtype = float64" in report.page(found)
+
+
+def test_probes_that_wait_for_a_right_value_are_not_called_unsupported():
+    waits = Result(Probe(LOSS, "gradient", "CV-16"), "unsupported", planned=3, run=3, obscured=3)
+    got = text(certificate(*WRONG[:2], waits, result("TM-3", "unsupported")), 120)
+    assert "1 probes unsupported; 1 wait until what is found above is right" in got
 
 
 def test_what_is_declared_of_one_loss_of_several_names_it():
