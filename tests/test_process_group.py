@@ -101,13 +101,18 @@ def running(tool, tmp_path, jobs):
     command = [sys.executable, "-m", "lossproof.conformance", "certify", tool(), "--framework", "numpy"]
     command += ["--jobs", jobs, "--report", str(tmp_path / "out")]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    run = subprocess.Popen(command, start_new_session=True, **quiet)
+    run = subprocess.Popen(command, start_new_session=True, preexec_fn=_interruptible, **quiet)
     deadline = time.monotonic() + 240
     wanted = 2 if jobs == "1" else 4  # the first is asked what it offers, and gone before the jobs begin
     while len(started(tmp_path)) < wanted and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(started(tmp_path)) >= wanted
     return run
+
+
+def _interruptible():
+    """Take Ctrl-C as a terminal's program does: a test run in the background may have been told to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
