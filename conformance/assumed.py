@@ -19,6 +19,7 @@ from lossproof.conformance.case import Case, from_json, to_json
 from lossproof.conformance.options import expectation, parameters_of
 from lossproof.conformance.oracle import GRADES, Oracle, output_slack
 from lossproof.conformance.verdict import Finding, Mismatch
+from lossproof.conformance.words import shown
 from lossproof.spec import losses
 
 
@@ -39,8 +40,8 @@ def assumption(finding: Finding, hello: Mapping[str, Any], others: Sequence[Find
     option = "--fixed {}={}" if finding.loss in hello.get("origin", {}) else '"fixed": {{"{}": {}}} in hello'
     found = _best(_explanations(case, finding.mismatch, silent), others, fixed)
     if found:
-        said = ", or with ".join(" and ".join(f"{n} = {_shown(v)}" for n, v in one.items()) for one in found)
-        lines = ", or ".join(" ".join(option.format(n, _shown(v)) for n, v in one.items()) for one in found)
+        said = ", or with ".join(" and ".join(f"{n} = {shown(v)}" for n, v in one.items()) for one in found)
+        lines = ", or ".join(" ".join(option.format(n, shown(v)) for n, v in one.items()) for one in found)
         words = f"the answer is right with {said}: if the function works so, declare {lines}"
         return {"assumed": {name: to_json(silent[name]) for one in found for name in one}, "declare": words}
     return {"assumed": {name: to_json(value) for name, value in silent.items()}}
@@ -121,7 +122,3 @@ def _explains(case: Case, mismatch: Mismatch, other: Mapping[str, Any]) -> bool:
         return bool(abs(mismatch.got - want[index]) <= room[index])
     except IndexError:
         return False
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,7 @@ from lossproof.conformance.assumed import assumption
 from lossproof.conformance.case import from_json
 from lossproof.conformance.entries import Entry, entries
 from lossproof.conformance.oracle import GRADES
+from lossproof.conformance.ranking import class_of
 from lossproof.conformance.reproduce import line
 from lossproof.conformance.schemas import schema
 from lossproof.conformance.verdict import VERDICTS, Finding, Mismatch, Result
@@ -168,7 +169,7 @@ def finding_entry(
         "loss": finding.loss,
         "finding": finding.id,
         "clause": clause.id,
-        "class": "gradient" if (clause.kind, mismatch.kind) == ("value", "gradient") else clause.kind,
+        "class": class_of(finding),
         "title": clause.title,
         "text": clause.text.split("```")[0].strip(),
         "check": finding.check,

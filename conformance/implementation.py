@@ -57,6 +57,9 @@ class Implementation:
         named = {self.rename.get(p.name, p.name): p for p in own if p.kind is not p.VAR_POSITIONAL}
         missing = [name for name in required_of(loss) if name not in named]
         needed = [p.name for name, p in named.items() if p.default is p.empty and name not in arguments_of(loss)]
+        bare = [p.name for name, p in named.items() if name in fixed and p.default is p.empty]
+        if bare:
+            raise TargetError(f"fixed: no call gives {bare[0]!r} of {loss}, so the function must give it a default")
         if missing:
             strays = [p.name for name, p in named.items() if p.default is p.empty and name not in required_of(loss)]
             pairs = " ".join(f"--rename {stray}={name}" for stray, name in zip(strays, missing, strict=False))

@@ -23,7 +23,9 @@ from lossproof.spec import clauses, functions, losses
 
 MOST_CRASHES = 3  # of the first question
 REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
-OWED = ("strided", "alone", "strict")  # such arrays, one gradient without the others; an error of the last is advice
+# Modes that are asked of everybody: to read strided arrays, and to give one gradient alone. Under strict switches an
+# implementation may fail, and that is advice; unasked, it would not be heard.
+OWED = ("strided", "alone", "strict")
 
 
 class NoPlainCall(SessionError):

@@ -106,10 +106,13 @@ def rank(one: Found, evidence: Evidence) -> Rank:
 
 def _class(one: Found) -> str:
     """Return the class of a finding: that of its clause, or a later one where a gradient or a wrong call shows it."""
-    kind = clauses()[one.best.clause].kind
-    if one.checks <= ARGUMENTS:
-        return "interface"
-    return "gradient" if kind == "value" and one.best.mismatch.kind == "gradient" else kind
+    return "interface" if one.checks <= ARGUMENTS else class_of(one.best)
+
+
+def class_of(finding: Finding) -> str:
+    """Return the class of the clause, and gradient where a wrong gradient breaks a clause of values."""
+    kind = clauses()[finding.clause].kind
+    return "gradient" if (kind, finding.mismatch.kind) == ("value", "gradient") else kind
 
 
 def _says(one: Found, evidence: Evidence, kind: str) -> Says:

@@ -8,6 +8,7 @@ from typing import Any
 from lossproof.conformance import scope
 from lossproof.conformance.formulas import plain
 from lossproof.conformance.verdict import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
+from lossproof.conformance.words import shown
 
 Certificate = Mapping[str, Any]
 LABELS = {"value": "value", "gradient": "gradient", "interface": "argument checks"}
@@ -23,10 +24,10 @@ _WIDEST = 300  # letters of one answer that are shown
 def statement(certificate: Certificate) -> str:
     """Return the verdict with its scope and what it forgives: conformant for arcface_loss but for 2 known failures."""
     verdict: str = certificate["verdict"]
-    declared = sum(row[KNOWN] for row in certificate["counts"].values())
+    count = sum(row[KNOWN] for row in certificate["counts"].values())
     if verdict == NOT_RUN:
         return verdict
-    forgiven = f" but for {declared} known failure{'s' if declared > 1 else ''}" if declared else ""
+    forgiven = f" but for {count} known failure{'s' if count > 1 else ''}" if count else ""
     return f"{verdict} {scope.words(certificate['scope'])}{forgiven}"
 
 
@@ -103,14 +104,10 @@ def declared(certificate: Certificate) -> str:
     said: dict[str, list[str]] = {}
     for loss, options in certificate.get("declared", {}).items():
         values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
-        text = ", ".join(f"{name} = {' or '.join(map(_word, claimed))}" for name, claimed in values.items())
+        text = ", ".join(f"{name} = {' or '.join(map(shown, claimed))}" for name, claimed in values.items())
         said.setdefault(text, []).append(loss)
     every = len(said) == 1 and set(*said.values()) == set(certificate["scope"]["losses"])
     return "; ".join(text if every else f"{', '.join(losses)}: {text}" for text, losses in said.items())
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def facts(certificate: Certificate) -> str:

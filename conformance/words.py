@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 LONGEST = 2000  # characters of what an implementation says
 
@@ -21,3 +22,8 @@ def cut(text: str, most: int = LONGEST) -> str:
         return text
     half = most // 2
     return f"{text[:half]} … ({len(text) - 2 * half} characters left out) … {text[-half:]}"
+
+
+def shown(value: Any) -> str:
+    """Return the value of an option as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -102,6 +102,10 @@ def rows(anchor, positive, negative, *, margin=1.0):
     return triplet_margin_loss(anchor, positive, negative, margin=margin)
 
 
+def demanding(anchor, positive, negative, margin):
+    return triplet_margin_loss(anchor, positive, negative, margin=margin)
+
+
 CLAIMS = [
     pytest.param({"losses": {"triplet_loss": rows}}, "or 'triplet_margin_loss'?", id="a loss"),
     pytest.param({"rename": {"margin": "margn"}}, "did you mean 'margin'", id="the name that a rename leads to"),
@@ -110,6 +114,11 @@ CLAIMS = [
     pytest.param({"fixed": {"eps": "0"}}, "fixed eps: must be a number", id="a fixed value"),
     pytest.param({"fixed": {"eps": [0.0]}}, "must be a number, a word or a boolean, got list", id="a fixed list"),
     pytest.param({"fixed": {"reduction": "average"}}, "must be one of none, sum, mean", id="a fixed choice"),
+    pytest.param(
+        {"losses": {"triplet_margin_loss": demanding}, "fixed": {"margin": 0.2}},
+        "so the function must give it a default",
+        id="fixed is demanded",
+    ),
     pytest.param({"limits": {"margins": [1.0]}}, "did you mean 'margin'", id="limits"),
     pytest.param({"limits": {"margin": 1.0}}, "must be a list", id="a limit that is no list"),
     pytest.param({"limits": {"reduction": "mean"}}, "must be a list", id="a limit that is a word"),

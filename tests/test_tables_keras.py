@@ -46,10 +46,18 @@ def test_center_layer_keeps_its_precision_under_a_policy(keras, policy):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_center_layer_reads_its_centers_in_full_under_a_policy(keras, policy):
-    found = layer(dtype=policy)
-    found.centers.assign(C + np.float32(2**-12))  # a digit that no half format has
-    assert float(found(X + np.float32(2**-12), Y)) == 7.5
+@pytest.mark.parametrize("name", ["CenterLoss", "ArcFaceLoss", "OIMLoss", "JointLoss"])
+def test_a_layer_reads_its_tables_in_full_under_a_policy(keras, name, policy):
+    import lossproof.backends.tensorflow as backend
+
+    sizes = (3, 4, 2) if name == "OIMLoss" else (3, 2)
+    plain, mixed = (getattr(backend, name)(*sizes, dtype=dtype) for dtype in ("float32", policy))
+    numbers = np.random.default_rng(0)  # no half format has their last digits
+    tables = [numbers.normal(size=w.shape) if "float" in w.dtype else np.zeros(w.shape) for w in plain.weights]
+    plain.set_weights(tables)
+    mixed.set_weights(tables)
+    given = (np.eye(3, dtype="float32"), X, Y) if name == "JointLoss" else (X, Y)
+    assert float(mixed(*given)) == float(plain(*given))
 
 
 @pytest.mark.filterwarnings("ignore")
