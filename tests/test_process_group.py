@@ -31,6 +31,13 @@ def triplet_margin_loss(anchor, positive, negative, *, margin=1.0, cotangent=Non
     return reference(anchor, positive, negative, margin=margin, cotangent=cotangent)
 """
 LOSS = "triplet_margin_loss"
+# The judge, which takes Ctrl-C as a terminal's program does: a test run in the background may have been told to ignore
+# it. The process sets this itself, because a function before its start would fork a test run that has loaded JAX.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("lossproof.conformance", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
@@ -98,21 +105,16 @@ def test_what_a_worker_has_started_ends_when_it_is_started_again(tool, tmp_path)
 
 def running(tool, tmp_path, jobs):
     """Start a run, and return it once a worker has been called, of the jobs where there are some."""
-    command = [sys.executable, "-m", "lossproof.conformance", "certify", tool(), "--framework", "numpy"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "certify", tool(), "--framework", "numpy"]
     command += ["--jobs", jobs, "--report", str(tmp_path / "out")]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    run = subprocess.Popen(command, start_new_session=True, preexec_fn=_interruptible, **quiet)
+    run = subprocess.Popen(command, start_new_session=True, **quiet)
     deadline = time.monotonic() + 240
     wanted = 2 if jobs == "1" else 4  # the first is asked what it offers, and gone before the jobs begin
     while len(started(tmp_path)) < wanted and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(started(tmp_path)) >= wanted
     return run
-
-
-def _interruptible():
-    """Take Ctrl-C as a terminal's program does: a test run in the background may have been told to ignore it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
