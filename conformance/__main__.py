@@ -1,6 +1,7 @@
 """Entry of the command line; says in one line what is missing where the extra is not installed."""
 
 import sys
+import traceback
 
 
 def main() -> None:
@@ -15,7 +16,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("lossproof: interrupted\n")
         sys.exit(2)
-    command()
+    try:
+        command()
+    except Exception:  # of the judge itself: nothing is said of the implementation
+        traceback.print_exc()
+        sys.stderr.write("lossproof: this is a fault of the judge, not of the implementation; please report it\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

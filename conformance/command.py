@@ -199,7 +199,7 @@ def certify_command(
         pages.append(str(folder / settings.slug / "certificate.html"))
     for certificate, where in zip(certificates, pages, strict=True):
         console.print()
-        console.print(terminal.block(certificate, where), highlight=False)
+        terminal.show_verdict(certificate, console, where)
     raise SystemExit(_status(certificates, gated, console))
 
 

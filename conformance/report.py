@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader
 from lossproof.conformance import markup, summary
 from lossproof.conformance.files import atomic
 from lossproof.conformance.scope import CLASSES
-from lossproof.conformance.verdict import VERDICTS
 from lossproof.spec import page_names
 
 SPEC = "_spec"  # a folder that no target is called
@@ -33,7 +32,7 @@ def write(certificate: Mapping[str, Any], folder: Path) -> None:
 
 def page(certificate: Mapping[str, Any]) -> str:
     """Return the certificate as an HTML page; whatever an implementation says of itself is escaped."""
-    return _rendered("certificate", c=certificate, verdicts=VERDICTS, classes=CLASSES, says=summary)
+    return _rendered("certificate", c=certificate, classes=CLASSES, says=summary)
 
 
 def index(folder: Path) -> str:

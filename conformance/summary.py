@@ -9,6 +9,7 @@ from lossproof.conformance import scope
 from lossproof.conformance.formulas import plain
 from lossproof.conformance.verdict import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
 from lossproof.conformance.words import shown
+from lossproof.spec import clauses
 
 Certificate = Mapping[str, Any]
 LABELS = {"value": "value", "gradient": "gradient", "interface": "argument checks"}
@@ -18,6 +19,8 @@ HEADINGS = {
     "interface": "Argument checks: what is accepted and refused, dtypes",
 }
 PASSED = ("conformant", OTHER_CHOICE)
+WAITED_FOR = "what is found above is right"
+WAITING = f"waits until {WAITED_FOR}"
 _WIDEST = 300  # letters of one answer that are shown
 
 
@@ -110,17 +113,28 @@ def declared(certificate: Certificate) -> str:
     return "; ".join(text if every else f"{', '.join(losses)}: {text}" for text, losses in said.items())
 
 
+def table(certificate: Certificate) -> dict[str, dict[str, int]]:
+    """Return how many probes had each verdict, by class: those that wait for a right value apart from unsupported."""
+    rows = {verdict: {kind: certificate["counts"][kind][verdict] for kind in scope.CLASSES} for verdict in VERDICTS}
+    waiting = dict.fromkeys(scope.CLASSES, 0)
+    for probe in certificate["probes"]:
+        if probe["verdict"] == UNSUPPORTED and probe["obscured"] > 0:
+            kind = clauses()[probe["clause"]].kind
+            waiting[kind] += 1
+            rows[UNSUPPORTED][kind] -= 1
+    return rows | ({WAITING: waiting} if any(waiting.values()) else {})
+
+
 def facts(certificate: Certificate) -> str:
     """Return on what, how much and how exactly: one line of small print."""
-    who, counts = certificate["implementation"], certificate["counts"].values()
-    waiting = sum(probe["verdict"] == UNSUPPORTED and probe["obscured"] > 0 for probe in certificate["probes"])
-    unsupported = sum(row[UNSUPPORTED] for row in counts) - waiting
+    who, rows = certificate["implementation"], table(certificate)
+    unsupported, waiting = sum(rows[UNSUPPORTED].values()), sum(rows.get(WAITING, {}).values())
     shares = [f"{max(row.values()):.2f} ({part})" for part, row in certificate["worst"].items() if part != "second"]
     parts = [
         f"{who['framework']} {who['framework_version']} on {who['device']}".strip(),
         f"{certificate['cases']} cases in {certificate['seconds']:.0f} s",
         *([f"{unsupported} probes unsupported"] if unsupported else []),
-        *([f"{waiting} wait until what is found above is right"] if waiting else []),
+        *([f"{waiting} wait until {WAITED_FOR}"] if waiting else []),
         f"distances {certificate['grade']}",
         *([f"worst error that passed {', '.join(shares)} of its budget"] if shares else []),
     ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -66,11 +65,14 @@ def _show(entry: Mapping[str, Any], console: Console, *, with_text: bool) -> Non
 
 
 def _print(console: Console, text: str, indent: int, style: str = "") -> None:
-    console.print(Padding(Text(text, style, overflow="fold"), (0, 0, 0, indent), expand=False), highlight=False)
+    """Print a text that fits the width of the console, indented, and with no blank at the end of a line."""
+    for line in Text(text, style, overflow="fold").wrap(console, console.width - indent):
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line), highlight=False, soft_wrap=True)
 
 
-def block(certificate: Mapping[str, Any], page: str = "") -> Group:
-    """Return what is said of one target at the end: its name, the sentence, advice, choices at kinks, small print."""
+def show_verdict(certificate: Mapping[str, Any], console: Console, page: str = "") -> None:
+    """Print what is said of one target at the end: its name, the sentence, advice, choices at kinks, small print."""
     judged = scope.judgement(certificate)
     lines = [(summary.sentence(certificate), f"bold {STYLES.get(judged, 'red')}")]
     advice = summary.advice(certificate)
@@ -80,9 +82,11 @@ def block(certificate: Mapping[str, Any], page: str = "") -> Group:
     several = len(certificate["scope"]["losses"]) > 1
     for loss, clause, choice in summary.choices(certificate):
         lines.append((f"another legal choice at {clause}{f' of {loss}' if several else ''}: {plain(choice)}", ""))
-    lines += [(summary.facts(certificate), "dim"), *([(page, "dim")] if page else [])]
-    text = [Padding(Text(line, style, overflow="fold"), (0, 0, 0, 2), expand=False) for line, style in lines]
-    return Group(Text(certificate["target"], "bold", overflow="fold"), *text)
+    _print(console, certificate["target"], 0, "bold")
+    for line, style in [*lines, (summary.facts(certificate), "dim")]:
+        _print(console, line, 2, style)
+    if page:  # in one piece, to be opened
+        console.print(Text(f"  {page}", "dim"), soft_wrap=True)
 
 
 def worst_table(found: Sequence[Worst]) -> Table:

@@ -265,7 +265,7 @@ def test_a_run_over_two_targets_ends_with_a_block_of_each(judged):
     assert ending.endswith("tool.py:tool")
 
 
-@pytest.mark.parametrize("show", [terminal.show_findings, lambda c, console: console.print(terminal.block(c))])
+@pytest.mark.parametrize("show", [terminal.show_findings, terminal.show_verdict])
 def test_square_brackets_in_a_certificate_are_no_markup_in_the_terminal(certificate, show):
     changed = copy.deepcopy(certificate) | {"target": "[/a]", "stale_known_failures": ["[/b]"]}
     changed["implementation"]["framework"] = "[/c]"

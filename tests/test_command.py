@@ -9,6 +9,8 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from lossproof.conformance import command
+from lossproof.conformance.__main__ import main as entry
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command import main
 from lossproof.conformance.implementation import resolve
@@ -64,6 +66,15 @@ def refused(tmp_path, *arguments):
 
 
 # Exit status
+
+
+def test_a_fault_of_the_judge_ends_with_2_and_says_whose_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(command, "certify", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["lossproof", "certify", "numpy"])
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    said = capsys.readouterr().err
+    assert (ended.value.code, "ZeroDivisionError" in said, "a fault of the judge" in said) == (2, True, True)
 
 
 def test_a_finding_of_any_job_is_on_disk_and_in_the_exit_status(broken, tmp_path):

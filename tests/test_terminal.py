@@ -18,7 +18,7 @@ def shown(found, width=80, color=False):
     """Return what the terminal shows of a certificate."""
     console = Console(width=width, file=io.StringIO(), force_terminal=color, color_system="standard" if color else None)
     terminal.show_findings(found, console)
-    console.print(terminal.block(found))
+    terminal.show_verdict(found, console)
     return console.file.getvalue()
 
 
@@ -34,6 +34,17 @@ LONG = certificate(*WRONG, target="package.of_a_very_long_name.with_modules.in_i
 def test_every_line_but_those_to_paste_fits(found, width):
     lines = [line.rstrip() for line in shown(found, width).splitlines() if "python -c" not in line]
     assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("found", [LONG, certificate(*RIGHT)], ids=["wrong", "right"])
+def test_no_line_ends_with_a_blank(found):
+    assert [line for line in shown(found).splitlines() if line != line.rstrip()] == []
+
+
+def test_the_page_to_open_is_one_line_at_any_width():
+    console, page = Console(width=60, file=io.StringIO()), f"certificates/{'long-' * 20}name/certificate.html"
+    terminal.show_verdict(certificate(*RIGHT), console, page)
+    assert f"  {page}" in console.file.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -172,6 +183,16 @@ def test_probes_that_wait_for_a_right_value_are_not_called_unsupported():
     waits = Result(Probe(LOSS, "gradient", "CV-16"), "unsupported", planned=3, run=3, obscured=3)
     got = text(certificate(*WRONG[:2], waits, result("TM-3", "unsupported")), 120)
     assert "1 probes unsupported; 1 wait until what is found above is right" in got
+
+
+def test_the_table_of_the_page_counts_them_apart_as_well():
+    waits = Result(Probe(LOSS, "gradient", "CV-16"), "unsupported", planned=3, run=3, obscured=3)
+    rows = summary.table(certificate(*WRONG[:2], waits, result("TM-1", "unsupported")))
+    assert (rows["unsupported"], rows[summary.WAITING]) == (
+        {"value": 1, "gradient": 0, "interface": 0},
+        {"value": 0, "gradient": 1, "interface": 0},
+    )
+    assert summary.WAITING not in summary.table(certificate(*RIGHT))
 
 
 def test_what_is_declared_of_one_loss_of_several_names_it():
