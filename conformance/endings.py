@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from lossproof.conformance.words import cut, meant
+from lossproof.conformance.host.words import cut, meant
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from lossproof.conformance import known_failures
-from lossproof.conformance.certificate import probe_entry
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.files import atomic
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.offer import answer_to_functions, offers
-from lossproof.conformance.oracle import Oracle
-from lossproof.conformance.plan import modules
-from lossproof.conformance.session import Session
+from lossproof.conformance.host.session import Session
+from lossproof.conformance.judge.first_questions import answer_to_functions
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.verdict import OTHER_CHOICE, Result
+from lossproof.conformance.plan.plan import modules
+from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.report import known_failures
+from lossproof.conformance.report.certificate import probe_entry
+from lossproof.conformance.report.files import atomic
 from lossproof.conformance.settings import Settings, command_of, planned
-from lossproof.conformance.verdict import OTHER_CHOICE, Probe, Result
 from lossproof.spec import functions
 
 _RESULT = pytest.StashKey[Result]()
@@ -37,14 +37,9 @@ class Judging:
     def __init__(self, settings: Settings, session: Session):
         found = modules(settings.losses)
         self.settings, self.session = settings, session
-        self.judge = Judge(
-            session=session,
-            offers=offers(session, found, ours=settings.ours),
-            oracle=Oracle(ours=settings.ours, exact_only=settings.target == "numpy" and settings.ours),
-            modules=found,
-            seed=settings.seed,
-            examples=settings.examples,
-            grade=str(session.hello.get("grade", "direct")),
+        exact_only = settings.target == "numpy" and settings.ours  # no reference is judged by itself
+        self.judge = Judge.of(
+            session, found, ours=settings.ours, exact_only=exact_only, seed=settings.seed, examples=settings.examples
         )
         others = [name for name in session.hello.get("functions", {}) if name in (settings.losses or functions())]
         if not settings.ours:

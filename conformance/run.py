@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from lossproof.conformance import known_failures, report, scope
-from lossproof.conformance.certificate import make
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.session import Session
+from lossproof.conformance.judge.verdict import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
 from lossproof.conformance.plugin import Collecting, Judging, Sharing
-from lossproof.conformance.session import Session
+from lossproof.conformance.report import known_failures, report, scope
+from lossproof.conformance.report.certificate import make
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
-from lossproof.conformance.verdict import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
 
 
 def outcome(result: Result) -> None:

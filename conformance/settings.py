@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.implementation import FRAMEWORKS
-from lossproof.conformance.plan import everything
-from lossproof.conformance.scope import slug
-from lossproof.conformance.session import worker_command
-from lossproof.conformance.verdict import Probe
-from lossproof.conformance.words import meant
+from lossproof.conformance.host.implementation import FRAMEWORKS
+from lossproof.conformance.host.session import worker_command
+from lossproof.conformance.host.words import meant
+from lossproof.conformance.plan.plan import everything
+from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.report.scope import slug
 from lossproof.spec import functions, losses
 
 SHARE = 40  # probes that are worth another process: below, its start-up costs more than it saves

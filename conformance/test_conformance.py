@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.run import outcome
-from lossproof.conformance.verdict import Probe, Result
 
 
 def test_probe(probe: Probe, verdict: Callable[[Probe], Result]) -> None:

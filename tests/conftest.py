@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lossproof.conformance import judge, verdict
+from lossproof import conformance
+from lossproof.conformance.judge import judge, verdict
 
-HOME = Path(verdict.__file__).parent
+HOME = Path(conformance.__file__).parent
 MAKERS = {"Mismatch", "finding", "Finding"}
 REACHED = set()
 
@@ -19,7 +20,7 @@ REACHED = set()
 def places():
     """Return the calls in the judge's code that make a mismatch or a finding: file:line -> text."""
     found = {}
-    for path in sorted([*HOME.glob("*.py"), *HOME.glob("checks/*.py"), *HOME.glob("cases/*.py")]):
+    for path in sorted(HOME.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in MAKERS:

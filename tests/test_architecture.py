@@ -65,6 +65,7 @@ OF_MUTANTS = {
     "updates_torch": {"torch", "lossproof.reference"},
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
+OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}
 WALLS = [
     (ROOT / "package" / "__init__.py", set()),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
@@ -79,16 +80,20 @@ WALLS = [
     *(
         (path, {"lossproof.spec", "lossproof.reference", "lossproof.conformance", *JUDGE})
         for path in modules("conformance")
-        if path.parent.name not in ("frameworks", "mutants", "peers")
+        if path.parent.name not in ("frameworks", "peers")
     ),
     *(
         (path, {"lossproof.conformance", *BASE, *own})
         for framework, own in FRAMEWORKS.items()
-        for path in sorted((ROOT / "conformance" / "frameworks").glob(f"{framework}*.py"))
+        for path in sorted((ROOT / "conformance" / "host" / "frameworks").glob(f"{framework}*.py"))
     ),
     *(
-        (path, {"lossproof.conformance", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})
-        for path in modules("conformance/mutants")
+        (path, {"lossproof.spec", "lossproof.conformance", "audit", *JUDGE, *OF_TOOLS.get(path.stem, set())})
+        for path in sorted((ROOT / "audit").glob("*.py"))
+    ),
+    *(
+        (path, {"lossproof.conformance", "audit.mutants", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})
+        for path in modules("audit/mutants")
     ),
     *((path, {"lossproof.conformance", *BASE, path.stem}) for path in modules("conformance/peers")),
 ]
@@ -97,6 +102,40 @@ WALLS = [
 @pytest.mark.parametrize(("path", "allowed"), [pytest.param(*wall, id=named(wall[0])) for wall in WALLS])
 def test_module_imports_nothing_beyond_its_wall(path, allowed):
     assert foreign(parsed(path), allowed) == set()
+
+
+# The rooms of the judge, the lowest first: a room imports what lies below it. The face is what lies in no room.
+FLOORS = ("schemas", "host", "plan", "judge", "checks", "report", "face")
+BELOW = {room: set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)} | {"peers": {"host"}}
+BELOW["report"] -= {"checks"}  # what a person reads does not depend on how it was asked
+
+
+def room_of(parts):
+    """Return the room of a path or a name below `lossproof.conformance`."""
+    return parts[0] if parts and (ROOT / "conformance" / parts[0]).is_dir() else "face"
+
+
+@pytest.mark.parametrize("path", modules("conformance"), ids=named)
+def test_module_of_the_judge_imports_its_own_room_and_what_lies_below(path):
+    room = room_of(path.relative_to(ROOT / "conformance").parts)
+    names = [name.split(".")[2:] for name in imports(parsed(path)) if within(name, {"lossproof.conformance"})]
+    assert {room_of(name) for name in names} - {room} <= BELOW[room]
+
+
+def test_every_room_of_the_judge_has_a_floor():
+    rooms = {path.name for path in (ROOT / "conformance").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == BELOW.keys() - {"face"}
+
+
+def test_no_two_modules_of_the_judge_import_each_other():
+    of = {
+        path.with_suffix("").relative_to(ROOT / "conformance").parts: {
+            tuple(name.split(".")[2:]) for name in imports(parsed(path)) if within(name, {"lossproof.conformance"})
+        }
+        for path in modules("conformance")
+    }
+    arrows = {(a, b) for a, found in of.items() for b in of if any(name[: len(b)] == b for name in found)}
+    assert [(a, b) for a, b in sorted(arrows) if a < b and (b, a) in arrows] == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +166,7 @@ def test_judge_names_a_backend_in_one_module_only():
         return [n.value for n in ast.walk(parsed(path)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
 
     holders = [named(p) for p in modules("conformance") if any("lossproof.backends" in s for s in strings(p))]
-    assert holders == ["conformance/implementation.py"]
+    assert holders == ["conformance/host/implementation.py"]
 
 
 def loaded_by(statement):
@@ -259,7 +298,7 @@ PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
 
 
 def text_files():
-    folders = (*WINGS, "package", "tests", "examples", "benchmarks")
+    folders = (*WINGS, "audit", "package", "tests", "examples", "benchmarks")
     files = [*ROOT.glob("*"), *(ROOT / ".ci").glob("*"), *(p for folder in folders for p in (ROOT / folder).rglob("*"))]
     caches = {"__pycache__", ".hypothesis", ".git"}
     return [p for p in files if p.is_file() and p.suffix in TEXT and caches.isdisjoint(p.parts)]

@@ -6,8 +6,8 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from lossproof.conformance import exact
-from lossproof.conformance.case import Case
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge import exact
 from lossproof.reference import triplet_margin_loss
 from lossproof.reference.triplet_margin import evaluate
 from lossproof.spec import clauses

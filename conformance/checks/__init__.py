@@ -19,8 +19,9 @@ from lossproof.conformance.checks import (
     vectors,
     widths,
 )
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.verdict import Probe, Result
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.plan.probe import Probe
 
 CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "examples": examples.check,

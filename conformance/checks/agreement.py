@@ -7,24 +7,26 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.arrays import HALVES
-from lossproof.conformance.compare import against, trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import HALVES
+from lossproof.conformance.judge.compare import against, trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.smallest import agree
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 
 LARGEST = {"float32": 3e38, "float64": 1.7e308}
 
 
 def value(judge: Judge, probe: Probe, result: Result) -> None:
     """Judge the value alone; no gradient is asked for."""
-    judge.agree(replace(probe, vary={**probe.vary, "order": (0,)}), result, ("value",))
+    agree(judge, replace(probe, vary={**probe.vary, "order": (0,)}), result, ("value",))
 
 
 def gradient(judge: Judge, probe: Probe, result: Result) -> None:
     """Judge the gradient alone: the value has its own probes."""
     if 1 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients")
-    judge.agree(probe, result, ("gradient",))
+    agree(judge, probe, result, ("gradient",))
 
 
 def both(judge: Judge, probe: Probe, result: Result) -> None:
@@ -32,7 +34,7 @@ def both(judge: Judge, probe: Probe, result: Result) -> None:
     vectorised = "vectorised" in probe.vary.get("mode", ())
     if vectorised:
         return value(judge, probe, result)
-    judge.agree(probe, result, ("value", "gradient"))
+    agree(judge, probe, result, ("value", "gradient"))
     return None
 
 
@@ -40,7 +42,7 @@ def second(judge: Judge, probe: Probe, result: Result) -> None:
     """Judge the derivative of the gradient along tangents."""
     if 2 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients of gradients")
-    judge.agree(replace(probe, vary={**probe.vary, "order": (2,)}), result, ("second",))
+    agree(judge, replace(probe, vary={**probe.vary, "order": (2,)}), result, ("second",))
     if judge.oracle.ours and not judge.oracle.exact_only and not result.findings:
         _at_kinks(judge, probe, result)
 
@@ -72,7 +74,7 @@ def precision(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.oracle.exact_only:
             raise Unsupported("the reference is written in float64 as the page is, and overflows beyond the domain")
         return _no_filler(judge, probe, result) if probe.options.get("filler") else _no_nan(judge, probe, result)
-    judge.agree(probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
+    agree(judge, probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
     return None
 
 

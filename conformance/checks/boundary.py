@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import rounded
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.cases.space import Offer
-from lossproof.conformance.compare import against, shares, trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.oracle import Expected
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import rounded
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.judge.compare import against, shares, trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.oracle import Expected
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses
 
 MOST_OUTCOMES = 256

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.compare import bits, trouble
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.judge.compare import bits, trouble
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 
 REPEATS = 8
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.case import Case
-from lossproof.conformance.cases.error_options import UNHEARD
-from lossproof.conformance.cases.errors import Wrong, wrongs
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.error_options import UNHEARD
+from lossproof.conformance.plan.cases.errors import Wrong, wrongs
+from lossproof.conformance.plan.probe import Probe
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:

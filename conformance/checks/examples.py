@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import HALVES, rounded
-from lossproof.conformance.case import Answer, Case, inputs_of
-from lossproof.conformance.cases.space import Offer
 from lossproof.conformance.checks.boundary import legal_choice
-from lossproof.conformance.compare import trouble, wrong_shape
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import HALVES, rounded
+from lossproof.conformance.host.case import Answer, Case, inputs_of
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.judge.compare import trouble, wrong_shape
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import Example, clauses
 
 SLACK = 2.0**-20  # of 1 and a number of an inexact example, in float32, or the budget; other checks are sharper

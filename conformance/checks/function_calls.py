@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 import lossproof.reference as reference
-from lossproof.conformance.case import Case, from_json
-from lossproof.conformance.cases.functions import KINDS, drawn
-from lossproof.conformance.cases.space import generator
 from lossproof.conformance.checks.function_results import judged
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.plan import plan_of_function
-from lossproof.conformance.verdict import Mismatch, Probe
-from lossproof.spec import Example, clauses, functions
+from lossproof.conformance.host.case import Case, from_json
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Mismatch
+from lossproof.conformance.plan.cases.functions import Call, drawn, examples
+from lossproof.conformance.plan.cases.space import generator
+from lossproof.conformance.plan.plan import plan_of_function
+from lossproof.conformance.plan.probe import Probe
+from lossproof.spec import clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
 MANY = {
@@ -29,7 +28,6 @@ MANY = {
 OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 COSTLY = 0.5  # effort below which a new shape costs a compilation
-Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly
 
 
 def offered(judge: Judge, probe: Probe) -> None:
@@ -101,13 +99,6 @@ def fixed(judge: Judge, name: str) -> dict[str, Any]:
     return {n: from_json(value) for n, value in judge.session.hello["functions"][name].get("fixed", {}).items()}
 
 
-def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:
-    """Yield the worked examples that some clauses give for a function."""
-    for example in (e for clause in asked for e in clauses()[clause].examples):
-        if example.function == name:
-            yield _case(example, dtype), None if example.raises else _results(example), example.exact
-
-
 def calls(judge: Judge, probe: Probe, dtype: str) -> Iterator[Call]:
     """Yield the drawn calls of a probe."""
     share = probe.effort * float(judge.session.hello.get("effort", 1.0)) * judge.examples / 6
@@ -142,14 +133,3 @@ def sound(judge: Judge, probe: Probe) -> bool:
         found = calls(judge, plain_probe(probe.loss), plain_dtype(judge)) if right(judge, probe) else ()
         judge.known[key] = right(judge, probe) and not any(ask(judge, *call) for call in found)
     return judge.known[key]
-
-
-def _case(example: Example, dtype: str) -> Case:
-    entries = functions()[str(example.function)]["inputs"]
-    inputs = {name: np.array(value, KINDS[entries[name]["kind"]]) for name, value in example.inputs.items()}
-    return Case(str(example.function), inputs, dtype, example.parameters, order=0, results=True)
-
-
-def _results(example: Example) -> list[Any]:
-    many = len(functions()[str(example.function)]["returns"]) > 1
-    return list(example.result) if many else [example.result]

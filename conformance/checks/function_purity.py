@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array
-from lossproof.conformance.case import Case
 from lossproof.conformance.checks.function_calls import FEW, legal, offered, plain_dtype, sound
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import functions
 
 CALLS = 4

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import FORMATS, Array, arithmetic, rounded
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.oracle import output_slack
-from lossproof.conformance.verdict import Mismatch
+from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounded
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.oracle import output_slack
+from lossproof.conformance.judge.verdict import Mismatch
 from lossproof.spec import functions
 
 SLACK = 64.0  # units of the arithmetic, of the largest number of the call; one more for each row

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Case
 from lossproof.conformance.checks.function_calls import (
-    Call,
     answer,
     ask,
     calls,
-    examples,
     fixed,
     offered,
     plain_dtype,
@@ -23,8 +20,11 @@ from lossproof.conformance.checks.function_calls import (
     right,
     sound,
 )
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.cases.functions import Call, examples
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import functions
 
 

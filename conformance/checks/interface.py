@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.arrays import FORMATS
-from lossproof.conformance.cases.space import terms_shape
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import FORMATS
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.smallest import agree
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.space import terms_shape
+from lossproof.conformance.plan.probe import Probe
 
 _WIDTH = {"float32": 24, "float64": 53}
 
@@ -19,7 +21,7 @@ _WIDTH = {"float32": 24, "float64": 53}
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """CV-18 looks at dtypes; the others are legal calls that must be right."""
     if probe.clause != "CV-18":
-        return judge.agree(probe, result, ("value",), fills=1)
+        return agree(judge, probe, result, ("value",), fills=1)
 
     offer = judge.offers[probe.loss]
     module = judge.modules[probe.loss]

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.cases.space import Structure, generator
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.oracle import Expected, output_slack
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.oracle import Expected, output_slack
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.cases.space import Structure, generator
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.oracle import output_slack
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.oracle import output_slack
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 
 NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33

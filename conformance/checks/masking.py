@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Answer, Case
-from lossproof.conformance.compare import bits, trouble
-from lossproof.conformance.judge import Judge
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.judge.compare import bits, trouble
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.smallest import agree
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """CV-7 by agreement with the oracle; CV-8 and CV-9 by two calls that differ in masked content alone."""
     if probe.clause == "CV-7":
-        return judge.agree(probe, result, ("value",))
+        return agree(judge, probe, result, ("value",))
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Case
-from lossproof.conformance.cases.space import generator
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Finding, Probe, Result
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Finding, Result
+from lossproof.conformance.plan.cases.space import generator
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 
 

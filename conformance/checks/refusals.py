@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.case import Case
-from lossproof.conformance.cases.error_options import UNHEARD
-from lossproof.conformance.cases.errors import Wrong, wrongs
 from lossproof.conformance.checks.function_calls import (
     answer,
     can_give,
@@ -21,8 +18,12 @@ from lossproof.conformance.checks.function_calls import (
     sound,
 )
 from lossproof.conformance.checks.function_results import judged
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Mismatch, Probe, Result
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.plan.cases.error_options import UNHEARD
+from lossproof.conformance.plan.cases.errors import Wrong, wrongs
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import functions
 
 SIZES = {"...": 3, "B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one

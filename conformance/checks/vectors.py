@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.arrays import Array
-from lossproof.conformance.case import Case, from_json, inputs_of
 from lossproof.conformance.checks.examples import offered
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.oracle import Expected
-from lossproof.conformance.verdict import Probe, Result
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.case import Case, from_json, inputs_of
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.oracle import Expected
+from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import Vector, losses, vectors
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.arrays import FORMATS, rounded
-from lossproof.conformance.case import Case
-from lossproof.conformance.cases.space import Offer, Structure, generator
-from lossproof.conformance.compare import trouble
-from lossproof.conformance.judge import Judge, Unsupported
-from lossproof.conformance.verdict import Finding, Mismatch, Probe, Result
+from lossproof.conformance.host.arrays import FORMATS, rounded
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.probe import Probe
 from lossproof.spec.arguments import FLOAT_DTYPES, check_as_wide
 
 PART = {"CV-15": "value", "CV-16": "gradient"}

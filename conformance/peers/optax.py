@@ -2,7 +2,7 @@
 
 import optax
 
-from lossproof.conformance.implementation import Implementation
+from lossproof.conformance.host.implementation import Implementation
 
 triplet_margin = Implementation(
     losses={"triplet_margin_loss": optax.losses.triplet_margin_loss},

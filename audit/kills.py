@@ -1,0 +1,192 @@
+"""The suite judged: each mutant must be killed, and by a clause that speaks of its bug."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from audit.mutants import Mutant, table
+from audit.pages import HOME
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.host.worker import adapter_for
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.verdict import Finding, Result
+from lossproof.conformance.plan.plan import modules, plan, plan_of_function
+from lossproof.conformance.plan.probe import Probe
+from lossproof.spec import clauses, functions, losses
+
+SEEDS = (0, 1, 2)
+RATE = Path(__file__).parents[1] / "conformance" / "report" / "kill_rate.json"  # what a certificate says of the judge
+COMPILED = {"CV-20", "CV-22", "CV-35", "CV-36"}  # the clauses for which the slow check of modes is run
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What became of one mutant."""
+
+    mutant: str
+    clause: str | None  # that killed it; None: it survived
+    check: str | None
+    seconds: float
+    wrong: tuple[str, ...] = ()  # clauses named before the right one
+
+
+@cache
+def adapter(framework: str = "torch") -> Any:
+    """Return the adapter of a framework for this process."""
+    return adapter_for(framework, "cpu")
+
+
+def measured() -> dict[str, Any]:
+    """Return what was measured last: a summary, and a row for each broken implementation."""
+    found: dict[str, Any] = json.loads((HOME / "kills.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def mutants() -> dict[str, Mutant]:
+    """Return every broken implementation, by id."""
+    names = [
+        *(page.name for page in losses().values()),
+        "updates",
+        "updates_torch",
+        "mining",
+        "verification",
+        "modes_torch",
+        "modes_tensorflow",
+        "modes_jax",
+    ]
+    modules = [importlib.import_module(f"audit.mutants.{name}") for name in names]
+    return table(*(mutant for module in modules for mutant in module.MUTANTS.values()))
+
+
+def mutants_of(name: str) -> dict[str, Mutant]:
+    """Return the broken implementations of a loss, or of another function, by id."""
+    return {key: mutant for key, mutant in mutants().items() if mutant.loss == name}
+
+
+def judged(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> list[Finding]:
+    """Return the findings of the probes of the mutant's clauses, up to the first that names one of its clauses.
+
+    `without` leaves out checks, for instance "examples", to see what the others are worth.
+    """
+    found: list[Finding] = []
+    asked = [probe for probe in probes(mutant) if probe.clause in mutant.clauses and probe.check not in without]
+    for finding in findings(mutant, asked, seed, examples):
+        found.append(finding)
+        if finding.clause in mutant.clauses:
+            break
+    return found
+
+
+def probes(mutant: Mutant) -> list[Probe]:
+    """Return the plan of the loss, or function, that a mutant claims to be; of modes only where it breaks them."""
+    if mutant.loss not in losses():
+        return plan_of_function(mutant.loss)
+    slow = COMPILED & set(mutant.clauses)
+    return [p for p in plan(mutant.loss, modules()[mutant.loss]) if p.check != "compiled" or p.clause in slow]
+
+
+def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Finding]:
+    """Yield what the judge finds in a mutant, probe by probe."""
+    for result in results(mutant, asked, seed, examples):
+        yield from result.findings
+
+
+def results(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Result]:
+    """Yield what comes of each probe that is asked of a mutant."""
+    known = modules()
+    implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
+    session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
+    if not COMPILED & set(mutant.clauses):
+        session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
+    judge = Judge.of(session, known, ours=mutant.ours, seed=seed, examples=examples)
+    for probe in asked:
+        yield judge.run(probe, CHECKS[probe.check])
+
+
+def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[str] = frozenset()) -> Kill:
+    """Judge a mutant and say which clause and which check killed it, if any did."""
+    start = time.perf_counter()
+    found = judged(mutant, seed, examples, without)
+    right = next((finding for finding in found if finding.clause in mutant.clauses), None)
+    wrong = tuple(finding.clause for finding in found if finding is not right)
+    seconds = time.perf_counter() - start
+    if right is None:
+        return Kill(mutant.id, None, None, seconds, wrong)
+    return Kill(mutant.id, right.clause, right.check, seconds, wrong)
+
+
+def tried(key: str) -> tuple[list[Kill], list[str]]:
+    """Judge one mutant with each seed, and say which clauses the whole plan names with the first."""
+    mutant = mutants()[key]
+    kills = [kill(mutant, seed) for seed in SEEDS]  # first: what a mutant keeps between calls may wear off
+    found = {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
+    return kills, [clause for clause in clauses() if clause in found]
+
+
+def main() -> int:
+    """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives or is missing."""
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.progress import track
+
+    options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
+    names, known_ids = [*losses(), *functions()], list(mutants())
+    options.add_argument(
+        "--only", action="append", choices=names + known_ids, metavar="NAME", help="a loss or an id; other rows stay"
+    )
+    asked = options.parse_args().only
+    console, rows = Console(), []
+    broken = [m for m in mutants().values() if not asked or m.loss in asked or m.id in asked]
+    os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
+    jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context) as pool:
+        found = zip(broken, pool.map(tried, [mutant.id for mutant in broken]), strict=True)
+        judgements = list(track(found, "mutants", len(broken), console=console, transient=True))
+    for mutant, (kills, named) in judgements:
+        survived = [seed for seed, k in zip(SEEDS, kills, strict=True) if k.clause is None]
+        if survived:
+            console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
+        entry = {"mutant": mutant.id, "bug": mutant.bug, "clauses": list(mutant.clauses), "killed": not survived}
+        rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills], "named": named})
+    out, seconds = HOME / "kills.json", [k.seconds for _, (kills, _) in judgements for k in kills]
+    summary = {"median_seconds": round(statistics.median(seconds), 2), "date": datetime.now(UTC).date().isoformat()}
+    if asked:
+        earlier = measured()
+        summary, new = earlier["summary"], {row["mutant"]: row for row in rows}
+        known = {row["mutant"]: row for row in earlier["mutants"]} | new
+        rows = [known[key] for key in mutants() if key in known]
+    killed = sum(bool(row["killed"]) for row in rows)
+    summary |= {"mutants": len(rows), "killed": killed, "seeds": len(SEEDS)}
+    out.write_text(written(summary, rows), encoding="utf-8")
+    RATE.write_text(json.dumps(summary) + "\n", encoding="utf-8")
+    console.print(
+        f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
+    )
+    return 0 if killed == len(mutants()) else 1
+
+
+def written(summary: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of kills.json, a mutant a line: a change of one is a line of a patch."""
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    return f'{{"summary": {json.dumps(summary)}, "mutants": [\n{lines}\n]}}\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""An answer against what is expected: each number against its own budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import Array, arithmetic
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.host.hello import GRADES
+from lossproof.conformance.judge.oracle import Expected, output_slack
+from lossproof.conformance.judge.verdict import Mismatch
+
+PARTS = ("value", "gradient", "second")
+
+
+def trouble(answer: Answer) -> Mismatch | None:
+    """Return the mismatch of an answer that holds nothing to compare."""
+    if answer.trouble is None:
+        return None
+    kind = "raised" if answer.error else "failure"
+    traceback = str(answer.error.get("traceback", "")) if answer.error else ""
+    return Mismatch(kind, "the call", answer.trouble, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
+
+
+def wrong_shape(got: Array, want: Array) -> Mismatch:
+    """Return the mismatch of a loss whose shape is not the one its reduction gives."""
+    return Mismatch("failure", "shape of the loss", got.shape, want.shape, 0.0, np.inf, errored=True, clause="shape")
+
+
+def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
+    """Return the error of each entry as a share of its budget; NaN where NaN is right counts as 0."""
+    wide = np.longdouble if want.dtype == np.longdouble else np.float64
+    with np.errstate(all="ignore"):
+        error = np.abs(got.astype(wide) - want)
+        share = np.asarray(error / (budget + output_slack(want, dtype)), float)
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    return np.where(same, 0.0, np.where(np.isnan(share), np.inf, share))
+
+
+def against(
+    case: Case,
+    answer: Answer,
+    expected: Expected,
+    parts: tuple[str, ...],
+    grade: str = "direct",
+    unspecified: Mapping[str, Array] | None = None,
+) -> tuple[Mismatch | None, dict[str, float]]:
+    """Compare the parts of an answer; return the first mismatch, and the worst share of the budget of each part.
+
+    `unspecified` marks what the spec leaves open: entries of the "loss" (with "none"), and rows of an input's gradient.
+    """
+    found = trouble(answer)
+    if found:
+        return found, {}
+    assert answer.value is not None
+    if answer.value.shape != expected.value.shape:
+        return wrong_shape(answer.value, expected.value), {}
+    worst: dict[str, float] = {}
+    for part in parts:
+        for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():
+            if got.shape != want.shape:
+                return _missing(name, part, answer, want) or Mismatch(
+                    "failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True
+                ), worst
+            share = shares(got, want, budget, dtype)
+            left_open = (unspecified or {}).get(name.split()[-1])
+            if left_open is not None and (part != "value" or want.shape == left_open.shape):
+                share = np.where(left_open if part == "value" else left_open[..., None], 0.0, share)
+            worst[part] = max(worst.get(part, 0.0), float(np.max(share, initial=0.0)))
+            if share.size and np.max(share) > 1:
+                place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
+                limit = float(np.broadcast_to(budget, share.shape)[place] + output_slack(want, dtype)[place])
+                where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
+                return Mismatch(part, where, float(got[place]), float(want[place]), limit, float(share[place])), worst
+    return None, worst
+
+
+def _missing(name: str, part: str, answer: Answer, want: Array) -> Mismatch | None:
+    """Return the mismatch of a gradient that did not come back."""
+    given = {"gradient": answer.gradients, "second": answer.second}.get(part)
+    if given is None or name.split()[-1] in given:
+        return None
+    got = f"no gradient came back for {name.split()[-1]}"
+    return Mismatch("failure", name, got, f"shape {want.shape}", 0.0, np.inf, errored=True)
+
+
+def _entries(
+    case: Case, answer: Answer, expected: Expected, part: str, grade: str
+) -> Mapping[str, tuple[Array, str, Array, Array]]:
+    if part == "value":
+        assert answer.value is not None
+        return {
+            "loss": (
+                answer.value,
+                answer.value_dtype,
+                expected.value,
+                np.asarray(expected.value_budget[grade]),
+            )
+        }
+    given, wanted = (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
+    budgets: Mapping[str, Array] = expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
+    word = "gradient of" if part == "gradient" else "second derivative for"
+    return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype_of(n), wanted[n], budgets[n]) for n in wanted}
+
+
+def grade_of(case: Case, answer: Answer, expected: Expected, parts: tuple[str, ...]) -> str | None:
+    """Return the best grade at which the answer is within budget, or None."""
+    return next((grade for grade in GRADES if against(case, answer, expected, parts, grade)[0] is None), None)
+
+
+def is_coarse(mismatch: Mismatch, case: Case) -> bool:
+    """Whether the error is what coarser arithmetic would make: right but for its precision."""
+    coarse = 2.0**-24 if case.widest == "float64" else 2.0**-8
+    return np.isfinite(mismatch.excess) and mismatch.excess * arithmetic(case.widest).roundoff <= coarse
+
+
+def bits(answer: Answer) -> Any:
+    """Return everything numeric of an answer, for comparisons bit for bit (zeros of either sign are equal)."""
+    arrays = {"value": answer.value, **answer.gradients}
+    return {name: None if a is None else (a.shape, (a + 0.0).tobytes()) for name, a in arrays.items()}

@@ -1,0 +1,36 @@
+"""The semi-hard triplet loss in mpmath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import mpmath
+
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.judge.exact.pairs import Batch, zeros
+
+
+def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
+    """Return the term of each pair; 0 off the pairs that take part."""
+    batch, margin = Batch(inputs, options, "squared_euclidean"), mpmath.mpf(options.get("margin", 1.0))
+    found = zeros(batch.size, batch.size)
+    for a, p in _pairs(batch):
+        far = batch.negatives(a)
+        if batch.unknown(a, [p, *far]):
+            found[a, p] = mpmath.nan
+            continue
+        farther = [batch.d(a, n) for n in far if batch.d(a, n) > batch.d(a, p)]
+        taken = min(farther) if farther else max(batch.d(a, n) for n in far)
+        found[a, p] = max(margin + batch.d(a, p) - taken, 0)
+    return found
+
+
+def denominator(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
+    """Return how many pairs the mean divides by."""
+    known = _pairs(Batch(inputs, options, "squared_euclidean"))
+    return len(known) if options.get("reduction", "mean") == "mean" else sum(not found[pair] <= 0 for pair in known)
+
+
+def _pairs(batch: Batch) -> list[tuple[int, int]]:
+    return [(a, p) for a in batch.members for p in batch.positives(a) if batch.negatives(a)]

@@ -1,0 +1,125 @@
+"""What an implementation offers: its signature, and one first question for each choice it might refuse.
+
+The questions are also the smoke test: where not one plain call is answered there is nothing to judge, and the run ends
+with what the implementation said. A refusal is an error of the kinds with which code says "no" to an option; anything
+else that goes wrong there is left to the probes, as a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.case import Answer, Case, from_json
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.reproduce import line
+from lossproof.conformance.host.session import HUNG, Session, SessionError
+from lossproof.conformance.host.words import cut
+from lossproof.conformance.plan.cases.functions import examples
+from lossproof.spec import clauses, functions, losses
+
+MOST_CRASHES = 3  # of the first question
+REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
+# Modes that are asked of everybody: to read strided arrays, and to give one gradient alone. Under strict switches an
+# implementation may fail, and that is advice; unasked, it would not be heard.
+OWED = ("strided", "alone", "strict")
+
+
+class NoPlainCall(SessionError):
+    """A loss or a function answers no plain call, so there is nothing to judge."""
+
+    def __init__(self, hello: Mapping[str, Any], case: Case, answer: Answer):
+        words = answer.trouble or f"it says that the call is unsupported: {answer.unsupported}"
+        super().__init__(f"{hello['name']}: {case.loss} answers no plain call: {cut(words)}")
+        origin = case.loss in hello.get("origin", {})
+        shown = [(answer.error or {}).get("traceback", "").rstrip(), line("", hello, case) if origin else ""]
+        self.details = "\n".join(part for part in shown if part)
+
+
+def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[str, Offer]:
+    """Return the offer of each loss of the implementation."""
+    hello = session.hello
+    found = {}
+    for loss, entry in hello["losses"].items():
+        if loss not in modules:
+            continue
+        limits = {name: [from_json(value) for value in values] for name, values in entry.get("limits", {}).items()}
+        offer = Offer(
+            page=losses()[loss],
+            accepts=entry.get("accepts"),
+            fixed={name: from_json(value) for name, value in entry.get("fixed", {}).items()},
+            limits=limits,
+            dtypes=[d for d in hello["dtypes"] if d in limits.get("dtype", hello["dtypes"])],
+            modes=hello.get("modes", ["eager"]),
+            orders=hello.get("orders", [0, 1]),
+            ours=ours,
+            effort=float(hello.get("effort", 1.0)),
+        )
+        found[loss] = offer if ours else _asked(session, modules[loss], offer)
+    return found
+
+
+def _asked(session: Session, module: Any, offer: Offer) -> Offer:
+    """Return the offer without what the implementation refuses; NoPlainCall where it answers nothing."""
+    plain = _plain(session, module.legal(offer), offer)
+    others = [mode for mode in offer.modes if mode != plain.mode]
+    modes = [plain.mode, *(m for m in others if m in OWED or _works(session, replace(plain, mode=m)))]
+    dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]
+    value = session.ask(plain).value
+    ones = np.ones(() if value is None else value.shape)
+    tangents = {name: np.ones(a.shape) for name, a in plain.inputs.items() if a.dtype.kind == "f"}
+    orders = [0]
+    for order in (1, 2):
+        if order == 2 and "kappa_second" not in offer.page.front["accuracy"]:
+            continue
+        if order in offer.orders and _works(session, replace(plain, order=order, cotangent=ones, tangents=tangents)):
+            orders.append(order)
+    refused: dict[str, tuple[Any, ...]] = {}
+    for name, entry in offer.page.parameters.items():
+        choices = entry.get("choices", [False, True] if entry["kind"] == "bool" else [])
+        if offer.has(name):
+            refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
+    return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
+
+
+def _plain(session: Session, legal: Case, offer: Offer) -> Case:
+    """Return the first plain call that is answered: in the first mode with any dtype, else in any mode."""
+    first, *others = offer.modes
+    calls = [replace(legal, mode=first, dtype=dtype) for dtype in dict.fromkeys([legal.dtype, *offer.dtypes])]
+    return _answered(session, [*calls, *(replace(legal, mode=mode) for mode in others)])
+
+
+def _answered(session: Session, calls: Sequence[Case]) -> Case:
+    """Return the first of some plain calls that is answered; NoPlainCall shows the first that went wrong."""
+    troubles: list[tuple[Case, Answer]] = []
+    for case in calls:
+        answer = session.ask(case)
+        if answer.trouble is None and not answer.unsupported:
+            return case
+        troubles.append((case, answer))
+        if answer.failure and (answer.failure.startswith(HUNG) or len(troubles) >= MOST_CRASHES):
+            break  # each costs a time limit, or a start
+    said_most = next((pair for pair in troubles if pair[1].trouble), troubles[0])  # not that it is unsupported
+    raise NoPlainCall(session.hello, *said_most)
+
+
+def answer_to_functions(session: Session, names: Iterable[str]) -> None:
+    """Raise NoPlainCall where a function that is no loss answers none of its worked examples."""
+    dtype = next((d for d in ("float64", "float32") if d in session.hello["dtypes"]), session.hello["dtypes"][0])
+    for name in (name for name in names if name in functions()):
+        claimed = session.hello["functions"][name].get("limits", {}).get("dtype", [dtype])
+        asked = [case for case, wanted, _ in examples(name, clauses(), claimed[0]) if wanted is not None]
+        if asked:
+            _answered(session, asked)
+
+
+def _works(session: Session, case: Case) -> bool:
+    answer = session.ask(case)
+    return answer.trouble is None and not answer.unsupported
+
+
+def _refuses(answer: Answer) -> bool:
+    return bool(answer.unsupported) or (answer.error is not None and answer.error["type"].split(".")[-1] in REFUSALS)

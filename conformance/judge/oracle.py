@@ -1,0 +1,214 @@
+"""What a case must return, and how far from it an answer may be: the budgets of CV-15 to CV-17 and CV-14.
+
+float64 is judged in extended precision, because a float64 reference errs as much as the candidate: numpy's longdouble
+where it is wider than float64, mpmath elsewhere and for the reference itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.hello import GRADES
+from lossproof.conformance.judge import exact
+from lossproof.spec import losses
+
+NEAR = 4.0  # a decision is undecided within this many budgets
+_WIDE = np.finfo(np.longdouble).nmant >= 63
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The right value and derivatives of a case, with the budget of each entry for a perfect output format."""
+
+    value: Array
+    gradients: Mapping[str, Array]
+    second: Mapping[str, Array]
+    value_budget: Mapping[str, Array]  # by grade
+    gradient_budget: Mapping[str, Mapping[str, Array]]  # by grade, by input
+    second_budget: Mapping[str, Array]
+
+
+class Oracle:
+    """Answers for one implementation: `ours` has the allowance of this project's backends, sqrt(D)."""
+
+    def __init__(self, *, ours: bool, exact_only: bool = False):
+        self.ours = ours
+        self.exact_only = exact_only
+
+    def allowance(self, case: Case, terms: int | None = None) -> float:
+        """Return r, the allowance for the order of summation (CV-15), of `terms` where they are fewer than B or B^2."""
+        width, most = _longest_sum(case)
+        return float(np.sqrt(width)) if self.ours else float(width + (most if terms is None else terms))
+
+    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
+        """Return the reference's evaluation, wider than the case's own dtype."""
+        wide = np.longdouble if case.widest == "float64" and _WIDE else np.float64
+        inputs = {name: a.astype(wide) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
+        module = importlib.import_module(f"lossproof.reference.{losses()[case.loss].name}")
+        return module.evaluate(**inputs, **case.parameters, overrides=overrides)
+
+    def undecided(self, case: Case, evaluation: Any | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Return the decisions that no implementation at this precision can be held to."""
+        kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
+        summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
+        error = NEAR * (kappa + summed) * arithmetic(case.widest).roundoff
+        return list((evaluation or self.evaluate(case)).decisions.undecided(error))
+
+    @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
+    def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
+        """Return what the case must return."""
+        found = evaluation or self.evaluate(case)
+        needs_exact = self.exact_only or (case.widest == "float64" and not _WIDE)
+        cotangent = np.ones(found.value.shape) if case.cotangent is None else case.cotangent
+        if cotangent.shape != found.value.shape:
+            cotangent = np.resize(cotangent, found.value.shape)
+        value, gradients, second = found.value, {}, {}
+        if case.order:
+            gradients = found.vjp(cotangent)
+        if case.order == 2:
+            second = found.hvp(cotangent, case.tangents)
+        if needs_exact:
+            known, blur = gradients, exact.blur(case, np.abs(cotangent) * found.scale)
+            value, gradients, second = exact.evaluate(case, cotangent)
+            gradients = {  # entries that were not drawn, and those that 70 digits do not show
+                n: np.where(np.isnan(g) | (np.abs(g - known[n]) <= blur[n]), known[n], g) for n, g in gradients.items()
+            }
+
+        accuracy = losses()[case.loss].front["accuracy"]
+        unit, g = arithmetic(case.widest).roundoff, self.allowance(case, found.terms)
+        growth = 1.0 if self.ours else 1.0 + _log_scale(case)
+        extra_value, extra_gradient = _grade_scales(case, found, (accuracy["kappa"] + g) * unit)
+        pairs = {grade: _pair_errors(case, found, grade, (accuracy["kappa"] + g) * unit, cotangent) for grade in GRADES}
+        weight = found.vjp_scale(cotangent) if case.order else {}
+        value_unit = (accuracy["kappa"] * growth + g) * unit
+        gradient_unit = (accuracy["kappa_gradient"] * growth + g) * unit
+        share = np.max(np.abs(cotangent), initial=0.0)
+        return Expected(
+            value=value,
+            gradients=gradients,
+            second=second,
+            value_budget={
+                grade: value_unit * found.scale + _reduced(extra_value[grade], case) + pairs[grade][0]
+                for grade in GRADES
+            },
+            gradient_budget={
+                grade: {
+                    name: gradient_unit * scale + share * extra_gradient[grade] + pairs[grade][1].get(name, 0.0)
+                    for name, scale in weight.items()
+                }
+                for grade in GRADES
+            },
+            second_budget={
+                name: (accuracy["kappa_second"] * growth + g) * unit * scale
+                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
+            },
+        )
+
+
+def _longest_sum(case: Case) -> tuple[int, int]:
+    """Return the length of the longest sum inside a term, and the number of terms, as the page's symbols give them."""
+    page = losses()[case.loss]
+    first = case.inputs[next(iter(page.inputs))].shape
+    symbols = {"D": first[-1], "...": int(np.prod(first[:-1], dtype=int))}
+    for name, entry in page.inputs.items():
+        if "..." not in entry["shape"] and name in case.inputs:
+            symbols |= zip(entry["shape"].split(), case.inputs[name].shape, strict=True)
+    accuracy = page.front["accuracy"]
+
+    def length(product: Sequence[str]) -> int:
+        return int(np.prod([symbols[s] for s in product], dtype=int))
+
+    width, terms = accuracy.get("width", [["D"]]), accuracy.get("terms", ["..."])
+    return max(length(product) for product in width), length(terms)
+
+
+def output_slack(value: Array, dtype: str) -> Array:
+    """Return what the rounding to the output's own format may add: u_out |v| + eta."""
+    form = FORMATS.get(dtype, FORMATS["float64"])
+    with np.errstate(invalid="ignore"):
+        return form.roundoff * np.abs(value) + form.tiny
+
+
+def _log_scale(case: Case) -> float:
+    """Return |ln s| for rows of scale s under a general exponent (DI-19)."""
+    p = case.parameters.get("p", 2.0)
+    if case.parameters.get("distance", "p_norm") != "p_norm" or p in (1.0, 2.0, np.inf):
+        return 0.0
+    sizes = np.concatenate([np.abs(a[np.isfinite(a)]).ravel() for a in case.inputs.values() if a.dtype.kind == "f"])
+    sizes = sizes[sizes > 0]
+    return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
+
+
+def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
+    value: dict[str, Any] = {"direct": np.zeros(())}
+    gradient = {"direct": 0.0}
+    if not found.distances:
+        return dict.fromkeys(GRADES, value["direct"]), dict.fromkeys(GRADES, 0.0)
+    rows = _rows(case)
+    squared = case.parameters.get("distance") == "squared_euclidean"
+    for grade in GRADES[1:]:
+        origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+        radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+        energy = unit * radius**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = [
+                np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d) for d in found.distances
+            ]
+            turns = [
+                2 * unit * radius + 0 * d if squared else np.fmin(2.0, part / d)
+                for d, part in zip(found.distances, parts, strict=True)
+            ]
+        value[grade] = np.nan_to_num(sum(parts, np.zeros(())))
+        gradient[grade] = float(np.max(sum(np.nan_to_num(t) for t in turns), initial=0.0)) if turns else 0.0
+    return value, gradient
+
+
+def _pair_errors(case: Case, found: Any, grade: str, unit: float, cotangent: Array) -> tuple[Any, Mapping[str, Array]]:
+    """Return what a grade adds to the value and to the gradients of a loss of the pairs of a batch: PW-6, PW-7."""
+    distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
+    if found.pair_errors is None or grade == "direct" or distance == "cosine":
+        return 0.0, {}
+    rows = _rows(case)
+    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+    radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+    energy = unit * radius**2
+
+    def of_distance(d: Array) -> Array:
+        if distance == "squared_euclidean":
+            return np.full_like(d, energy)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.fmin(np.sqrt(unit) * radius, energy / d))
+
+    def of_direction(d: Array) -> Array:
+        if distance == "squared_euclidean":
+            return np.full_like(d, 2 * unit * radius)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.fmin(2.0, of_distance(d) / d))
+
+    value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
+    return np.nan_to_num(value), {name: np.nan_to_num(a) for name, a in gradients.items()}
+
+
+def _rows(case: Case) -> Array:
+    """Return the finite rows of a case that take part."""
+    mask = case.inputs.get("mask")
+    aligned = losses()[case.loss].aligned if mask is not None else ()
+    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f"}
+    parts = [a[mask] if n in aligned else np.reshape(a, (-1, a.shape[-1])) for n, a in given.items()]
+    rows = np.concatenate(parts)
+    return np.asarray(rows[np.all(np.isfinite(rows), axis=-1)])
+
+
+def _reduced(extra: Array, case: Case) -> Array:
+    reduction = case.parameters.get("reduction", "mean")
+    if reduction == "none" or np.ndim(extra) == 0:
+        return extra
+    return np.asarray(np.sum(extra) if reduction == "sum" else np.max(extra, initial=0.0))

@@ -1,0 +1,160 @@
+"""Drawn arguments for the functions of the pages that are no losses, from what their front matter says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounded
+from lossproof.conformance.host.case import Case
+from lossproof.spec import Example, clauses, functions
+
+Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly
+
+KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
+_SIZES = (1, 2, 3, 5, 8)
+_SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
+_UNLABELLED = (-1, -5, 100)
+_NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
+_INFINITE = 0.2  # share of the calls with an infinite distance
+_MANY = 100
+_PERIOD = 97  # of very many numbers: a line that shows them stays short
+_LEAST = 0.1  # of the numbers to which others lie near
+
+
+def drawn(
+    name: str, rng: np.random.Generator, dtype: str = "float64", sizes: Mapping[str, int] | None = None
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return inputs and options of one legal call; `sizes` gives axes their length.
+
+    Rows take any numbers, so they get them: small and large. Distances have ties, and thresholds meet them.
+    """
+    entry = functions()[name]
+    options = {
+        n: _option(o, rng) for n, o in entry.get("parameters", {}).items() if "default" not in o or rng.random() < 0.6
+    }
+    lengths = dict(sizes or {})
+    inputs: dict[str, Array] = {}
+    unit = options.get("normalise", entry.get("parameters", {}).get("normalise", {}).get("default"))
+    scale = 2.0 ** rng.choice(_SCALES.get(dtype, (0, 0, 20, -20, -45))) if "embeddings" in entry["inputs"] else 1.0
+    scale = 1.0 if unit else scale  # the page's accuracy is that of rows and tables of about unit length
+    for key, given in entry["inputs"].items():
+        if given.get("optional") and rng.random() < 0.5:
+            continue
+        for axis in given["shape"].split():
+            lengths.setdefault(axis, int(rng.choice(_SIZES)))
+        shape = tuple(lengths[axis] for axis in given["shape"].split())
+        if "scalar" in given and rng.random() < 0.2 and not sizes:
+            shape = ()
+        inputs[key] = _array(given, shape, rng, inputs)
+        if inputs[key].size > _MANY * _PERIOD:
+            inputs[key] = np.resize(inputs[key][:_PERIOD], shape)
+        if given["kind"] == "float":
+            inputs[key] = rounded(scale * inputs[key], dtype)
+        if "near" in given:
+            inputs[key] = _near(inputs[key], inputs[given["near"]], options["margin"], dtype, rng)
+    for key, given in entry["inputs"].items():  # once every size is known
+        if key in inputs and given["kind"] in ("label", "index"):
+            inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
+    if unit:
+        _one_orthant(inputs, rng)
+    if "far" in options and rng.random() < 0.7:  # a rate that is met, as the arithmetic rounds it, or missed by little
+        of, short = max(int(np.count_nonzero(~inputs["same"])), 1), rng.random() < 0.5
+        options["far"] = float(rng.integers(short, of + 1) / of * (1.0 - 2.0**-22 * short))
+    if "nan" in entry and max(lengths.values(), default=0) < _MANY:  # many rows are for counts and sums
+        _spoil(inputs, rng)
+    return inputs, options
+
+
+def _one_orthant(inputs: dict[str, Array], rng: np.random.Generator) -> None:
+    """Turn all rows so that no sum of two cancels: what is left of one would be divided by its small length."""
+    rows = [name for name, array in inputs.items() if array.dtype.kind == "f" and array.ndim == 2]
+    signs = rng.choice([-1.0, 1.0], size=inputs[rows[0]].shape[1])
+    inputs.update({name: signs * np.abs(inputs[name]) for name in rows})
+
+
+def _spoil(inputs: dict[str, Array], rng: np.random.Generator) -> None:
+    """Put NaN into what is masked out, often, and into one place that takes part, at times."""
+    numbers = inputs["embeddings" if "embeddings" in inputs else "distances"]
+    if "mask" in inputs and rng.random() < 0.5:
+        numbers[~inputs["mask"]] = np.nan
+    if numbers.size and rng.random() < _NAN:
+        numbers.flat[rng.integers(numbers.size)] = np.nan
+
+
+def _array(given: Mapping[str, Any], shape: tuple[int, ...], rng: np.random.Generator, inputs: Any) -> Array:
+    if given["kind"] == "bool":
+        return np.asarray(rng.random(shape) < 0.6)
+    numbers = np.asarray(rng.standard_normal(shape))
+    if given.get("ties"):
+        signed = "range" in given and rng.random() < 0.5
+        numbers = numbers - 1.0 if signed else np.abs(numbers)  # most of them below 0, which is no bound
+        numbers = np.where(rng.random(shape) < 0.7, np.rint(4 * numbers) / 4 + 0.0, numbers)
+        if given.get("range", "").endswith("inf]") and numbers.size and rng.random() < _INFINITE:
+            numbers.flat[rng.integers(numbers.size)] = np.inf
+    if "from" in given and len(inputs[given["from"]]):
+        source = inputs[given["from"]]
+        numbers = numbers if (source < 0).any() else np.abs(numbers)
+        numbers = np.where(rng.random(shape) < 0.5, rng.choice(source, size=shape), numbers)
+    return np.sort(numbers) if given.get("sorted") and shape else numbers
+
+
+def _near(numbers: Array, others: Array, margin: float, dtype: str, rng: np.random.Generator) -> Array:
+    """Put some numbers next to the others, or a margin above them: not where rounding in the arithmetic decides."""
+    far = others + margin
+    exact = np.where(rng.random(numbers.shape) < 0.5, others, far)
+    step = 2 * FORMATS[dtype].roundoff * 2.0 ** np.floor(np.log2(np.maximum(exact, _LEAST)))  # the last bit
+    near = rounded(exact + rng.choice([-16, -1, 0, 1, 16], size=numbers.shape) * step, dtype)
+    clear = (margin == 0) | (np.abs(near - far) > 8 * arithmetic(dtype).roundoff * far)
+    return np.where(clear & (others > _LEAST) & (rng.random(numbers.shape) < 0.6), near, numbers)
+
+
+def _integers(
+    given: Mapping[str, Any],
+    shape: tuple[int, ...],
+    sizes: Mapping[str, int],
+    options: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    rng: np.random.Generator,
+) -> Array:
+    bound = re.fullmatch(r"\[0, (\w+)\)", given.get("range", ""))
+    found = np.asarray(rng.integers(0, max(sizes[bound[1]], 1) if bound else 4, size=shape))
+    if not bound and rng.random() < 0.5:
+        found = found - 2 + rng.choice([0, 2**32, 2**62], size=shape)  # no int32, and no float64, tells all apart
+    other = given.get("or")
+    if other is None:
+        return found
+    number = options.get(other, entry["parameters"][other]["default"])
+    return np.where(rng.random(shape) < 0.4, number, found)
+
+
+def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
+    """Return a value of an option: one of its choices, a number in its range, or an integer that is no label."""
+    if entry["kind"] == "bool":
+        return bool(rng.random() < 0.5)
+    if entry["kind"] == "choice":
+        return str(rng.choice(entry["choices"]))
+    if entry["kind"] == "real":
+        return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.7, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
+    return int(rng.choice(_UNLABELLED))
+
+
+def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:
+    """Yield the worked examples that some clauses give for a function."""
+    for example in (e for clause in asked for e in clauses()[clause].examples):
+        if example.function == name:
+            yield _case(example, dtype), None if example.raises else _results(example), example.exact
+
+
+def _case(example: Example, dtype: str) -> Case:
+    entries = functions()[str(example.function)]["inputs"]
+    inputs = {name: np.array(value, KINDS[entries[name]["kind"]]) for name, value in example.inputs.items()}
+    return Case(str(example.function), inputs, dtype, example.parameters, order=0, results=True)
+
+
+def _results(example: Example) -> list[Any]:
+    many = len(functions()[str(example.function)]["returns"]) > 1
+    return list(example.result) if many else [example.result]

@@ -1,0 +1,42 @@
+"""Structures of cases: a choice for each field, the neutral one first, restricted to what an implementation offers.
+
+Hypothesis draws structures; the numbers are filled in from a seed made of the run's seed and the structure, so that
+the same seed gives the same cases whatever else changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.case import Case
+from lossproof.spec import losses
+
+Structure = dict[str, Any]
+COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
+CALL_FIELDS = ("shape", "dtype", "mode", "order")  # known to every implementation
+
+
+def generator(seed: int, *parts: Any) -> np.random.Generator:
+    """Return the generator of a case: the same parts, the same numbers, on every machine."""
+    digest = hashlib.blake2b(json.dumps([seed, *parts], sort_keys=True, default=str).encode(), digest_size=16)
+    return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
+
+
+def terms_shape(case: Case) -> tuple[int, ...]:
+    """Return the shape of the unreduced loss where the page does not say otherwise: that of the mask."""
+    page = losses()[case.loss]
+    axes = len(page.inputs["mask"]["shape"].split())
+    first = case.inputs[next(iter(page.inputs))].shape
+    return first[:-1] if page.inputs["mask"]["shape"] == "..." else first[:axes]
+
+
+def open_rows(case: Case) -> dict[str, Array]:
+    """Return what CV-11 and CV-12 leave open where each term has its own rows: those that hold NaN or infinity."""
+    aligned = [n for n in losses()[case.loss].aligned if n in case.inputs and case.inputs[n].dtype.kind == "f"]
+    rows = np.asarray(np.logical_or.reduce([~np.isfinite(case.inputs[n]).all(axis=-1) for n in aligned]))
+    return {"loss": rows, **dict.fromkeys(aligned, rows)}

@@ -1,0 +1,56 @@
+"""`python -m audit`: its list of tools is complete, and a slip in their arguments is status 2 and one line."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import audit
+from audit import alarms, explore
+from audit.__main__ import TOOLS, main
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["audit", *arguments])
+    return main()
+
+
+def test_every_module_with_a_main_is_a_tool():
+    here = {path.stem for path in Path(audit.__file__).parent.glob("*.py")} - {"__init__", "__main__"}
+    if importlib.util.find_spec("cosmic_ray") is None:
+        here.remove("mutation")  # whose library only its own environment has
+    assert {name for name in here if hasattr(importlib.import_module(f"audit.{name}"), "main")} == TOOLS.keys() & here
+    assert TOOLS.keys() - here <= {"mutation"}
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["kill"], 2), (["--help"], 0)])
+def test_without_a_tool_it_names_them_all(monkeypatch, capsys, arguments, status):
+    assert run(monkeypatch, *arguments) == status
+    assert [name for name in TOOLS if f"  {name} " not in capsys.readouterr().out] == []
+
+
+def test_a_tool_has_the_arguments_that_follow_its_name(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, "kills", "--only", "no_loss")
+    assert (ended.value.code, "python -m audit kills" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        (alarms, ["a.py:f"], "a.py:f: which framework? give --framework"),
+        (explore, ["numpy", "a.py:f"], "a.py:f: which framework? give --framework"),
+        (explore, ["pytorch"], "did you mean 'torch'"),
+    ],
+)
+def test_a_target_that_is_none_is_status_2_and_one_line(tool, arguments, words):
+    result = CliRunner().invoke(tool.main, arguments)
+    assert (result.exit_code, len(result.stderr.splitlines()), words in result.stderr) == (2, 1, True), result.stderr
+
+
+@pytest.mark.parametrize("tool", [alarms, explore])
+def test_every_option_has_help(tool):
+    assert [option.name for option in tool.main.params if isinstance(option, click.Option) and not option.help] == []

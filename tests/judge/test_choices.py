@@ -1,0 +1,73 @@
+"""Another legal choice at a kink is no fault, and no conformance with the spec's own choice either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isnan
+from typing import Any
+
+import pytest
+
+from audit.kills import adapter, mutants
+from audit.mutants import Mutant
+from audit.mutants.correct import CORRECT
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.judge.first_questions import offers
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.oracle import Oracle
+from lossproof.conformance.judge.verdict import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
+from lossproof.conformance.plan.plan import modules, plan
+from lossproof.spec import clauses
+
+SECOND = {"CV-14"}  # others are not asked at kinks
+OTHERS = {
+    key: mutant
+    for key, mutant in mutants().items()
+    if mutant.ours and {clauses()[c].level for c in mutant.clauses} == {"CHOICE"} and not SECOND & set(mutant.clauses)
+}
+
+
+def judged(loss: str, function: Any, asked: set[str], *, ours: bool = False) -> Iterator[Result]:
+    session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
+    session.hello["modes"] = session.hello["modes"][:1]
+    judge = Judge(session, offers(session, modules(), ours=ours), Oracle(ours=ours), modules())
+    for probe in plan(loss, modules()[loss]):
+        if probe.clause in asked and probe.check in ("boundary", "examples"):
+            yield judge.run(probe, CHECKS[probe.check])
+
+
+@pytest.mark.parametrize("mutant", OTHERS.values(), ids=OTHERS)
+def test_another_choice_is_named_and_not_accused(mutant: Mutant) -> None:
+    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses)))
+    assert not [finding for result in found for finding in result.findings]
+    chosen = [result for result in found if result.verdict == OTHER_CHOICE]
+    assert chosen
+    assert all("; the spec chooses " in result.choice for result in chosen)
+
+
+@pytest.mark.parametrize("mutant", OTHERS.values(), ids=OTHERS)
+def test_in_our_own_code_it_is_a_fault(mutant: Mutant) -> None:
+    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses), ours=True))
+    assert NONCONFORMANT in [result.verdict for result in found]
+    assert not [result for result in found if result.choice]
+
+
+def test_the_choices_of_the_spec_are_conformant() -> None:
+    asked = {c.id for c in clauses().values() if c.level == "CHOICE"}
+    found = [r for r in judged("triplet_margin_loss", CORRECT, asked) if r.run]
+    assert {result.verdict for result in found} == {CONFORMANT}
+    assert not [result.choice for result in found if result.choice]
+
+
+def test_what_was_chosen_is_one_plain_sentence() -> None:
+    tie = next(judged("triplet_margin_loss", mutants()["swap-tie-split"].function, {"TM-6"}))
+    assert tie.choice == "gradient of anchor[0, 0] is -0.5; the spec chooses 0"
+
+
+def test_what_no_convention_gives_is_accused() -> None:
+    wrong = mutants()["nan-at-coincident-rows"]
+    found = [f for r in judged(wrong.loss, wrong.function, {"DI-15"}) for f in r.findings]
+    assert found
+    assert isnan(found[0].mismatch.got)

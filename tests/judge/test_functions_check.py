@@ -1,0 +1,131 @@
+"""Functions that are no losses, judged: the reference's own are right, and each broken one is named by its clause."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import lossproof.reference as reference
+from audit.kills import kill, mutants
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.checks.function_results import SLACK, room
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.oracle import Oracle
+from lossproof.conformance.judge.verdict import CONFORMANT, UNSUPPORTED
+from lossproof.conformance.plan.plan import plan_of_function
+from lossproof.spec import functions
+
+
+def findings(name, function):
+    """Return what the judge finds in one function: clause and check label, in the order of the plan."""
+    session = InProcess(Implementation({name: function}, name="test", limits={"dtype": ["float64"]}), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {})
+    results = [judge.run(probe, CHECKS[probe.check]) for probe in plan_of_function(name)]
+    return [(finding.clause, finding.label) for result in results for finding in result.findings]
+
+
+@pytest.mark.parametrize("name", functions())
+def test_the_reference_is_right(name):
+    assert findings(name, getattr(reference, name)) == []
+
+
+def without_the_one(centers, embeddings, labels, *, alpha=0.5, mask=None):
+    moved = np.array(centers)
+    for j in range(len(centers)):
+        own = embeddings[(labels == j) & (True if mask is None else mask)]
+        if len(own):
+            moved[j] += alpha * (own - centers[j]).mean(0)
+    return moved
+
+
+def with_itself(labels, *, mask=None):
+    positive, negative = reference.triplet_masks(labels, mask=mask)
+    return positive | np.eye(len(labels), dtype=bool), negative
+
+
+def not_normalised(*arguments, normalise=True, **options):
+    return reference.update_oim_memory(*arguments, normalise=False, **options)
+
+
+def exclusive(distances, same, thresholds):
+    return reference.verification_rates(distances, same, np.nextafter(thresholds, -np.inf))
+
+
+BROKEN = [
+    ("update_centers", without_the_one, "CN-11"),
+    ("triplet_masks", with_itself, "MI-1"),
+    ("update_oim_memory", not_normalised, "OI-14"),
+    ("verification_rates", exclusive, "VE-1"),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "clause"), BROKEN, ids=[name for name, _, _ in BROKEN])
+def test_a_broken_function_is_named_by_its_clause(name, function, clause):
+    def called(**given):
+        inputs = [given.pop(key) for key in functions()[name]["inputs"] if key in given and key != "mask"]
+        return function(*inputs, **given)
+
+    assert clause in [found for found, _ in findings(name, called)]
+
+
+def test_the_blame_is_right_where_an_option_is_fixed():
+    def one_number(lookup_table, queue, head, embeddings, labels, *, momentum=0.5, unlabelled=-1, mask=None):
+        options = {"momentum": momentum, "normalise": False, "mask": mask}
+        return reference.update_oim_memory(lookup_table, queue, head, embeddings, labels, **options)
+
+    name = "update_oim_memory"
+    said = Implementation({name: one_number}, name="test", limits={"dtype": ["float64"]}, fixed={"normalise": False})
+    judge = Judge(InProcess(said, "numpy"), {}, Oracle(ours=False), {})
+    drawn = next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
+    found = judge.run(drawn, CHECKS[drawn.check]).findings
+    assert [finding.clause for finding in found] == ["OI-17"]
+
+
+def test_a_function_that_knows_the_examples_alone_is_caught():
+    """It answers what the page prints, and nothing else rightly."""
+
+    def remembered(centers, embeddings, labels, *, alpha=0.5, mask=None):
+        right = reference.update_centers(centers, embeddings, labels, alpha=alpha, mask=mask)
+        whole = np.all((embeddings * 4 == np.rint(embeddings * 4)) | np.isnan(embeddings))
+        return right if whole else right + 1.0
+
+    assert [label for _, label in findings("update_centers", remembered)] == ["drawn"]
+
+
+def test_a_function_that_is_not_offered_is_unsupported():
+    session = InProcess(Implementation({"triplet_masks": reference.triplet_masks}, name="test"), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {})
+    verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("update_centers")}
+    assert verdicts == {UNSUPPORTED}
+    verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("triplet_masks")}
+    assert verdicts == {CONFORMANT}
+
+
+@pytest.mark.parametrize("size", [2.0**-40, 1.0, 2.0**40])
+def test_what_arithmetic_may_err_by_is_of_the_size_of_the_numbers(size):
+    inputs = {"centers": np.zeros((2, 1)), "embeddings": np.full((3, 1), size), "labels": np.array([0, 0, 1])}
+    case = Case("update_centers", inputs, "float64", {}, order=0, results=True)
+    assert room(case, [np.full((2, 1), size / 2)]) == (SLACK + 3) * 2.0**-53 * size
+
+
+@pytest.mark.parametrize("label", ["dtype of head", ""])
+def test_a_number_that_is_wrong_in_a_plain_call_is_named_by_the_formula(label):
+    def called(**given):
+        table, *rest = reference.update_oim_memory(**given)
+        return table + 0.5, *rest
+
+    session = InProcess(Implementation({"update_oim_memory": called}, name="test"), "numpy")
+    judge = Judge(session, {}, Oracle(ours=False), {}, known={"calls of update_oim_memory": True})
+    clause = "CV-33" if not label else "OI-21"
+    plan = plan_of_function("update_oim_memory")
+    probe = next(p for p in plan if (p.clause, p.label) == (clause, label) and (label or p.check == "refusals"))
+    assert [finding.clause for finding in judge.run(probe, CHECKS[probe.check]).findings] == ["OI-13"]
+
+
+def test_a_rate_by_a_rounded_inverse_is_wrong_for_our_backends_alone():
+    inverse = mutants()["ve-inverse"]  # what XLA makes of a quotient
+    assert kill(inverse).clause == "VE-5"
+    assert kill(replace(inverse, ours=False)).clause is None

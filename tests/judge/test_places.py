@@ -1,0 +1,88 @@
+"""Faults that no broken implementation of the suite has, so that each place of the judge finds one (conftest.py)."""
+
+import numpy as np
+import pytest
+import torch
+
+import lossproof.backends.torch as backend
+import lossproof.reference as reference
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.judge.first_questions import offers
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.oracle import Oracle
+from lossproof.conformance.plan.plan import modules, plan, plan_of_function
+from lossproof.spec import losses
+
+LOSS = "triplet_margin_loss"
+
+
+def found(function, name, framework, check, ours=False):
+    """Return kind and clause of what the probes of one check find."""
+    session, known = InProcess(Implementation({name: function}), framework), modules()
+    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=2)
+    asked = plan(name, known[name]) if name in losses() else plan_of_function(name)
+    results = [judge.run(probe, CHECKS[check]) for probe in asked if probe.check == check]
+    return {(f.mismatch.kind, f.mismatch.where, f.clause) for result in results for f in result.findings}
+
+
+def test_illegal_calls_that_are_answered_with_a_word():
+    def worded(**given):
+        try:
+            return getattr(backend, LOSS)(**given)
+        except (TypeError, ValueError):
+            return "wrong"
+
+    assert ("failure", "the call", "CV-28") in found(worded, LOSS, "torch", "errors")
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_gradients_of_another_shape_at_kinks(ours):
+    def cut(**given):
+        got = getattr(reference, LOSS)(**given)
+        dyadic = all((a * 1024 == np.rint(a * 1024)).all() for a in given.values() if isinstance(a, np.ndarray))
+        return (got[0], {n: g[..., None] for n, g in got[1].items()}) if isinstance(got, tuple) and dyadic else got
+
+    assert ("failure", "gradient of anchor", "CV-13") in found(cut, LOSS, "numpy", "boundary", ours)
+
+
+def test_gradients_of_another_dtype():
+    def wide(**given):
+        got = getattr(reference, LOSS)(**given)
+        dtype = given["anchor"].dtype if given["anchor"].dtype != np.float16 else np.float32
+        return (dtype.type(got[0]), got[1]) if isinstance(got, tuple) else dtype.type(got)
+
+    assert ("dtype", "gradient of anchor", "CV-18") in found(wide, LOSS, "numpy", "interface")
+
+
+def test_results_that_are_one_too_few():
+    def short(**given):
+        return backend.update_oim_memory(**given)[:2]
+
+    got = found(short, "update_oim_memory", "torch", "functions")
+    assert {(kind, where) for kind, where, _ in got} == {("failure", "number of results")}
+
+
+def test_results_that_are_others_the_second_time():
+    calls = []
+
+    def restless(**given):
+        calls.append(1)
+        return backend.update_centers(**given) + 2.0**-40 * (len(calls) % 7)
+
+    assert ("value", "the results", "CV-21") in found(restless, "update_centers", "torch", "function_purity")
+
+
+def test_nothing_is_found_in_right_functions():
+    assert not found(backend.update_centers, "update_centers", "torch", "function_purity")
+    assert not found(backend.triplet_margin_loss, LOSS, "torch", "errors")
+
+
+def test_a_backend_of_this_project_that_is_no_one_graph():
+    def broken_up(**given):
+        torch._dynamo.graph_break()
+        return getattr(backend, LOSS)(**given)
+
+    assert ("failure", "the call", "CV-22") in found(broken_up, LOSS, "torch", "compiled", ours=True)
+    assert not found(broken_up, LOSS, "torch", "compiled")  # nobody else has to be
