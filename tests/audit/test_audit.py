@@ -29,7 +29,8 @@ def test_every_module_with_a_main_is_a_tool():
 @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["kill"], 2), (["--help"], 0)])
 def test_without_a_tool_it_names_them_all(monkeypatch, capsys, arguments, status):
     assert run(monkeypatch, *arguments) == status
-    assert [name for name in TOOLS if f"  {name} " not in capsys.readouterr().out] == []
+    said = capsys.readouterr().out
+    assert [name for name in TOOLS if f"  {name} " not in said] == []
 
 
 def test_a_tool_has_the_arguments_that_follow_its_name(monkeypatch, capsys):
