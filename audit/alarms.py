@@ -19,7 +19,7 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.verdict import Result
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import worst
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 
@@ -73,7 +73,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
     session = Session(command_of(settings))
     found, start = Alarms(), time.perf_counter()
     try:
-        spaces = modules(settings.losses)
+        spaces = losses_known(settings.losses)
         offered = offers(session, spaces, ours=settings.ours)
         losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
         if not losses:

@@ -28,8 +28,8 @@ from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import Session, SessionError
 from lossproof.conformance.judge.compare import against, trouble
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.plan.cases.space import Structure
-from lossproof.conformance.plan.plan import modules
+from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 
@@ -58,7 +58,7 @@ def explore(settings: Settings, cases: int) -> list[Worst]:
     """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
     session = Session(command_of(settings))
     try:
-        spaces, exact_only = modules(settings.losses), settings.target == "numpy" and settings.ours
+        spaces, exact_only = losses_known(settings.losses), settings.target == "numpy" and settings.ours
         judge = Judge.of(session, spaces, ours=settings.ours, exact_only=exact_only, seed=settings.seed)
         losses = [loss for loss in judge.offers if not settings.losses or loss in settings.losses]
         if not losses:
@@ -77,8 +77,8 @@ def explore(settings: Settings, cases: int) -> list[Worst]:
 
 def _climb(judge: Judge, loss: str, dtype: str, cases: int) -> list[Worst]:
     """Return the worst cases of one loss in one dtype."""
-    offer, module = judge.offers[loss], judge.modules[loss]
-    vary = {**module.SPACE, "mode": tuple(offer.modes[:1]), "order": (1,), "dtype": (dtype,)}
+    offer, own = judge.offers[loss], judge.losses[loss]
+    vary = {**own.space, "mode": tuple(offer.modes[:1]), "order": (1,), "dtype": (dtype,)}
     choices = judge.choices(Probe(loss, "explore", "CV-15", vary=vary))
     worst: dict[str, Worst] = {}
 
@@ -93,8 +93,8 @@ def _climb(judge: Judge, loss: str, dtype: str, cases: int) -> list[Worst]:
         st.lists(st.tuples(st.integers(0, 255), st.integers(-12, 12), st.floats(-1.0, 1.0)), max_size=EDITS),
     )
     def climb(structure: Structure, fill: int, edits: list[tuple[int, int, float]]) -> None:
-        structure = module.normal({**structure, "variant": 0}, offer)
-        case = edited(module.build(structure, offer, judge.seed, fill), edits)
+        structure = own.normal({**structure, "variant": 0}, offer)
+        case = edited(own.build(structure, offer, judge.seed, fill), edits)
         for part, share in _shares(judge, case, judge.judged(case, structure)).items():
             hypothesis.target(min(share, 1e6), label=part)
             if share > worst.get(part, Worst("", loss, part, dtype, 0.0, case)).share:

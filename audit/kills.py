@@ -25,7 +25,7 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.worker import adapter_for
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.verdict import Finding, Result
-from lossproof.conformance.plan.plan import modules, plan, plan_of_function
+from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, functions, losses
 
@@ -98,7 +98,7 @@ def probes(mutant: Mutant) -> list[Probe]:
     if mutant.loss not in losses():
         return plan_of_function(mutant.loss)
     slow = COMPILED & set(mutant.clauses)
-    return [p for p in plan(mutant.loss, modules()[mutant.loss]) if p.check != "compiled" or p.clause in slow]
+    return [p for p in plan(mutant.loss, losses_known()[mutant.loss]) if p.check != "compiled" or p.clause in slow]
 
 
 def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -
 
 def results(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Result]:
     """Yield what comes of each probe that is asked of a mutant."""
-    known = modules()
+    known = losses_known()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
     session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
     if not COMPILED & set(mutant.clauses):

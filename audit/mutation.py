@@ -176,7 +176,7 @@ def _accused(variant: Any, loss: str) -> Iterator[str]:
     from audit.kills import adapter
     from lossproof.conformance.host.inprocess import InProcess
     from lossproof.conformance.judge.judge import Judge
-    from lossproof.conformance.plan.plan import modules as spaces
+    from lossproof.conformance.plan.plan import losses_known as spaces
     from lossproof.conformance.plan.plan import plan
 
     session: Any = InProcess(variant, "torch", adapter())
@@ -207,7 +207,7 @@ def _judge_of(framework: str, loss: str) -> tuple[Any, Mapping[str, Any]]:
     from lossproof.conformance.host.inprocess import InProcess
     from lossproof.conformance.host.worker import adapter_for
     from lossproof.conformance.judge.judge import Judge
-    from lossproof.conformance.plan.plan import modules as spaces
+    from lossproof.conformance.plan.plan import losses_known as spaces
 
     known = spaces()
     session: Any = InProcess(resolve(framework, (loss,)), framework, adapter_for(framework, "cpu"))

@@ -20,7 +20,7 @@ from lossproof.conformance.host.session import Session
 from lossproof.conformance.judge.first_questions import answer_to_functions
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.verdict import OTHER_CHOICE, Result
-from lossproof.conformance.plan.plan import modules
+from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.report import known_failures
 from lossproof.conformance.report.certificate import probe_entry
@@ -35,7 +35,7 @@ class Judging:
     """Runs the probes of a plan against one session."""
 
     def __init__(self, settings: Settings, session: Session):
-        found = modules(settings.losses)
+        found = losses_known(settings.losses)
         self.settings, self.session = settings, session
         exact_only = settings.target == "numpy" and settings.ours  # no reference is judged by itself
         self.judge = Judge.of(

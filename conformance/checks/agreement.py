@@ -49,9 +49,9 @@ def second(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the boundary cases for second derivatives: at a kink, ours are those of the branch the spec chooses."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    for clause in module.GRADIENT_BOUNDARIES:
-        for plain in module.boundaries(clause, offer, judge.seed):
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
+    for clause in loss.gradient_boundaries:
+        for plain in loss.boundaries(clause, offer, judge.seed):
             if plain.dtype in HALVES:
                 continue
             rows = {name: a for name, a in plain.inputs.items() if a.dtype.kind == "f"}
@@ -80,8 +80,8 @@ def precision(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask for two rows at one end of the range and a third at the other: no triplet is active, whatever fills gaps."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    legal = module.legal(offer)
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
+    legal = loss.legal(offer)
     parameters = {"distance": probe.options["filler"], "reduction": "none"}
     if any(not offer.choices(name, [value]) for name, value in parameters.items()):
         raise Unsupported(f"distance = {parameters['distance']!r}, term by term")
@@ -105,11 +105,11 @@ def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask for rows at the ends of the range of the dtype: any number may come back, but NaN may not."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
 
     def examine(structure: dict[str, object]) -> Finding | None:
         for fill in range(2):
-            case = module.build(structure, offer, judge.seed, fill)
+            case = loss.build(structure, offer, judge.seed, fill)
             largest = LARGEST[case.dtype]
             for size in (largest, 1 / largest, largest**0.5):
                 inputs = {n: np.clip(a, -1, 1) * size if a.dtype.kind == "f" else a for n, a in case.inputs.items()}

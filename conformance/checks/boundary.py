@@ -24,10 +24,10 @@ MOST_OUTCOMES = 256
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask every boundary case of the clause."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    if probe.clause in module.GRADIENT_BOUNDARIES and 1 not in offer.orders:
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
+    if probe.clause in loss.gradient_boundaries and 1 not in offer.orders:
         raise Unsupported("no gradients")
-    for case in _each_way(module.boundaries(probe.clause, offer, judge.seed), offer):
+    for case in _each_way(loss.boundaries(probe.clause, offer, judge.seed), offer):
         result.planned += 1
         parts = ("value", "gradient") if case.order else ("value",)
         if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
@@ -50,7 +50,7 @@ def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
 
 
 def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch | None:
-    module = judge.modules[probe.loss]
+    loss = judge.losses[probe.loss]
     judged = judge.with_fixed(case)
     answer = judge.ask(case)
     found = trouble(answer)
@@ -67,7 +67,7 @@ def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch |
         if any(not against(judged, answer, e, ("value",), grade)[0] for e in outcomes):
             result.choice = result.choice or _sentence(mismatch.where, mismatch.got, mismatch.want)
             mismatch = None
-    if mismatch or judge.oracle.exact_only or probe.clause not in module.GRADIENT_BOUNDARIES:
+    if mismatch or judge.oracle.exact_only or probe.clause not in loss.gradient_boundaries:
         return mismatch
     if judge.oracle.ours:
         return _bit_for_bit(case, answer, expected)

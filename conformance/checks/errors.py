@@ -18,7 +18,7 @@ from lossproof.conformance.plan.probe import Probe
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the legal call, then the same call with one thing wrong, for each way to be wrong."""
-    legal = judge.modules[probe.loss].legal(judge.offers[probe.loss])
+    legal = judge.losses[probe.loss].legal(judge.offers[probe.loss])
     asked = [(_sibling(legal, wrong), wrong) for wrong in questions(judge, probe)]
     for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or "mask" in case.inputs][:1]:
         result.planned += 1

@@ -12,7 +12,7 @@ from lossproof.conformance.host.case import Case, from_json
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch
 from lossproof.conformance.plan.cases.functions import Call, drawn, examples
-from lossproof.conformance.plan.cases.space import generator
+from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.plan import plan_of_function
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, functions

@@ -12,7 +12,6 @@ from lossproof.conformance.judge.compare import trouble
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.smallest import agree
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
-from lossproof.conformance.plan.cases.space import terms_shape
 from lossproof.conformance.plan.probe import Probe
 
 _WIDTH = {"float32": 24, "float64": 53}
@@ -24,9 +23,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         return agree(judge, probe, result, ("value",), fills=1)
 
     offer = judge.offers[probe.loss]
-    module = judge.modules[probe.loss]
-    plain, order = module.legal(offer), 1 if 1 in offer.orders else 0
-    shape = getattr(module, "terms_shape", terms_shape)(plain)
+    loss = judge.losses[probe.loss]
+    plain, order = loss.legal(offer), 1 if 1 in offer.orders else 0
+    shape = loss.terms_shape(plain)
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = (

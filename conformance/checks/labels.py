@@ -14,7 +14,7 @@ from lossproof.conformance.judge.compare import trouble
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
-from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 

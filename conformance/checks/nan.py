@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Result
-from lossproof.conformance.plan.cases.space import generator
+from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 
@@ -32,7 +32,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         zero = bool(probe.options.get("against_zero"))
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
-        open_rows = judge.modules[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
+        open_rows = judge.losses[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
         if failure:
             return judge.finding(probe, failure[1], failure[0])

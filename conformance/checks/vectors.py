@@ -60,8 +60,8 @@ def _judge(judge: Judge, probe: Probe, result: Result, judged: Case) -> None:
     if mismatch and (_by_default(judge, case, expected, parts) or not judge.control(probe.loss, parameters, parts)):
         judge.obscured += 1
     elif mismatch:
-        refused, module = mismatch.kind == "raised", judge.modules[probe.loss]
-        refusal = module.refusal(case) if hasattr(module, "refusal") else "CV-23"
+        refused, loss = mismatch.kind == "raised", judge.losses[probe.loss]
+        refusal = loss.refusal(case)
         clause = refusal if refused else mismatch.clause or probe.clause
         result.findings.append(judge.finding(replace(probe, clause=clause, label=""), mismatch, case))
 

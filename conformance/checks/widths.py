@@ -14,7 +14,7 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.compare import trouble
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
-from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec.arguments import FLOAT_DTYPES, check_as_wide
 

@@ -19,6 +19,7 @@ from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Session, SessionError
 from lossproof.conformance.host.words import cut
 from lossproof.conformance.plan.cases.functions import examples
+from lossproof.conformance.plan.contract import LossCases
 from lossproof.spec import clauses, functions, losses
 
 MOST_CRASHES = 3  # of the first question
@@ -39,12 +40,12 @@ class NoPlainCall(SessionError):
         self.details = "\n".join(part for part in shown if part)
 
 
-def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[str, Offer]:
+def offers(session: Session, known: Mapping[str, LossCases], *, ours: bool) -> dict[str, Offer]:
     """Return the offer of each loss of the implementation."""
     hello = session.hello
     found = {}
     for loss, entry in hello["losses"].items():
-        if loss not in modules:
+        if loss not in known:
             continue
         limits = {name: [from_json(value) for value in values] for name, values in entry.get("limits", {}).items()}
         offer = Offer(
@@ -58,13 +59,13 @@ def offers(session: Session, modules: Mapping[str, Any], *, ours: bool) -> dict[
             ours=ours,
             effort=float(hello.get("effort", 1.0)),
         )
-        found[loss] = offer if ours else _asked(session, modules[loss], offer)
+        found[loss] = offer if ours else _asked(session, known[loss], offer)
     return found
 
 
-def _asked(session: Session, module: Any, offer: Offer) -> Offer:
+def _asked(session: Session, loss: LossCases, offer: Offer) -> Offer:
     """Return the offer without what the implementation refuses; NoPlainCall where it answers nothing."""
-    plain = _plain(session, module.legal(offer), offer)
+    plain = _plain(session, loss.legal(offer), offer)
     others = [mode for mode in offer.modes if mode != plain.mode]
     modes = [plain.mode, *(m for m in others if m in OWED or _works(session, replace(plain, mode=m)))]
     dtypes = [d for d in offer.dtypes if _works(session, replace(plain, dtype=d))]

@@ -29,7 +29,8 @@ from lossproof.conformance.judge.verdict import (
     Mismatch,
     Result,
 )
-from lossproof.conformance.plan.cases.space import Structure
+from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses
@@ -62,7 +63,7 @@ class Judge:
     session: Session
     offers: Mapping[str, Offer]
     oracle: Oracle
-    modules: Mapping[str, Any]  # loss -> its module of cases
+    losses: Mapping[str, LossCases]
     seed: int = 0
     examples: int = 6
     fills: int = FILLS
@@ -76,11 +77,11 @@ class Judge:
 
     @classmethod
     def of(
-        cls, session: Session, modules: Mapping[str, Any], *, ours: bool, exact_only: bool = False, **more: Any
+        cls, session: Session, losses: Mapping[str, LossCases], *, ours: bool, exact_only: bool = False, **more: Any
     ) -> Judge:
         """Return the judge of a session, which asks its first questions; `more` are seed, examples and fills."""
         grade, oracle = str(session.hello.get("grade", "direct")), Oracle(ours=ours, exact_only=exact_only)
-        return cls(session, offers(session, modules, ours=ours), oracle, modules, grade=grade, **more)
+        return cls(session, offers(session, losses, ours=ours), oracle, losses, grade=grade, **more)
 
     def ask(self, case: Case) -> Answer:
         """Put one case to the implementation; after the third crash of a probe, end the probe."""
@@ -133,15 +134,15 @@ class Judge:
 
     def choices(self, probe: Probe) -> dict[str, list[Any]]:
         """Return the choices of each field for a probe, restricted to what the implementation offers."""
-        offer, module = self.offers[probe.loss], self.modules[probe.loss]
-        spaces = {name: probe.vary.get(name, values[:1]) for name, values in module.SPACE.items()}
+        offer, loss = self.offers[probe.loss], self.losses[probe.loss]
+        spaces = {name: probe.vary.get(name, values[:1]) for name, values in loss.space.items()}
         if not spaces["mode"]:
             spaces["mode"] = tuple(offer.modes[:1])
         found = {}
         for name, wanted in spaces.items():
             found[name] = offer.choices(name, wanted)
             if not found[name] and name not in probe.vary:
-                found[name] = offer.choices(name, module.SPACE[name])[:1] or [offer.neutral(name)]
+                found[name] = offer.choices(name, loss.space[name])[:1] or [offer.neutral(name)]
                 if name == "order" and found[name] == [None]:
                     found[name] = [0]  # no gradients
             if not found[name]:
@@ -150,7 +151,7 @@ class Judge:
 
     def structures(self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]) -> None:
         """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
-        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
         strategy = st.fixed_dictionaries(
@@ -165,7 +166,7 @@ class Judge:
         )  # fmt: skip
         @hypothesis.given(strategy)
         def draw(structure: Structure) -> None:
-            structure = module.normal(structure, offer)
+            structure = loss.normal(structure, offer)
             key = repr(sorted(structure.items()))
             if key not in seen and not result.findings and not self.stop():
                 seen.add(key)
@@ -187,16 +188,16 @@ class Judge:
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:
         """Return the case of a structure with nothing undecided, or None after a fair number of draws."""
-        offer, module = self.offers[probe.loss], self.modules[probe.loss]
+        offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         for attempt in range(REDRAWS):
-            case: Case = module.build(structure, offer, self.seed, fill + 1000 * attempt)
+            case = loss.build(structure, offer, self.seed, fill + 1000 * attempt)
             if not self.oracle.undecided(self.judged(case, structure)):
                 return case
         return None
 
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
-        return replace(case, parameters=self.modules[case.loss].judged_parameters(structure, self.offers[case.loss]))
+        return replace(case, parameters=self.losses[case.loss].judged_parameters(structure, self.offers[case.loss]))
 
     def grade_of(self, case: Case) -> str:
         """Return the widest grade that an answer may have: what is claimed, or what the option `pairwise` gives."""
@@ -218,14 +219,12 @@ class Judge:
 
     def control(self, loss: str, parameters: Mapping[str, Any], parts: tuple[str, ...], dtype: str = "") -> bool:
         """Whether plain cases with these options are right; if not, a special case says nothing of its clause."""
-        offer, module = self.offers[loss], self.modules[loss]
-        structure = {
-            n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0] for n, v in module.SPACE.items()
-        }
-        structure |= {n: v for n, v in parameters.items() if n in module.CONTROLLED and offer.choices(n, [v])}
+        offer, own = self.offers[loss], self.losses[loss]
+        structure = {n: (offer.choices(n, v or offer.modes[:1]) or [offer.neutral(n)])[0] for n, v in own.space.items()}
+        structure |= {n: v for n, v in parameters.items() if n in own.controlled and offer.choices(n, [v])}
         structure["order"] = 1 if "gradient" in parts else 0
         structure["dtype"] = dtype if dtype in HALVES else structure["dtype"]  # where another arithmetic is right
-        structure = module.normal(structure, offer)
+        structure = own.normal(structure, offer)
         key = repr((loss, sorted(structure.items())))
         if key not in self._controls:
             probe, counts = Probe(loss, "control", ""), (self.asked, self.obscured)

@@ -11,7 +11,8 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import PARTS, is_coarse
 from lossproof.conformance.judge.judge import MAX_CRASHES, Crashed, Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
-from lossproof.conformance.plan.cases.space import Structure
+from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
 
@@ -52,7 +53,7 @@ def smallest(
 
     A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
     """
-    offer, module = judge.offers[probe.loss], judge.modules[probe.loss]
+    offer, loss = judge.offers[probe.loss], judge.losses[probe.loss]
     kind, least = failure[1].kind, failure[1].excess / 1024
 
     def fails(candidate: Structure) -> tuple[int, tuple[Case, Mismatch]] | None:
@@ -64,13 +65,13 @@ def smallest(
         return None
 
     needed: dict[str, Any] = {}
-    for name, values in module.SPACE.items():
+    for name, values in loss.space.items():
         neutral = offer.choices(name, values or offer.modes[:1])[:1] if name != "order" else [structure[name]]
-        smaller = _smaller_shapes(module, structure["shape"]) if name == "shape" else neutral
+        smaller = _smaller_shapes(loss, structure["shape"]) if name == "shape" else neutral
         if name != "shape" and (not neutral or structure[name] == neutral[0]):
             continue
         for value in smaller:
-            candidate = module.normal(structure | {name: value}, offer)
+            candidate = loss.normal(structure | {name: value}, offer)
             if candidate == structure:
                 break  # it does not apply here
             found = fails(candidate)
@@ -85,74 +86,73 @@ def smallest(
     return Finding(probe.loss, _blame(judge, probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
 
 
-def _smaller_shapes(module: Any, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+def _smaller_shapes(loss: LossCases, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the shapes with no more rows, and no more numbers, than one has."""
     rows, numbers = np.prod(shape[:-1]), np.prod(shape)
-    return [s for s in module.SMALLER_SHAPES if s != shape and np.prod(s[:-1]) <= rows and np.prod(s) <= numbers]
+    return [s for s in loss.smaller_shapes if s != shape and np.prod(s[:-1]) <= rows and np.prod(s) <= numbers]
 
 
 def _blame(
     judge: Judge, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch
 ) -> str:
-    module = judge.modules[probe.loss]
+    loss = judge.losses[probe.loss]
     if mismatch.clause == "shape":
         return judge.shape_clause(case)
     own = probe.options.get("own_clause") and not set(needed) - set(probe.vary)
     beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
     parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
-        general = probe.clause in module.FORMULA.values() and not needed and mismatch.kind in PARTS
+        general = probe.clause in loss.formula.values() and not needed and mismatch.kind in PARTS
         return (general and _cause(judge, probe, structure, mismatch)) or probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
-        return str(module.refusal(case)) if hasattr(module, "refusal") else "CV-23"
-    clause = module.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
+        return loss.refusal(case)
+    clause = loss.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
     if clause:
-        return str(clause)
+        return clause
     if mismatch.errored:
         return "CV-23"
     if is_coarse(mismatch, case):
-        larger = module.normal(structure | {"scale": 40}, judge.offers[probe.loss])
+        larger = loss.normal(structure | {"scale": 40}, judge.offers[probe.loss])
         if (
-            hasattr(module, "ABSOLUTE")
+            loss.absolute is not None
             and case.dtype == "float64"
             and not any(judge.failure(probe, larger, fill, parts) for fill in range(FILLS))
         ):
-            return str(module.ABSOLUTE[mismatch.kind])  # rounding would grow with the rows; this does not
+            return loss.absolute[mismatch.kind]  # rounding would grow with the rows; this does not
         return "CV-15" if mismatch.kind == "value" else "CV-16"
-    coupled = np.prod(structure["shape"][:-1]) > 1 and hasattr(module, "ROW_CLAUSE")
-    formula = module.ROW_CLAUSE if coupled else module.FORMULA[mismatch.kind]
-    return _cause(judge, probe, structure, mismatch) or str(formula)
+    coupled = loss.row_clause if np.prod(structure["shape"][:-1]) > 1 else None
+    return _cause(judge, probe, structure, mismatch) or coupled or loss.formula[mismatch.kind]
 
 
 def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch) -> str | None:
     """Return the clause that the experiments of the loss single out where plain calls are wrong."""
-    module, offer = judge.modules[probe.loss], judge.offers[probe.loss]
-    for name, clause in getattr(module, "GRADIENT_OF", {}).items():
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
+    for name, clause in loss.gradient_of.items():
         if mismatch.where.startswith(f"gradient of {name}"):
-            return str(clause)
-    causes = [cause for cause in getattr(module, "CAUSES", ()) if cause.kind == mismatch.kind]
+            return clause
+    causes = [cause for cause in loss.causes if cause.kind == mismatch.kind]
     causes = [cause for cause in causes if all(offer.choices(n, [v]) for n, v in cause.fields.items())]
     if not causes:
         return None
-    plain = module.normal(structure | {"shape": module.SPACE["shape"][0]}, offer)  # few rows do not tell causes apart
+    plain = loss.normal(structure | {"shape": loss.space["shape"][0]}, offer)  # few rows do not tell causes apart
     wrong = _wrong(judge, plain, _drawn(judge, probe.loss, plain), mismatch.kind)
     if len(wrong) < LEAST:
         wrong = _wrong(judge, structure, _drawn(judge, probe.loss, structure), mismatch.kind)
     for cause in causes:
-        changed = module.normal(plain | cause.fields, offer)
+        changed = loss.normal({**plain, **cause.fields}, offer)
         if cause.alone:
             named = bool(_wrong(judge, changed, _drawn(judge, probe.loss, changed), mismatch.kind))
         else:
-            options = module.parameters(changed, offer)
+            options = loss.parameters(changed, offer)
             cases = _decided(judge, changed, [cause.change(replace(case, parameters=options)) for case in wrong])
             named = len(cases) >= LEAST and not _wrong(judge, changed, cases, mismatch.kind)
         if named:
-            return str(cause.clause)
+            return cause.clause
     return None
 
 
 def _drawn(judge: Judge, loss: str, structure: Structure) -> list[Case]:
-    build, offer = judge.modules[loss].build, judge.offers[loss]
+    build, offer = judge.losses[loss].build, judge.offers[loss]
     return _decided(judge, structure, [build(structure, offer, judge.seed, fill) for fill in range(EXPERIMENTS)])
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lossproof.conformance.judge.compare import is_coarse
 from lossproof.conformance.judge.verdict import Finding, Result
-from lossproof.conformance.plan.plan import modules, plan_of_function
+from lossproof.conformance.plan.plan import losses_known, plan_of_function
 from lossproof.spec import clauses, losses
 
 CLASSES = ("value", "gradient", "interface")
@@ -163,7 +163,7 @@ def _about_nan(clause: str) -> bool:
 def _formula(name: str) -> Mapping[str, str]:
     """Return the clauses of the formula of a loss, by class, or the first that drawn calls of a function ask about."""
     if name in losses():
-        formula: Mapping[str, str] = modules()[name].FORMULA
+        formula: Mapping[str, str] = losses_known()[name].formula
         return formula
     return {"value": next(probe.clause for probe in plan_of_function(name) if probe.label == "drawn")}
 

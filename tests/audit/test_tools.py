@@ -10,14 +10,14 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import NoPlainCall, offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 
 LOSS = "triplet_margin_loss"
 
 
 def judged(tool):
     """Return the findings of every probe but those that compile."""
-    session, known = InProcess(tool.make(), "torch", adapter()), modules()
+    session, known = InProcess(tool.make(), "torch", adapter()), losses_known()
     judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known)
     probes = [p for p in plan(LOSS, known[LOSS]) if p.check != "compiled"]
     return [finding for probe in probes for finding in judge.run(probe, CHECKS[probe.check]).findings]

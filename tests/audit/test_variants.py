@@ -11,12 +11,12 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_correct_variant_is_not_accused(name):
-    variant, known = VARIANTS[name], modules()
+    variant, known = VARIANTS[name], losses_known()
     (loss,) = variant.losses
     session = InProcess(variant, "torch", adapter())
     session.hello["modes"] = ["eager"]

@@ -22,7 +22,7 @@ from lossproof.conformance.judge import exact
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses, losses, vector_schema, vectors
 
 FROZEN = {v.id: v for loss in losses() for v in vectors(loss)}
@@ -84,13 +84,13 @@ def test_a_vector_is_a_plain_case_whose_numbers_its_dtype_holds(name):
 
 def judge_of(function, loss="triplet_margin_loss"):
     session = InProcess(Implementation({loss: function}), "numpy")
-    known = modules()
+    known = losses_known()
     return Judge(session, offers(session, known, ours=False), Oracle(ours=False), known)
 
 
 def judged(function):
     judge, found = judge_of(function), {"": [], "copies": []}
-    for probe in plan("triplet_margin_loss", judge.modules["triplet_margin_loss"]):
+    for probe in plan("triplet_margin_loss", judge.losses["triplet_margin_loss"]):
         if probe.check == "vectors":
             result = judge.run(probe, CHECKS["vectors"])
             found[probe.label].append(bool(result.findings) or result.obscured > 0)

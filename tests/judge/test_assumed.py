@@ -11,7 +11,7 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.assumed import assumption
 from lossproof.conformance.report.certificate import finding_entry
 from lossproof.reference import batch_hard_triplet_loss, semi_hard_triplet_loss, triplet_margin_loss
@@ -22,7 +22,7 @@ LOSS = "triplet_margin_loss"
 def first_finding(function, loss=LOSS, check="value", **claims):
     origin = {loss: ("tool", "function")}
     session = InProcess(Implementation({loss: function}, origin=origin, **claims), "numpy")
-    found = modules((loss,))
+    found = losses_known((loss,))
     judge = Judge(session, offers(session, found, ours=False), Oracle(ours=False), found, examples=2)
     probes = [probe for probe in plan(loss, found[loss]) if probe.check == check]
     finding = next(f for probe in probes for f in judge.run(probe, CHECKS[probe.check]).findings)

@@ -18,7 +18,7 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.verdict import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses
 
 SECOND = {"CV-14"}  # others are not asked at kinks
@@ -32,8 +32,8 @@ OTHERS = {
 def judged(loss: str, function: Any, asked: set[str], *, ours: bool = False) -> Iterator[Result]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, modules(), ours=ours), Oracle(ours=ours), modules())
-    for probe in plan(loss, modules()[loss]):
+    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known())
+    for probe in plan(loss, losses_known()[loss]):
         if probe.clause in asked and probe.check in ("boundary", "examples"):
             yield judge.run(probe, CHECKS[probe.check])
 

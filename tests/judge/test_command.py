@@ -18,7 +18,7 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses, losses, page, page_names
 
 LOSS = "triplet_margin_loss"
@@ -293,7 +293,7 @@ def test_what_was_judged_is_on_disk_when_the_run_is_killed(tmp_path, jobs):
     run.send_signal(signal.SIGKILL)
     run.wait()
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    planned = [probe.name for probe in plan(LOSS, modules()[LOSS])]
+    planned = [probe.name for probe in plan(LOSS, losses_known()[LOSS])]
     names = [entry["name"] for entry in entries]
     assert len(names) >= 5
     assert names == planned[: len(names)] if jobs == "1" else set(names) <= set(planned)
@@ -327,7 +327,7 @@ class Recorded(InProcess):
 
 def run(target, seed):
     """Return the session, and the results without their times, of a short run in this process."""
-    session, known = Recorded(target), modules()
+    session, known = Recorded(target), losses_known()
     judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known, seed, examples=2)
     checks = ("value", "reductions", "masking", "nan", "invariances", "precision")
     results = [judge.run(p, CHECKS[p.check]) for p in plan(LOSS, known[LOSS]) if p.check in checks]

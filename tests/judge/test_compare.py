@@ -18,12 +18,12 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle, output_slack
 from lossproof.conformance.judge.verdict import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, UNSUPPORTED, Mismatch
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import schema
 from lossproof.reference import triplet_margin_loss
 
 LOSS = "triplet_margin_loss"
-MODULES = modules()
+MODULES = losses_known()
 PROBES = {probe.name.removeprefix(f"{LOSS}/"): probe for probe in plan(LOSS, MODULES[LOSS])}
 EVERYTHING = ("value", "gradient")
 

@@ -24,7 +24,7 @@ from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.verdict import Finding
 from lossproof.conformance.plan.cases.error_options import bounds
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import functions, losses
 from lossproof.spec.arguments import check_label_range
 
@@ -38,8 +38,8 @@ def labels_of(loss: str, clause: str) -> set[str]:
 def found(loss: str, function: Any, checks: set[str], *, ours: bool = False) -> list[Finding]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, modules(), ours=ours), Oracle(ours=ours), modules(), examples=2)
-    asked = [probe for probe in plan(loss, modules()[loss]) if probe.check in checks]
+    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known(), examples=2)
+    asked = [probe for probe in plan(loss, losses_known()[loss]) if probe.check in checks]
     return [finding for probe in asked for finding in judge.run(probe, CHECKS[probe.check]).findings]
 
 
@@ -66,7 +66,7 @@ def test_what_one_loss_is_asked_another_is_asked_too() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_wrong_call_differs_from_the_legal_one(loss: str) -> None:
-    legal = modules()[loss].legal(Offer(losses()[loss], None))
+    legal = losses_known()[loss].legal(Offer(losses()[loss], None))
     units = next(iter(legal.inputs.values())).shape[:-1]
     masked = replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool)})
     for every in wrongs(loss).values():

@@ -10,7 +10,7 @@ from lossproof.conformance import Implementation
 from lossproof.conformance.command import main
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import NoPlainCall, answer_to_functions, offers
-from lossproof.conformance.plan.plan import modules
+from lossproof.conformance.plan.plan import losses_known
 from lossproof.reference import triplet_margin_loss
 
 LOSS = "triplet_margin_loss"
@@ -86,7 +86,7 @@ def test_an_implementation_that_refuses_one_dtype_is_asked_in_the_next():
             raise TypeError("float64 alone")
         return triplet_margin_loss(anchor, positive, negative, margin=margin, cotangent=cotangent)
 
-    offer = offers(InProcess(Implementation({LOSS: loss}), "numpy"), modules(), ours=False)[LOSS]
+    offer = offers(InProcess(Implementation({LOSS: loss}), "numpy"), losses_known(), ours=False)[LOSS]
     assert list(offer.dtypes) == ["float64"]
 
 
@@ -94,14 +94,14 @@ def test_unsupported_is_no_answer():
     session = InProcess(Implementation({LOSS: triplet_margin_loss}), "numpy")
     session.adapter.run = lambda ask: {"unsupported": "not today"}
     with pytest.raises(NoPlainCall, match="unsupported: not today"):
-        offers(session, modules((LOSS,)), ours=False)
+        offers(session, losses_known((LOSS,)), ours=False)
 
 
 def test_a_mode_that_is_unsupported_is_not_taken_for_the_first():
     session = InProcess(Implementation({LOSS: triplet_margin_loss}), "numpy")
     run, session.hello["modes"] = session.adapter.run, ["compiled", "eager"]
     session.adapter.run = lambda ask: {"unsupported": "one graph"} if ask.mode == "compiled" else run(ask)
-    assert offers(session, modules((LOSS,)), ours=False)[LOSS].modes == ["eager"]
+    assert offers(session, losses_known((LOSS,)), ours=False)[LOSS].modes == ["eager"]
 
 
 def test_a_loss_that_nobody_asked_for_may_be_broken(tmp_path):

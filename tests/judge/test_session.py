@@ -14,10 +14,10 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import MAX_CRASHES, Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.verdict import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 
 LOSS = "triplet_margin_loss"
-MODULES = modules()
+MODULES = losses_known()
 PROBES = {probe.name.removeprefix(f"{LOSS}/"): probe for probe in plan(LOSS, MODULES[LOSS])}
 
 # A Python tool: the reference behind a narrower signature, and one line of its own before the answer, if the call is

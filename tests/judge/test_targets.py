@@ -235,9 +235,9 @@ def test_a_long_text_loses_its_middle():
 
 def case_of(said):
     from lossproof.conformance.host.offer import Offer
-    from lossproof.conformance.plan.plan import modules
+    from lossproof.conformance.plan.plan import losses_known
 
-    return modules()[LOSS].legal(Offer(losses()[LOSS], said["losses"][LOSS]["accepts"], dtypes=["float64"]))
+    return losses_known()[LOSS].legal(Offer(losses()[LOSS], said["losses"][LOSS]["accepts"], dtypes=["float64"]))
 
 
 def run_without_this_project(text, folder):

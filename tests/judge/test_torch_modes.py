@@ -15,7 +15,7 @@ from lossproof.conformance.host.inprocess import InProcess  # noqa: E402
 from lossproof.conformance.judge.first_questions import offers  # noqa: E402
 from lossproof.conformance.judge.judge import Judge  # noqa: E402
 from lossproof.conformance.judge.oracle import Oracle  # noqa: E402
-from lossproof.conformance.plan.plan import modules, plan  # noqa: E402
+from lossproof.conformance.plan.plan import losses_known, plan  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of its own forward mode, and of traces
 INPUTS = {
@@ -113,7 +113,7 @@ def test_a_value_alone_is_found_too(mode):
 
 @pytest.mark.parametrize("ours", [False, True])
 def test_an_error_under_a_strict_switch_is_advice_to_others_and_a_fault_of_ours(ours):
-    loss, known = "contrastive_loss", modules()
+    loss, known = "contrastive_loss", losses_known()
 
     def function(**given):
         if torch.are_deterministic_algorithms_enabled():

@@ -19,7 +19,7 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.verdict import CONFORMANT, UNSUPPORTED, Result
-from lossproof.conformance.plan.plan import modules, plan
+from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import losses
 from lossproof.spec.arguments import check_as_wide, widest
 
@@ -31,8 +31,8 @@ LABELS = np.array([0, 1])
 def judged(loss: str, function: Any, *, ours: bool = False) -> list[Result]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, modules(), ours=ours), Oracle(ours=ours), modules())
-    return [judge.run(p, CHECKS[p.check]) for p in plan(loss, modules()[loss]) if p.check == "widths"]
+    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known())
+    return [judge.run(p, CHECKS[p.check]) for p in plan(loss, losses_known()[loss]) if p.check == "widths"]
 
 
 def correct(loss: str) -> Any:

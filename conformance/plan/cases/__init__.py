@@ -1,1 +1,1 @@
-"""Cases, one module a loss: the space of its structures, its boundary cases, which clause a failure blames."""
+"""Cases, a folder a loss: its space of structures, its boundary cases, its probes; and what several losses share."""

@@ -16,7 +16,7 @@ from lossproof.conformance.host.arrays import Array, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import distances
-from lossproof.conformance.plan.cases.space import COTANGENTS, Structure
+from lossproof.conformance.plan.cases.structures import COTANGENTS, Structure
 
 SPACE: dict[str, tuple[Any, ...]] = {
     "shape": ((7, 2), (5, 4), (8, 3), (12, 5), (1, 3)),
@@ -30,7 +30,6 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "order": (1,),
 }
 SMALLER_SHAPES = ((1, 1), (2, 1), (3, 1), (3, 2), (4, 2), (5, 2))
-VECTORISED = False
 
 
 def embeddings(structure: Structure, rng: np.random.Generator) -> Array:

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.space import Structure
+from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.probe import Probe
 
 OF_P_NORM = ("p", "eps", "eps_at")

@@ -11,7 +11,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches, distances
-from lossproof.conformance.plan.cases.space import Structure, generator
+from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import Probe
 
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")

@@ -1,0 +1,47 @@
+"""The probes of the OIM loss that the conventions do not bring already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lossproof.conformance.plan.cases.oim.boundaries import GRADIENT_BOUNDARIES
+from lossproof.conformance.plan.cases.oim.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.probe import Probe
+
+EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "mode", "order")}
+OWN = {"own_clause": True}
+
+
+def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+    return {**BASIC, **fields}
+
+
+def probes() -> Iterator[Probe]:
+    """Yield the probes, formula first."""
+    yield Probe(LOSS, "value", "OI-1", vary=_vary(temperature=SPACE["temperature"], queue=(4, 2)), options=OWN)
+    yield Probe(LOSS, "value", "OI-2", vary=_vary(memory=("empty rows",)), options=OWN)
+    strangers = {"strangers": ("some", "all"), "reduction": SPACE["reduction"]}
+    yield Probe(LOSS, "value", "OI-3", vary=_vary(**strangers), options=OWN)
+    yield Probe(LOSS, "value", "OI-4", vary=_vary(unlabelled=(99,), strangers=("some", "none")), options=OWN)
+    long = _vary(queue=(700,), classes=(600,), shape=((5, 4),), strangers=("some",))
+    known = {"large": True, **OWN}
+    yield Probe(LOSS, "value", "OI-1", "many rows of memory", vary=long, options=known, effort=0.17)
+    yield Probe(LOSS, "gradient", "OI-8", "many rows of memory", vary=long, options=known, effort=0.17)
+    yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
+    default = {"structure": {"defaults": True}, **OWN}
+    yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
+    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "gradient", "OI-8", vary=_vary(strangers=("some", "none"), queue=SPACE["queue"]), options=OWN)
+    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=EVERYTHING, effort=2.0)
+    for clause in GRADIENT_BOUNDARIES:
+        yield Probe(LOSS, "boundary", clause)
+    scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"]}
+    yield Probe(LOSS, "precision", "CV-15", "scales", vary=scales)
+    accepted = {"shape": ((0, 3), (1, 1), (3, 2)), "temperature": (0.01, 100.0), "queue": SPACE["queue"]}
+    yield Probe(LOSS, "interface", "CV-23", vary=accepted)
+    rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "strangers": ("some",)}
+    yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options={"relation": "permutation"})
+    for label, masks in (("strangers", (None,)), ("strangers and a mask", ("some",))):
+        vary = _vary(unlabelled=(99,), strangers=("some",), mask=masks, reduction=("none", "mean"))
+        yield Probe(LOSS, "determinism", "CV-21", label, vary=vary, effort=0.34)

@@ -1,0 +1,166 @@
+"""The probes that the conventions bring to every loss, as far as it has the fields that they vary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lossproof.conformance.host.arrays import HALVES
+from lossproof.conformance.plan.budgets import budgets
+from lossproof.conformance.plan.contract import LossCases
+from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.varied import Varied
+
+MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
+    "eager": 0.3,
+    "functional": 1.0,
+    "vectorised": 1.0,
+    "alone": 0.5,
+    "stacked": 0.5,
+    "traced": 0.5,
+    "forward": 0.5,
+    "graph": 0.5,
+    "unknown_batch": 0.34,
+    "compiled": 0.5,
+}
+CLAUSE_OF = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
+OWN = {"own_clause": True}
+
+
+def conventions(cases: LossCases) -> Iterator[Probe]:
+    """Yield the probes of the conventions for a loss, in the order in which they are run."""
+    varied = Varied(cases)
+    for topic in TOPICS:
+        yield from topic(varied)
+
+
+def _reductions(of: Varied) -> Iterator[Probe]:
+    """CV-1 to CV-6: each reduction, and means over nothing."""
+    for reduction in of.reductions:
+        masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
+        fields = {"shape": of.space["shape"], "reduction": (reduction,), "mask": masks}
+        yield of.probe("reductions", CLAUSE_OF[reduction], vary={**of.cases.basic, **of.options, **fields})
+    for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
+        means = {"reduction": of.means, **of.options}
+        yield of.probe(check, clause, "no rows", options=OWN, vary={**means, "shape": ((0, 3),)})
+        yield of.probe(check, clause, "all masked", options=OWN, vary={**means, "mask": ("nothing",)})
+
+
+def _masks(of: Varied) -> Iterator[Probe]:
+    """CV-7 to CV-9: masking is removing, and what is masked is not looked at."""
+    masked = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **of.every}
+    yield of.probe("masking", "CV-7", options=OWN, vary=masked)
+    yield of.probe("masking", "CV-8", vary=masked | of.choices)
+    yield of.probe("masking", "CV-9", vary=masked | of.choices)
+    yield of.probe("masking", "CV-9", "half rows", 0.5, vary=masked | {"dtype": HALVES})
+    compiled = {"shape": ((5, 4),), "mode": ("compiled",)}  # another path may mask, where no content can be looked at
+    yield of.probe("masking", "CV-9", "compiled", 0.34, vary=masked | compiled)
+
+
+def _not_finite(of: Varied) -> Iterator[Probe]:
+    """CV-10 to CV-12: NaN and infinity in rows that take part."""
+    mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
+    yield of.probe("nan", "CV-10", effort=2.0, vary=mixed | of.every)
+    if of.cases.unspecified:  # otherwise one row reaches every term
+        yield of.probe("nan", "CV-11", vary=mixed | of.every)
+        yield of.probe("nan", "CV-12", effort=4.0, vary=mixed | {"reduction": ("none",)})
+
+
+def _second_derivatives(of: Varied) -> Iterator[Probe]:
+    """CV-14, where the page gives a budget for them."""
+    if "kappa_second" not in of.page.front["accuracy"]:
+        return
+    mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
+    eps = of.space.get("eps", ())[:2]
+    yield of.probe("second_order", "CV-14", vary=mixed | {"swap": (False,), "eps": eps})
+    fields = {**mixed, **of.every, "mask": (None, "some"), "p": (2.0, 3.0)}
+    yield of.probe("second_order", "CV-14", "swap", vary=fields | {"swap": (True,)})
+    for placed in ("root", "floor"):
+        at = {"distance": ("p_norm",), "eps_at": (placed,), "eps": (0.25, 1e-6)}
+        yield of.probe("second_order", "CV-14", placed, 0.5, vary=fields | at)
+
+
+def _labels(of: Varied) -> Iterator[Probe]:
+    """CV-31 to CV-33: labels are names, or rows of a table."""
+    if "labels" not in of.page.inputs:
+        return
+    yield from _rows_of_a_table(of) if of.page.inputs["labels"].get("range") else _names(of)
+    yield of.probe("invariances", "CV-31", "integers", 0.34, {"relation": "integers"}, vary=of.cases.basic)
+
+
+def _names(of: Varied) -> Iterator[Probe]:
+    named, relation = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every}, {"relation": "relabelling"}
+    yield of.probe("invariances", "CV-32", options=relation, vary=named)
+    yield of.probe("invariances", "CV-32", "masked", 0.34, relation, vary=named | {"mask": ("some",)})
+    yield of.probe("invariances", "CV-32", "half rows", 0.34, relation, vary=named | {"dtype": HALVES})
+    yield of.probe("invariances", "CV-31", "ends of every integer dtype", 0.34, {"relation": "ends"}, vary=named)
+
+
+def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
+    basic = of.cases.basic
+    wrong = {**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
+    wrong |= {n: of.space[n] for n in ("unlabelled",) if n in of.space}
+    yield of.probe("labels", "CV-33", vary=wrong)
+    yield of.probe("labels", "CV-33", "ends of every integer dtype", 0.34, {"ends": True}, vary=wrong)
+    wide = {"classes": (300,)} if "classes" in of.space else {"shape": ((5, 300),)}
+    for end in ("int8", "uint8"):  # the greatest label of a byte is a row of a table of 300
+        highest = {"relation": "integers", "structure": {"highest": end}}
+        yield of.probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, vary={**basic, **wide})
+    if "classes" in of.space:
+        yield of.probe("labels", "CV-33", "one class", 0.5, vary=wrong | {"classes": (1,)})
+    yield of.probe("labels", "CV-33", "compiled", 0.17, vary=wrong | {"mode": ("compiled",)})
+
+
+def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
+    """CV-24, CV-18, and tables that are wider than the rows."""
+    if "..." in next(iter(of.page.inputs.values()))["shape"]:
+        axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **of.choices, **of.every}
+        yield of.probe("reductions", "CV-24", "batch axes", 2.0, vary=axes)
+    for dtype in ("float64", "float32", *HALVES):
+        yield of.probe("interface", "CV-18", dtype, 0.5, vary={"dtype": (dtype,), **of.every})
+    if wider := of.page.tables:
+        for clause in ("CV-15", "CV-16", "CV-18"):
+            vary = {"shape": of.cases.few_rows[-1:], "dtype": of.space["dtype"], **of.every, "mask": (None, "some")}
+            yield of.probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, vary=vary)
+
+
+def _determinism(of: Varied) -> Iterator[Probe]:
+    """CV-21: the same call, the same bits."""
+    mixed = {"mask": (None, "some"), "shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices, **of.every}
+    yield of.probe("determinism", "CV-21", effort=2.0, vary=mixed)
+    if of.cases.gradient_boundaries:
+        yield of.probe("determinism", "CV-21", "ties", options={"ties": True}, vary={})
+
+
+def _modes(of: Varied) -> Iterator[Probe]:
+    """CV-22, CV-35, CV-20 and CV-36: every way in which a framework calls a function."""
+    for mode, effort in MODES.items():
+        if mode == "vectorised" and not of.cases.vectorised:
+            continue  # a batch is no stack of calls
+        if mode == "alone" and sum(entry.get("differentiable", False) for entry in of.page.inputs.values()) == 1:
+            continue
+        few, p = of.cases.few_rows, (2.0, 1.0, 3.0)
+        fields = {**of.choices, "p": p, "shape": few[-1:], **of.every, "mask": (None, "some")}
+        if mode == "vectorised":
+            fields |= {"reduction": ("none",), "shape": few, "mask": (None,)}
+        if mode in ("stacked", "unknown_batch") and of.means:  # where rows are counted, a count goes wrong
+            fields |= {"reduction": of.means}
+        yield of.probe("compiled", "CV-22", mode, effort, vary=fields | {"mode": (mode,)})
+    rows = {"shape": ((5, 4), (2, 3), (7, 2)), "mask": of.space["mask"]}
+    yield of.probe("compiled", "CV-35", vary={"mode": ("strided",), **rows, **of.choices, **of.every})
+    ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **of.choices, "p": (2.0, 1.0, 3.0)}
+    yield of.probe("compiled", "CV-20", "ambient", vary=ambient)
+    strict = {**of.choices, **of.every, "mode": ("strict",), "mask": (None, "some")}
+    yield of.probe("compiled", "CV-36", "strict", 0.5, vary=strict)
+
+
+TOPICS = (
+    _reductions,
+    _masks,
+    _not_finite,
+    _second_derivatives,
+    _labels,
+    budgets,
+    _shapes_and_dtypes,
+    _determinism,
+    _modes,
+)
