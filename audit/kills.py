@@ -20,6 +20,7 @@ from typing import Any
 from audit.mutants import Mutant, table
 from audit.pages import HOME
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.frameworks import Adapter
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.worker import adapter_for
@@ -46,7 +47,7 @@ class Kill:
 
 
 @cache
-def adapter(framework: str = "torch") -> Any:
+def adapter(framework: str = "torch") -> Adapter:
     """Return the adapter of a framework for this process."""
     return adapter_for(framework, "cpu")
 
@@ -111,7 +112,7 @@ def results(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) ->
     """Yield what comes of each probe that is asked of a mutant."""
     known = losses_known()
     implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
-    session: Any = InProcess(implementation, mutant.framework, adapter(mutant.framework))
+    session = InProcess(implementation, mutant.framework, adapter(mutant.framework))
     if not COMPILED & set(mutant.clauses):
         session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
     judge = Judge.of(session, known, ours=mutant.ours, seed=seed, examples=examples)

@@ -179,7 +179,7 @@ def _accused(variant: Any, loss: str) -> Iterator[str]:
     from lossproof.conformance.plan.plan import losses_known as spaces
     from lossproof.conformance.plan.plan import plan
 
-    session: Any = InProcess(variant, "torch", adapter())
+    session = InProcess(variant, "torch", adapter())
     session.hello["modes"] = ["eager"]
     known = spaces()
     judge = Judge.of(session, known, ours=False, seed=0, examples=1)
@@ -210,7 +210,7 @@ def _judge_of(framework: str, loss: str) -> tuple[Any, Mapping[str, Any]]:
     from lossproof.conformance.plan.plan import losses_known as spaces
 
     known = spaces()
-    session: Any = InProcess(resolve(framework, (loss,)), framework, adapter_for(framework, "cpu"))
+    session = InProcess(resolve(framework, (loss,)), framework, adapter_for(framework, "cpu"))
     return Judge.of(session, known, ours=True, exact_only=framework == "numpy", seed=0, examples=3), known
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lossproof.conformance.host.frameworks import Framework
 from lossproof.conformance.host.options import arguments_of, parameters_of, required_of
 from lossproof.conformance.host.places import TargetError, home, load, place
 from lossproof.conformance.host.signatures import bound, catches_all, parameters
@@ -15,7 +16,7 @@ from lossproof.spec import functions, losses
 
 __all__ = ["FRAMEWORKS", "Implementation", "TargetError", "resolve"]
 
-FRAMEWORKS = ("torch", "tensorflow", "jax", "numpy")
+FRAMEWORKS = tuple(str(framework) for framework in Framework)
 
 
 @dataclass(frozen=True)

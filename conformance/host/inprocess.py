@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from lossproof.conformance.host.case import Answer, Case, read_answer
+from lossproof.conformance.host.frameworks import Adapter
 from lossproof.conformance.host.hello import fault
 from lossproof.conformance.host.implementation import Implementation, TargetError
 from lossproof.conformance.host.worker import adapter_for, answer_to, hello_of
@@ -17,7 +18,7 @@ from lossproof.conformance.host.worker import adapter_for, answer_to, hello_of
 class InProcess:
     """Answers cases with functions of this process; the same interface as `Session`."""
 
-    def __init__(self, implementation: Implementation, framework: str, adapter: Any = None):
+    def __init__(self, implementation: Implementation, framework: str, adapter: Adapter | None = None):
         self.implementation = implementation
         self.adapter = adapter or adapter_for(framework, "cpu")
         self.adapter.forget()

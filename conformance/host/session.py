@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jsonschema
 
@@ -27,6 +27,18 @@ _TAIL = 40
 
 
 HUNG = "gave no answer within"
+
+
+class Asked(Protocol):
+    """Whoever answers cases: a process, or functions of this one."""
+
+    hello: dict[str, Any]
+
+    def ask(self, case: Case) -> Answer:
+        """Return the answer to one case; never raises for what the implementation does."""
+
+    def close(self) -> None:
+        """End what answers."""
 
 
 class SessionError(Exception):

@@ -20,7 +20,7 @@ import numpy as np
 from lossproof.conformance.host.arrays import decode, encode
 from lossproof.conformance.host.case import from_json, to_json
 from lossproof.conformance.host.claims import pairs, with_claims
-from lossproof.conformance.host.frameworks import Request
+from lossproof.conformance.host.frameworks import Adapter, Framework, Request
 from lossproof.conformance.host.implementation import Implementation, TargetError, resolve
 from lossproof.conformance.host.words import cut
 from lossproof.spec import functions, losses
@@ -77,7 +77,7 @@ def _missing(problem: Exception, framework: str) -> str:
     return str(problem)
 
 
-def hello_of(adapter: Any, implementation: Implementation, framework: str) -> dict[str, Any]:
+def hello_of(adapter: Adapter, implementation: Implementation, framework: str) -> dict[str, Any]:
     """Return the answer to hello: who this is, and what it offers; TargetError where a claim is none of its pages."""
     implementation.check()
     offered = {
@@ -121,17 +121,25 @@ def _plain(where: str, value: Any) -> Any:
     return to_json(own)
 
 
-def adapter_for(framework: str, device: str) -> Any:
-    """Return the adapter of a framework; ImportError says what is missing."""
-    if framework == "torch":
-        from lossproof.conformance.host.frameworks.torch import Torch as Adapter
-    elif framework == "tensorflow":
-        from lossproof.conformance.host.frameworks.tensorflow import TensorFlow as Adapter  # type: ignore[assignment]
-    elif framework == "jax":
-        from lossproof.conformance.host.frameworks.jax import Jax as Adapter  # type: ignore[assignment]
-    else:
-        from lossproof.conformance.host.frameworks.numpy import Numpy as Adapter  # type: ignore[assignment]
-    return Adapter(device)
+def adapter_for(framework: str, device: str) -> Adapter:
+    """Return the adapter of a framework; ImportError says what is missing, ValueError that there is none."""
+    match Framework(framework):
+        case Framework.TORCH:
+            from lossproof.conformance.host.frameworks.torch import Torch
+
+            return Torch(device)
+        case Framework.TENSORFLOW:
+            from lossproof.conformance.host.frameworks.tensorflow import TensorFlow
+
+            return TensorFlow(device)
+        case Framework.JAX:
+            from lossproof.conformance.host.frameworks.jax import Jax
+
+            return Jax(device)
+        case Framework.NUMPY:
+            from lossproof.conformance.host.frameworks.numpy import Numpy
+
+            return Numpy(device)
 
 
 def _random_states() -> dict[str, Any]:
@@ -140,7 +148,7 @@ def _random_states() -> dict[str, Any]:
     return {"Python's random state": random.getstate(), "numpy's random state": (drawn["pos"], drawn["key"].tobytes())}
 
 
-def _switches(adapter: Any) -> dict[str, Any]:
+def _switches(adapter: Adapter) -> dict[str, Any]:
     """Return what is set for the whole process, which a call leaves as it is."""
     return {"numpy's error handling": np.geterr(), **adapter.switches()}
 
@@ -148,7 +156,7 @@ def _switches(adapter: Any) -> dict[str, Any]:
 _at_first = cache(_switches)  # before the first call: what a call sets, it may have set in an earlier one
 
 
-def answer_to(adapter: Any, implementation: Any, message: dict[str, Any]) -> dict[str, Any]:
+def answer_to(adapter: Adapter, implementation: Implementation, message: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to one case; an exception of the implementation is an answer too."""
     parameters = {name: from_json(value) for name, value in message["parameters"].items()}
     inputs = {name: decode(wire) for name, wire in message["inputs"].items()}

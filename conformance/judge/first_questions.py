@@ -16,7 +16,7 @@ import numpy as np
 from lossproof.conformance.host.case import Answer, Case, from_json
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.reproduce import line
-from lossproof.conformance.host.session import HUNG, Session, SessionError
+from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
 from lossproof.conformance.plan.cases.functions import examples
 from lossproof.conformance.plan.contract import LossCases
@@ -40,7 +40,7 @@ class NoPlainCall(SessionError):
         self.details = "\n".join(part for part in shown if part)
 
 
-def offers(session: Session, known: Mapping[str, LossCases], *, ours: bool) -> dict[str, Offer]:
+def offers(session: Asked, known: Mapping[str, LossCases], *, ours: bool) -> dict[str, Offer]:
     """Return the offer of each loss of the implementation."""
     hello = session.hello
     found = {}
@@ -63,7 +63,7 @@ def offers(session: Session, known: Mapping[str, LossCases], *, ours: bool) -> d
     return found
 
 
-def _asked(session: Session, loss: LossCases, offer: Offer) -> Offer:
+def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
     """Return the offer without what the implementation refuses; NoPlainCall where it answers nothing."""
     plain = _plain(session, loss.legal(offer), offer)
     others = [mode for mode in offer.modes if mode != plain.mode]
@@ -86,14 +86,14 @@ def _asked(session: Session, loss: LossCases, offer: Offer) -> Offer:
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 
 
-def _plain(session: Session, legal: Case, offer: Offer) -> Case:
+def _plain(session: Asked, legal: Case, offer: Offer) -> Case:
     """Return the first plain call that is answered: in the first mode with any dtype, else in any mode."""
     first, *others = offer.modes
     calls = [replace(legal, mode=first, dtype=dtype) for dtype in dict.fromkeys([legal.dtype, *offer.dtypes])]
     return _answered(session, [*calls, *(replace(legal, mode=mode) for mode in others)])
 
 
-def _answered(session: Session, calls: Sequence[Case]) -> Case:
+def _answered(session: Asked, calls: Sequence[Case]) -> Case:
     """Return the first of some plain calls that is answered; NoPlainCall shows the first that went wrong."""
     troubles: list[tuple[Case, Answer]] = []
     for case in calls:
@@ -107,7 +107,7 @@ def _answered(session: Session, calls: Sequence[Case]) -> Case:
     raise NoPlainCall(session.hello, *said_most)
 
 
-def answer_to_functions(session: Session, names: Iterable[str]) -> None:
+def answer_to_functions(session: Asked, names: Iterable[str]) -> None:
     """Raise NoPlainCall where a function that is no loss answers none of its worked examples."""
     dtype = next((d for d in ("float64", "float32") if d in session.hello["dtypes"]), session.hello["dtypes"][0])
     for name in (name for name in names if name in functions()):
@@ -117,7 +117,7 @@ def answer_to_functions(session: Session, names: Iterable[str]) -> None:
             _answered(session, asked)
 
 
-def _works(session: Session, case: Case) -> bool:
+def _works(session: Asked, case: Case) -> bool:
     answer = session.ask(case)
     return answer.trouble is None and not answer.unsupported
 

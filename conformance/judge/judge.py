@@ -15,7 +15,7 @@ from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.host.session import Session
+from lossproof.conformance.host.session import Asked
 from lossproof.conformance.judge.compare import PARTS, against, trouble
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.oracle import Expected, Oracle
@@ -60,7 +60,7 @@ def _is_advice(finding: Finding) -> bool:
 class Judge:
     """One implementation under judgement."""
 
-    session: Session
+    session: Asked
     offers: Mapping[str, Offer]
     oracle: Oracle
     losses: Mapping[str, LossCases]
@@ -77,7 +77,7 @@ class Judge:
 
     @classmethod
     def of(
-        cls, session: Session, losses: Mapping[str, LossCases], *, ours: bool, exact_only: bool = False, **more: Any
+        cls, session: Asked, losses: Mapping[str, LossCases], *, ours: bool, exact_only: bool = False, **more: Any
     ) -> Judge:
         """Return the judge of a session, which asks its first questions; `more` are seed, examples and fills."""
         grade, oracle = str(session.hello.get("grade", "direct")), Oracle(ours=ours, exact_only=exact_only)

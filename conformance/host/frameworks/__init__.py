@@ -1,19 +1,53 @@
-"""One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken.
+"""One adapter a framework: how a case is run there, in each mode, and how its derivatives are taken."""
 
-An adapter has `version`, `device`, `dtypes`, `integers` (dtypes of labels), `modes` (the first is the one for general
-cases), `orders`, `effort` (the share of the usual structures that it asks for), `run`, `results` for functions that are
-no losses, and `forget`, for when another implementation follows.
-"""
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Protocol
 
 import numpy as np
 
 from lossproof.conformance.host.arrays import WIRE
 
 REMEMBERED = 16  # arrays that earlier calls returned
+
+
+class Framework(StrEnum):
+    """The frameworks that have an adapter."""
+
+    TORCH = "torch"
+    TENSORFLOW = "tensorflow"
+    JAX = "jax"
+    NUMPY = "numpy"
+
+
+class Adapter(Protocol):
+    """How cases are run in one framework."""
+
+    version: str
+    device: str
+    dtypes: list[str]
+    integers: list[str]  # dtypes of labels
+    modes: list[str]  # the first is the one for general cases
+    orders: list[int]
+    effort: float  # share of the usual structures that it asks for; below 0.5 where each costs a compilation
+
+    def run(self, ask: Request) -> dict[str, Any]:
+        """Return loss and derivatives of one call."""
+
+    def results(self, ask: Request) -> dict[str, Any]:
+        """Return what a function that is no loss gives back."""
+
+    def switches(self) -> dict[str, Any]:
+        """Return what is set for the whole process, which a call leaves as it is."""
+
+    def forget(self) -> None:
+        """Drop what is kept between calls: another implementation follows."""
+
+    def __hash__(self) -> int:
+        """Return what tells it from another adapter."""
 
 
 class NotALoss(Exception):

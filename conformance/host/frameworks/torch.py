@@ -28,7 +28,7 @@ class Torch:
     def __init__(self, device: str):
         if device != "cpu" and not torch.cuda.is_available():
             raise ImportError(f"torch sees no device {device}")
-        self.version, self.device = torch.__version__, device
+        self.version, self.device = str(torch.__version__), device
         self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
         self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone"]
         self.modes += torch_modes.MODES
