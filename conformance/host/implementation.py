@@ -174,7 +174,7 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
         }
     if not found:
         raise TargetError(_nothing(target, known))
-    traceable = {n for page in losses().values() for n, entry in page.parameters.items() if entry.get("traceable")}
+    traceable = {n for loss in found for n, entry in parameters_of(loss).items() if entry.get("traceable")}
     traced = tuple(sorted(traceable)) if module_name == "lossproof.backends.jax" else ()
     limits = {"dtype": ["float64"]} if module_name == "lossproof.reference" else {}
     return Implementation(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lossproof.conformance.command import main
 from lossproof.conformance.host.claims import pairs, with_claims
-from lossproof.conformance.host.implementation import Implementation, TargetError, resolve
+from lossproof.conformance.host.implementation import FRAMEWORKS, Implementation, TargetError, resolve
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.words import cut, meant
 from lossproof.conformance.host.worker import adapter_for, hello_of
@@ -206,6 +206,12 @@ def test_the_help_names_losses_and_checks_and_has_examples():
     text = CliRunner().invoke(main, ["certify", "--help"]).output
     words = ("update_centers", "invariances", "--fixed eps=0", "--rename anchors=anchor")
     assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", [*losses(), *functions()])
+def test_each_loss_and_function_of_ours_may_be_judged_alone(framework, name):
+    resolve(framework, (name,)).check()  # what our own backends say of one is known to its page
 
 
 # Values from the command line
