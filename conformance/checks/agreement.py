@@ -12,7 +12,7 @@ from lossproof.conformance.judge.compare import against, trouble
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.smallest import agree
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfAgreement, Probe
 
 LARGEST = {"float32": 3e38, "float64": 1.7e308}
 
@@ -73,7 +73,7 @@ def precision(judge: Judge, probe: Probe, result: Result) -> None:
     if probe.clause == "CV-19":
         if judge.oracle.exact_only:
             raise Unsupported("the reference is written in float64 as the page is, and overflows beyond the domain")
-        return _no_filler(judge, probe, result) if probe.options.get("filler") else _no_nan(judge, probe, result)
+        return _no_filler(judge, probe, result) if probe.of(OfAgreement).filler else _no_nan(judge, probe, result)
     agree(judge, probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
     return None
 
@@ -82,7 +82,7 @@ def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask for two rows at one end of the range and a third at the other: no triplet is active, whatever fills gaps."""
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
     legal = loss.legal(offer)
-    parameters = {"distance": probe.options["filler"], "reduction": "none"}
+    parameters = {"distance": probe.of(OfAgreement).filler, "reduction": "none"}
     if any(not offer.choices(name, [value]) for name, value in parameters.items()):
         raise Unsupported(f"distance = {parameters['distance']!r}, term by term")
     for dtype in offer.choices("dtype", ["float32", "float64"]):

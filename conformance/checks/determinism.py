@@ -13,7 +13,7 @@ from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import bits, trouble
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.verdict import Mismatch, Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfDeterminism, Probe
 
 REPEATS = 8
 
@@ -28,7 +28,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if case is not None:
                 cases.append(replace(case, audit=True))
 
-    if probe.options.get("ties"):
+    if probe.of(OfDeterminism).ties:
         cases += _at_ties(judge, probe)
     else:
         judge.structures(probe, result, collect)

@@ -13,7 +13,7 @@ from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfErrors, Probe
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -60,7 +60,7 @@ def accepted(judge: Judge, case: Case) -> Mismatch | None:
 
 def _given(probe: Probe) -> Iterator[Wrong]:
     """Yield the wrong call of a probe of one loss alone."""
-    inputs, parameters = probe.options.get("inputs", {}), probe.options.get("parameters", {})
+    inputs, parameters = probe.of(OfErrors).inputs, probe.of(OfErrors).parameters
     if inputs or parameters:
         changed = {name: (lambda _, value=value: np.array(value)) for name, value in inputs.items()}
         yield Wrong(probe.clause, probe.label, changed, parameters=parameters)

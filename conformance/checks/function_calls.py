@@ -14,7 +14,7 @@ from lossproof.conformance.judge.verdict import Mismatch
 from lossproof.conformance.plan.cases.functions import Call, drawn, examples
 from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.plan import plan_of_function
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfFunctions, OfRefusals, Probe
 from lossproof.spec import clauses, functions
 
 CALLS = 24  # drawn calls of a function, at the default effort of 6
@@ -34,7 +34,8 @@ def offered(judge: Judge, probe: Probe) -> None:
     """Raise where the implementation has no such function, or is the reference and would be its own judge."""
     if probe.loss not in judge.session.hello.get("functions", {}):
         raise Unsupported(f"no function {probe.loss}")
-    compared = probe.options.get("drawn") or (probe.check == "refusals" and not probe.options.get("wrong"))
+    drawn_calls = probe.check == "functions" and probe.of(OfFunctions).drawn
+    compared = drawn_calls or (probe.check == "refusals" and not probe.of(OfRefusals).wrong)
     if judge.oracle.exact_only and compared:
         raise Unsupported("the reference is not judged by itself")
 
@@ -46,7 +47,7 @@ def plain_dtype(judge: Judge) -> str:
 
 def plain_probe(name: str) -> Probe:
     """Return the probe of plain drawn calls of a function."""
-    return next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
+    return next(p for p in plan_of_function(name) if p.check == "functions" and p.of(OfFunctions).plain)
 
 
 def can_give(judge: Judge, name: str, argument: str) -> bool:
@@ -104,11 +105,11 @@ def calls(judge: Judge, probe: Probe, dtype: str) -> Iterator[Call]:
     share = probe.effort * float(judge.session.hello.get("effort", 1.0)) * judge.examples / 6
     integers = judge.session.hello.get("integers", ["int64"])
     counted = [n for n, given in functions()[probe.loss]["inputs"].items() if given["kind"] in ("label", "index")]
+    asked = probe.of(OfFunctions)
     for number in range(max(1, round(CALLS * share))):
-        turn = number % 4 if probe.options.get("sizes") is None else 0
-        sizes = MANY if number in (2, 6, 10) and probe.options.get("many") else OFTEN if turn == 3 else {}
-        case, wanted = legal(judge, probe, number, dtype, probe.options.get("sizes", sizes))
-        if probe.options.get("integers"):
+        sizes = MANY if number in (2, 6, 10) and asked.many else OFTEN if number % 4 == 3 else {}
+        case, wanted = legal(judge, probe, number, dtype, sizes if asked.sizes is None else asked.sizes)
+        if asked.integers:
             own = integers[number % len(integers)]
             lowest, highest = (0 if own.startswith("u") else -100), 100
             if not all(((case.inputs[n] >= lowest) & (case.inputs[n] <= highest)).all() for n in counted):

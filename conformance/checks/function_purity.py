@@ -12,7 +12,7 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import trouble
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch, Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfPurity, Probe
 from lossproof.spec import functions
 
 CALLS = 4
@@ -23,13 +23,14 @@ MET = {"B": 9, "C": 2, "Q": 3}  # a batch that moves everything
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Run the probe: "constant" asks for derivatives, "unmet" for rows that nothing meets, the rest for purity."""
     offered(judge, probe)
-    if probe.options and not sound(judge, probe):
+    asked = probe.of(OfPurity)
+    if (asked.constant or asked.unmet) and not sound(judge, probe):
         judge.obscured = result.planned = 1
         return
-    if "constant" in probe.options:
+    if asked.constant:
         mismatch, case = _constant(judge, probe)
-    elif "unmet" in probe.options:
-        mismatch, case = _unmet(judge, probe, str(probe.options["unmet"]))
+    elif asked.unmet:
+        mismatch, case = _unmet(judge, probe, asked.unmet)
     else:
         mismatch, case = _pure(judge, probe)
     result.planned += CALLS

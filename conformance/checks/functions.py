@@ -24,21 +24,21 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch, Result
 from lossproof.conformance.plan.cases.functions import Call, examples
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfFunctions, Probe
 from lossproof.spec import functions
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the examples of the clause; or, with the option `drawn`, calls whose arguments are drawn."""
     offered(judge, probe)
-    options = probe.options
-    dtype = options.get("dtype", plain_dtype(judge))
+    options = probe.of(OfFunctions)
+    dtype = options.dtype or plain_dtype(judge)
     limits = judge.session.hello["functions"][probe.loss].get("limits", {})
     if dtype not in judge.session.hello["dtypes"] or dtype not in limits.get("dtype", [dtype]):
         raise Unsupported(f"dtype = {dtype!r}")
-    if not options.get("drawn"):
+    if not options.drawn:
         asked: Iterable[Call] = possible(judge, examples(probe.loss, [probe.clause], dtype))
-    elif right(judge, probe) if options.get("plain") else sound(judge, probe):
+    elif right(judge, probe) if options.plain else sound(judge, probe):
         asked = calls(judge, probe, dtype)
     else:
         judge.obscured = result.planned = 1  # an example, or a plain call, is wrong already, and names its own clause
@@ -46,19 +46,19 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for case, wanted, exact in asked:
         result.planned += 1
         mismatch = ask(judge, case, wanted, exact)
-        if mismatch and options.get("lenient") and mismatch.errored:
+        if mismatch and options.lenient and mismatch.errored:
             raise Unsupported(f"refused: {mismatch.got}")
         if mismatch:
             result.findings.append(judge.finding(_named(judge, probe, mismatch, (case, wanted, exact)), mismatch, case))
             break
-    if options.get("plain"):
+    if options.plain:
         judge.known[f"calls of {probe.loss}"] = not result.findings
 
 
 def _named(judge: Judge, probe: Probe, mismatch: Mismatch, call: Call) -> Probe:
     """Return the probe with the clause of what is wrong: a number that is wrong in a plain call too is no dtype's."""
     case, wanted, exact = call
-    if not probe.options.get("plain"):
+    if not probe.of(OfFunctions).plain:
         plain = replace(case, dtype=plain_dtype(judge), dtypes={})
         typed = case.dtype != plain.dtype or bool(case.dtypes)
         if mismatch.kind != "value" or not typed or not ask(judge, plain, wanted, exact):

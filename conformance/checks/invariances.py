@@ -13,13 +13,14 @@ from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected, output_slack
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfInvariances, Probe
 from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
-    if probe.options["relation"] == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
+    relation = probe.of(OfInvariances).relation
+    if relation == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
         raise Unsupported("swap = True")
     relate = {
         "permutation": _permuted,
@@ -28,7 +29,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         "ends": _at_ends,
         "other rows": _replaced,
         "swap": _swapped,
-    }[probe.options["relation"]]
+    }[relation]
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)

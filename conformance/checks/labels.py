@@ -15,7 +15,7 @@ from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfLabels, Probe
 from lossproof.spec import losses
 
 NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33
@@ -34,7 +34,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         row = int(taking_part[int(rng.integers(len(taking_part)))])
         options = losses()[probe.loss].parameters
         unlabelled = clean.parameters.get("unlabelled", options.get("unlabelled", {}).get("default"))
-        wild = _at_ends(judge, clean) if probe.options.get("ends") else [("int64", n) for n in (_size(clean), *WILD)]
+        wild = _at_ends(judge, clean) if probe.of(OfLabels).ends else [("int64", n) for n in (_size(clean), *WILD)]
         for dtype, label in ((dtype, label) for dtype, label in wild if label != unlabelled):
             labels = clean.inputs["labels"].astype(dtype if dtype == "uint64" else np.int64)
             labels[row] = label

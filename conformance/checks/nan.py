@@ -11,7 +11,7 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Result
 from lossproof.conformance.plan.cases.structures import generator
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfNan, Probe
 from lossproof.spec import losses
 
 
@@ -30,7 +30,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.judge_case(clean, structure, ("value", "gradient") if clean.order else ("value",)):
             judge.obscured += 1
             return None
-        zero = bool(probe.options.get("against_zero"))
+        zero = probe.of(OfNan).against_zero
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
         open_rows = judge.losses[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
         failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)

@@ -23,7 +23,7 @@ from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfRefusals, Probe
 from lossproof.spec import functions
 
 SIZES = {"...": 3, "B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
@@ -58,7 +58,8 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
     if "mask" in functions()[probe.loss]["inputs"] and can_give(judge, probe.loss, "mask"):
         case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
     case = _whole(case)
-    if probe.options.get("wrong"):
+    asked = probe.of(OfRefusals)
+    if asked.wrong:
         known = {"bool", "int64", "int32", *judge.session.hello.get("integers", ()), *judge.session.hello["dtypes"]}
         given = [wrong for wrong in wrongs(probe.loss)[probe.clause, probe.label] if _given(judge, probe.loss, wrong)]
         if not given:
@@ -66,8 +67,8 @@ def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
         for wrong in given:
             if set(wrong.dtypes.values()) <= known:
                 yield wrong.applied(case), None, False, False
-    elif probe.options.get("index"):
-        name, size = str(probe.options["index"]), SIZES["Q"]
+    elif asked.index:
+        name, size = asked.index, SIZES["Q"]
         for index in (size, -1, 7 * size + 1):
             legal_one = replace(case, inputs={**case.inputs, name: np.array(index % size)})
             wanted = answer(probe.loss, legal_one.inputs, case.parameters)

@@ -16,7 +16,7 @@ from lossproof.conformance.host.case import Case, from_json, inputs_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected
 from lossproof.conformance.judge.verdict import Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfVectors, Probe
 from lossproof.spec import Vector, losses, vectors
 
 
@@ -37,7 +37,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("the vectors use what is not offered")
     for case in known:
         for asked in (
-            copies(case, masks=offer.has("mask") and not offer.costly) if probe.options.get("copies") else [case]
+            copies(case, masks=offer.has("mask") and not offer.costly) if probe.of(OfVectors).copies else [case]
         ):
             if not judge.oracle.undecided(asked):
                 result.planned += 1

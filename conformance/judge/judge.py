@@ -170,7 +170,7 @@ class Judge:
             key = repr(sorted(structure.items()))
             if key not in seen and not result.findings and not self.stop():
                 seen.add(key)
-                found = examine(structure | dict(probe.options.get("structure", {})))
+                found = examine(structure | dict(probe.options.structure))
                 result.findings.extend([found] if found else [])
 
         draw()

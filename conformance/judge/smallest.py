@@ -14,7 +14,7 @@ from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfAgreement, Probe
 
 EXPERIMENTS = 12  # calls that tell one cause from another
 LEAST = 3  # wrong calls that have to be right without a subject, for it to be the cause
@@ -22,7 +22,7 @@ LEAST = 3  # wrong calls that have to be right without a subject, for it to be t
 
 def agree(judge: Judge, probe: Probe, result: Result, parts: tuple[str, ...], fills: int | None = None) -> None:
     """Compare structures of a probe with the oracle; the first failure becomes a finding."""
-    large = probe.options.get("large", False)
+    large = probe.of(OfAgreement).large
     if large and judge.oracle.exact_only:
         raise Unsupported("too large for the second oracle")
 
@@ -98,8 +98,10 @@ def _blame(
     loss = judge.losses[probe.loss]
     if mismatch.clause == "shape":
         return judge.shape_clause(case)
-    own = probe.options.get("own_clause") and not set(needed) - set(probe.vary)
-    beside_plain = probe.clause.startswith("CV-") or "structure" in probe.options  # says nothing where plain calls fail
+    own = probe.options.own_clause and not set(needed) - set(probe.vary)
+    beside_plain = probe.clause.startswith("CV-") or bool(
+        probe.options.structure
+    )  # says nothing where plain calls fail
     parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
         general = probe.clause in loss.formula.values() and not needed and mismatch.kind in PARTS

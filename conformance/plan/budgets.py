@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossproof.conformance.host.arrays import HALVES
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import LARGE, LARGE_AND_OWN, Probe
 from lossproof.conformance.plan.varied import Varied
 
 ROWS = ("p_norm", "euclidean", "squared_euclidean")  # distances that an offset of the rows makes hard
-LARGE = {"large": True}
 
 
 def budgets(of: Varied) -> Iterator[Probe]:
@@ -75,4 +74,4 @@ def _wide_rows(of: Varied) -> Iterator[Probe]:
     """Yield the probes of rows of many features."""
     wide = {**of.cases.basic, "shape": ((5, 130),)}
     yield of.probe("precision", "CV-15", "wide rows", 0.34, LARGE, vary=wide | {"offset": (1000.0,)})
-    yield of.probe("precision", "CV-16", "wide rows", 0.34, LARGE | {"own_clause": True}, vary=wide)
+    yield of.probe("precision", "CV-16", "wide rows", 0.34, LARGE_AND_OWN, vary=wide)

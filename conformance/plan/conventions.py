@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.budgets import budgets
 from lossproof.conformance.plan.contract import LossCases
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OWN, OfDeterminism, OfInvariances, OfLabels, Probe
 from lossproof.conformance.plan.varied import Varied
 
 MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
@@ -23,7 +23,6 @@ MODES = {  # mode -> share of the usual number of structures; what costs a compi
     "compiled": 0.5,
 }
 CLAUSE_OF = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
-OWN = {"own_clause": True}
 
 
 def conventions(cases: LossCases) -> Iterator[Probe]:
@@ -84,15 +83,17 @@ def _labels(of: Varied) -> Iterator[Probe]:
     if "labels" not in of.page.inputs:
         return
     yield from _rows_of_a_table(of) if of.page.inputs["labels"].get("range") else _names(of)
-    yield of.probe("invariances", "CV-31", "integers", 0.34, {"relation": "integers"}, vary=of.cases.basic)
+    yield of.probe("invariances", "CV-31", "integers", 0.34, OfInvariances(relation="integers"), vary=of.cases.basic)
 
 
 def _names(of: Varied) -> Iterator[Probe]:
-    named, relation = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every}, {"relation": "relabelling"}
+    named, relation = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every}, OfInvariances(relation="relabelling")
     yield of.probe("invariances", "CV-32", options=relation, vary=named)
     yield of.probe("invariances", "CV-32", "masked", 0.34, relation, vary=named | {"mask": ("some",)})
     yield of.probe("invariances", "CV-32", "half rows", 0.34, relation, vary=named | {"dtype": HALVES})
-    yield of.probe("invariances", "CV-31", "ends of every integer dtype", 0.34, {"relation": "ends"}, vary=named)
+    yield of.probe(
+        "invariances", "CV-31", "ends of every integer dtype", 0.34, OfInvariances(relation="ends"), vary=named
+    )
 
 
 def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
@@ -100,10 +101,10 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
     wrong = {**basic, "shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
     wrong |= {n: of.space[n] for n in ("unlabelled",) if n in of.space}
     yield of.probe("labels", "CV-33", vary=wrong)
-    yield of.probe("labels", "CV-33", "ends of every integer dtype", 0.34, {"ends": True}, vary=wrong)
+    yield of.probe("labels", "CV-33", "ends of every integer dtype", 0.34, OfLabels(ends=True), vary=wrong)
     wide = {"classes": (300,)} if "classes" in of.space else {"shape": ((5, 300),)}
     for end in ("int8", "uint8"):  # the greatest label of a byte is a row of a table of 300
-        highest = {"relation": "integers", "structure": {"highest": end}}
+        highest = OfInvariances(relation="integers", structure={"highest": end})
         yield of.probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, vary={**basic, **wide})
     if "classes" in of.space:
         yield of.probe("labels", "CV-33", "one class", 0.5, vary=wrong | {"classes": (1,)})
@@ -128,7 +129,7 @@ def _determinism(of: Varied) -> Iterator[Probe]:
     mixed = {"mask": (None, "some"), "shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices, **of.every}
     yield of.probe("determinism", "CV-21", effort=2.0, vary=mixed)
     if of.cases.gradient_boundaries:
-        yield of.probe("determinism", "CV-21", "ties", options={"ties": True}, vary={})
+        yield of.probe("determinism", "CV-21", "ties", options=OfDeterminism(ties=True), vary={})
 
 
 def _modes(of: Varied) -> Iterator[Probe]:

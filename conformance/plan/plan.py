@@ -10,7 +10,7 @@ from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.errors import wrongs
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import conventions
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
@@ -41,10 +41,10 @@ def plan_of_function(name: str) -> list[Probe]:
 
 def _drawn(name: str, clause: str) -> Iterator[Probe]:
     """Yield the probes of drawn calls: in each dtype, of every size, with labels of every integer dtype."""
-    entry, drawn = functions()[name], {"drawn": True}
+    entry = functions()[name]
 
     def probe(clause: str, label: str, effort: float = 1.0, **options: Any) -> Probe:
-        return Probe(name, "functions", clause, label, options=drawn | options, effort=effort)
+        return Probe(name, "functions", clause, label, options=OfFunctions(drawn=True, **options), effort=effort)
 
     yield probe(clause, "drawn", plain=True, many=True)
     if any(given["kind"] == "float" for given in entry["inputs"].values()):
@@ -67,21 +67,21 @@ def _kept(name: str) -> Iterator[Probe]:
     """Yield the probes of what a call leaves alone."""
     entry = functions()[name]
     if "constant" in entry:
-        yield Probe(name, "function_purity", entry["constant"], "constant", options={"constant": True})
+        yield Probe(name, "function_purity", entry["constant"], "constant", options=OfPurity(constant=True))
     for returned, kept in entry["returns"].items():
         if "unmet" in kept:
-            yield Probe(name, "function_purity", kept["unmet"], "unmet", options={"unmet": returned})
+            yield Probe(name, "function_purity", kept["unmet"], "unmet", options=OfPurity(unmet=returned))
 
 
 def _refused(name: str) -> Iterator[Probe]:
     """Yield the probes of calls that are wrong."""
     for clause, label in wrongs(name):
-        yield Probe(name, "refusals", clause, label, options={"wrong": True})
+        yield Probe(name, "refusals", clause, label, options=OfRefusals(wrong=True))
     for key, given in functions()[name]["inputs"].items():
         if given["kind"] == "label" and "range" in given:
             yield Probe(name, "refusals", "CV-33")
         if given["kind"] == "index":
-            yield Probe(name, "refusals", given["clause"], options={"index": key})
+            yield Probe(name, "refusals", given["clause"], options=OfRefusals(index=key))
 
 
 def everything() -> list[Probe]:
@@ -102,4 +102,4 @@ def _examples(loss: str) -> Iterator[Probe]:
 def _vectors(loss: str) -> Iterator[Probe]:
     for clause in dict.fromkeys(vector.clauses[0] for vector in vectors(loss)):
         yield Probe(loss, "vectors", clause)
-        yield Probe(loss, "vectors", clause, "copies", options={"copies": True})
+        yield Probe(loss, "vectors", clause, "copies", options=OfVectors(copies=True))

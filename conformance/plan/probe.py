@@ -1,10 +1,109 @@
-"""A probe: one question of the plan."""
+"""A probe: one question of the plan, and what its check needs to know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every check understands: whether it names its own clause, and fields of a structure that are set.
+
+    A probe names its own clause where the smallest failure needs no field beyond those that it varies; without it, the
+    fields that a failure needs name the clause.
+    """
+
+    own_clause: bool = False
+    structure: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OfAgreement(Options):
+    """Of checks that compare with the oracle: large batches are asked once, and fillers are of one distance."""
+
+    large: bool = False
+    filler: str = ""
+
+
+@dataclass(frozen=True)
+class OfInvariances(Options):
+    """What is changed between two calls that must agree."""
+
+    relation: str = ""
+
+
+@dataclass(frozen=True)
+class OfErrors(Options):
+    """Inputs and options that make a legal call a wrong one; without any, those that the front matter gives."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OfNan(Options):
+    """Whether a row that holds NaN meets rows of 0."""
+
+    against_zero: bool = False
+
+
+@dataclass(frozen=True)
+class OfLabels(Options):
+    """Whether labels lie at the ends of their dtype."""
+
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class OfDeterminism(Options):
+    """Whether the calls are those with ties."""
+
+    ties: bool = False
+
+
+@dataclass(frozen=True)
+class OfVectors(Options):
+    """Whether copies of the vectors are asked, which nobody has published."""
+
+    copies: bool = False
+
+
+@dataclass(frozen=True)
+class OfFunctions(Options):
+    """Drawn calls of a function that is no loss; not drawn, they are its worked examples."""
+
+    drawn: bool = False
+    plain: bool = False  # the calls that all others rest on
+    many: bool = False  # some have hundreds of rows
+    lenient: bool = False  # a refusal is another probe's
+    integers: bool = False  # labels of every integer dtype
+    dtype: str = ""
+    sizes: Mapping[str, int] | None = None  # of axes
+
+
+@dataclass(frozen=True)
+class OfPurity(Options):
+    """What a call leaves alone: constants without a gradient, or the rows that nobody asked to change."""
+
+    constant: bool = False
+    unmet: str = ""  # the result that keeps them
+
+
+@dataclass(frozen=True)
+class OfRefusals(Options):
+    """Wrong calls of a function, or an index that is no row."""
+
+    wrong: bool = False
+    index: str = ""
+
+
+OWN = OfAgreement(own_clause=True)
+LARGE = OfAgreement(large=True)
+LARGE_AND_OWN = OfAgreement(own_clause=True, large=True)
+DEFAULTS = OfAgreement(own_clause=True, structure={"defaults": True})  # every option is left to its default
+Own = TypeVar("Own", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -16,10 +115,18 @@ class Probe:
     clause: str
     label: str = ""
     vary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # choices of fields, where not neutral
-    options: Mapping[str, Any] = field(default_factory=dict)  # what else the check needs to know
+    options: Options = field(default_factory=Options)  # what else its check needs to know
     effort: float = 1.0  # share of the usual number of structures
 
     @property
     def name(self) -> str:
         """Return the name under which the probe is reported: loss/check/clause[label]."""
         return f"{self.loss}/{self.check}/{self.clause}" + (f"[{self.label}]" if self.label else "")
+
+    def of(self, kind: type[Own]) -> Own:
+        """Return the options as its check has them; those of another check are a mistake of the plan."""
+        if type(self.options) is Options:
+            return kind(self.options.own_clause, self.options.structure)
+        if not isinstance(self.options, kind):
+            raise TypeError(f"{self.name}: options must be {kind.__name__}, got {self.options!r}")
+        return self.options

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lossproof.conformance.plan.contract import Choices, LossCases
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import Options, Probe
 from lossproof.spec import Page, losses
 
 Fields = dict[str, tuple[Any, ...]]
@@ -64,13 +64,13 @@ class Varied:
         clause: str,
         label: str = "",
         effort: float = 1.0,
-        options: Mapping[str, Any] | None = None,
+        options: Options | None = None,
         *,
         vary: Choices,
     ) -> Probe:
         """Return a probe of those fields that the loss has, with those values that it has at all."""
         known = {name: self._possible(name, values) for name, values in vary.items() if name in self.space}
-        return Probe(self.cases.loss, check, clause, label, known, options or {}, effort)
+        return Probe(self.cases.loss, check, clause, label, known, options or Options(), effort)
 
     def _possible(self, name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return those values that the loss has at all; other fields than these take any number."""

@@ -93,7 +93,7 @@ class Evidence:
             formula,
             frozenset(clauses()[r.probe.clause].kind for r in plain if r.run > r.obscured),
             frozenset(f.clause for r in plain for f in r.findings),
-            frozenset(r.probe.clause for r in results if r.probe.options.get("structure", {}).get("defaults")),
+            frozenset(r.probe.clause for r in results if r.probe.options.structure.get("defaults")),
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from audit.kills import mutants, probes, results
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.verdict import CONFORMANT, ERRORED, KNOWN, NONCONFORMANT, Finding, Mismatch, Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import Options, Probe
 from lossproof.conformance.report import known_failures
 from lossproof.conformance.report.entries import entries
 
@@ -29,7 +29,7 @@ RAISED = Mismatch("raised", "the call", "raised KeyError: 'x' at 0x7f00", "a los
 
 def result(check, probed, found="", mismatch=None, asked=None, label="", loss=LOSS, **options):
     """Return the result of one probe: conformant, or with a finding of a clause (its own unless another is given)."""
-    probe = Probe(loss, check, probed, label, options=options)
+    probe = Probe(loss, check, probed, label, options=Options(**options))
     if mismatch is None:
         return Result(probe, CONFORMANT, run=1)
     named = label if check in ("errors", "interface") else ""

@@ -79,7 +79,7 @@ def test_the_blame_is_right_where_an_option_is_fixed():
     name = "update_oim_memory"
     said = Implementation({name: one_number}, name="test", limits={"dtype": ["float64"]}, fixed={"normalise": False})
     judge = Judge(InProcess(said, "numpy"), {}, Oracle(ours=False), {})
-    drawn = next(probe for probe in plan_of_function(name) if probe.options.get("plain"))
+    drawn = next(probe for probe in plan_of_function(name) if getattr(probe.options, "plain", False))
     found = judge.run(drawn, CHECKS[drawn.check]).findings
     assert [finding.clause for finding in found] == ["OI-17"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases.structures import Structure
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OWN, Options, Probe
 
 OF_P_NORM = ("p", "eps", "eps_at")
 
@@ -64,7 +64,7 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
     swap = {"swap": (False, True)} if "swap" in space else {}
 
     def probe(check: str, clause: str, label: str, effort: float = 1.0, **vary: Any) -> Probe:
-        own = {"own_clause": True} if clause == interface else {}
+        own = OWN if clause == interface else Options()
         return Probe(loss, check, clause, label, {**few, **vary}, own, effort)
 
     for placed in ("root", "floor"):

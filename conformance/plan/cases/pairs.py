@@ -12,7 +12,7 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches, distances
 from lossproof.conformance.plan.cases.structures import Structure, generator
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OWN, OfAgreement, OfErrors, Probe
 
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
 SMALLER_SHAPES = ((2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (5, 2))
@@ -94,13 +94,13 @@ def shuffled(rng: np.random.Generator, rows: Any, labels: Any) -> dict[str, Arra
 def mined(loss: str, basic: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[Probe]:
     """Yield the probes of `pairwise` and `max_positives`."""
     collapsed = {**basic, "offset": (100.0,), "scale": (-10, -7), "distance": DISTANCES[:2], "shape": ((7, 2), (8, 3))}
-    own = {"own_clause": True}
+    own = OWN
     for clause, check in (("PW-6", "precision"), ("PW-7", "gradient")):
         vary = {**collapsed, "pairwise": known["pairwise"]}
         yield Probe(loss, check, clause, vary=vary, options=own)
         yield Probe(loss, check, clause, "near the origin", vary={**vary, "offset": (0.0,), "scale": (0,)}, options=own)
-    roomy = {"structure": {"max_positives": 1000}, **own}
+    roomy = OfAgreement(own_clause=True, structure={"max_positives": 1000})
     yield Probe(loss, "value", "PW-8", "more than the rows", vary=basic, options=roomy, effort=0.34)
     rows = {"embeddings": [[0.0], [1.0], [2.0], [3.0]], "labels": [0, 0, 0, 1]}  # a negative, or there is no term
-    one = {"parameters": {"max_positives": 1}, "inputs": rows}
+    one = OfErrors(inputs=rows, parameters={"max_positives": 1})
     yield Probe(loss, "errors", "PW-8", "more positives", options=one)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import LARGE_AND_OWN, OWN, OfAgreement, Probe
 
-OWN = {"own_clause": True}
 ROWS = ("euclidean", "squared_euclidean")
 
 
@@ -18,7 +17,7 @@ def extreme(loss: str, formula: str, basic: Mapping[str, Any]) -> Iterator[Probe
         label = f"huge rows, {distance}"
         yield Probe(loss, "value", formula, label, vary={**far, "distance": (distance,)}, options=OWN, effort=0.34)
         label = f"no filler decides, {distance}"
-        yield Probe(loss, "precision", "CV-19", label, options={"filler": distance}, effort=0.34)
+        yield Probe(loss, "precision", "CV-19", label, options=OfAgreement(filler=distance), effort=0.34)
     cosine = {**basic, "distance": ("cosine",), "scale": (-40, 40)}
     yield Probe(loss, "value", "DI-8", "tiny and huge rows", vary=cosine, options=OWN, effort=0.67)
 
@@ -26,7 +25,7 @@ def extreme(loss: str, formula: str, basic: Mapping[str, Any]) -> Iterator[Probe
 def blocks(loss: str, formula: str, basic: Mapping[str, Any], many: tuple[int, int], **fields: Any) -> Iterator[Probe]:
     """Yield batches that are worked on in blocks, for the options that the conventions leave alone there."""
     plain = {**basic, "shape": (many,), "reduction": ("mean",), "identities": ("many rows",), **fields}
-    known = {"large": True, **OWN}
+    known = LARGE_AND_OWN
     for distance in ("squared_euclidean", "cosine"):
         vary = {**plain, "distance": (distance,)}
         yield Probe(loss, "value", formula, f"many rows, {distance}", vary=vary, options=known, effort=0.17)

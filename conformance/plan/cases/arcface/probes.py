@@ -8,11 +8,10 @@ from typing import Any
 
 from lossproof.conformance.plan.cases.arcface.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.plan.cases.arcface.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("size", "mode", "order", "angle")}
 EVERYTHING["shape"] = SPACE["shape"][1:3]
-OWN = {"own_clause": True}
 WIDE = (1.25, 2.5)  # margins with which many angles are past pi
 
 
@@ -44,7 +43,7 @@ def probes() -> Iterator[Probe]:
     for beyond in SPACE["beyond_pi"]:
         past = _vary(beyond_pi=(beyond,), margin=WIDE)
         yield Probe(LOSS, "gradient", "AF-12", beyond, vary=past, options=OWN, effort=0.5)
-    defaults = {"structure": {"defaults": True}, "own_clause": True}
+    defaults = DEFAULTS
     yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"][:2]}, options=defaults)
     yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, effort=2.0)
@@ -60,5 +59,5 @@ def probes() -> Iterator[Probe]:
     rows = {"shape": ((7, 4), (5, 2)), "dtype": SPACE["dtype"]}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
-        yield Probe(LOSS, "invariances", "AF-16", label, vary=vary, options={"relation": relation})
-    yield Probe(LOSS, "errors", "AF-15", "a margin in degrees", options={"parameters": {"margin": 28.6}})
+        yield Probe(LOSS, "invariances", "AF-16", label, vary=vary, options=OfInvariances(relation=relation))
+    yield Probe(LOSS, "errors", "AF-15", "a margin in degrees", options=OfErrors(parameters={"margin": 28.6}))

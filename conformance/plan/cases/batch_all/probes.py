@@ -9,10 +9,9 @@ from lossproof.conformance.plan.cases.batch_all.boundaries import GRADIENT_BOUND
 from lossproof.conformance.plan.cases.batch_all.space import BASIC, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -25,7 +24,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "BA-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     yield Probe(LOSS, "value", "BA-3", vary=_vary(reduction=("mean",), mask=(None, "some")), options=OWN)
     yield Probe(LOSS, "value", "BA-4", vary=_vary(reduction=("mean_nonzero",), mask=(None, "some")), options=OWN)
-    yield Probe(LOSS, "value", "BA-8", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(LOSS, "value", "BA-8", vary=BASIC, options=DEFAULTS)
     yield Probe(
         LOSS,
         "value",
@@ -47,5 +46,5 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     yield Probe(LOSS, "nan", "CV-10", "singletons", vary=_vary(identities=("few", "apart")))
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
-    yield Probe(LOSS, "invariances", "BA-1", "permuted rows", vary=rows, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "BA-1", "permuted rows", vary=rows, options=OfInvariances(relation="permutation"))
     yield from mined(LOSS, BASIC, SPACE)

@@ -9,10 +9,9 @@ from lossproof.conformance.plan.cases.batch_hard.boundaries import GRADIENT_BOUN
 from lossproof.conformance.plan.cases.batch_hard.space import BASIC, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfErrors, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -27,7 +26,7 @@ def probes() -> Iterator[Probe]:
     )
     yield Probe(LOSS, "value", "BH-3", vary=_vary(include_self=(True,), identities=("few", "apart")))
     yield Probe(LOSS, "value", "BH-4", vary=_vary(soft_margin=(True,), reduction=SPACE["reduction"]))
-    yield Probe(LOSS, "value", "BH-6", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(LOSS, "value", "BH-6", vary=BASIC, options=DEFAULTS)
     yield Probe(LOSS, "value", "PW-1", vary=_vary(distance=SPACE["distance"]), options=OWN)
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     floored = _vary(floor=(0.25, 1.0, 4.0), distance=("euclidean", "squared_euclidean"))
@@ -48,15 +47,15 @@ def probes() -> Iterator[Probe]:
     yield from extreme(LOSS, "BH-1", BASIC)
     yield from blocks(LOSS, "BH-1", BASIC, (150, 2))
     far = _vary(shape=((70, 2),), offset=(100.0,), dtype=("float32",), distance=("squared_euclidean",))
-    yield Probe(LOSS, "precision", "BH-5", "many rows", vary=far, options={"large": True, **OWN}, effort=0.17)
+    yield Probe(LOSS, "precision", "BH-5", "many rows", vary=far, options=LARGE_AND_OWN, effort=0.17)
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     yield Probe(LOSS, "nan", "CV-10", "singletons", vary=_vary(identities=("few", "apart"), include_self=(False, True)))
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
-    yield Probe(LOSS, "invariances", "BH-1", "permuted rows", vary=rows, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "BH-1", "permuted rows", vary=rows, options=OfInvariances(relation="permutation"))
     floored = _vary(floor=(0.25,), mask=("some",), distance=SPACE["distance"][:2])
     yield Probe(LOSS, "determinism", "CV-21", "floor and mask", vary=floored, effort=0.34)
     for clause, label, parameters in (
         ("PW-3", "floor with cosine", {"distance": "cosine", "floor": 0.5}),
         ("BH-4", "margin with soft_margin", {"soft_margin": True, "margin": 1.0}),
     ):
-        yield Probe(LOSS, "errors", clause, label, options={"parameters": parameters})
+        yield Probe(LOSS, "errors", clause, label, options=OfErrors(parameters=parameters))

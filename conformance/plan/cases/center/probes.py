@@ -8,10 +8,9 @@ from typing import Any
 
 from lossproof.conformance.plan.cases.center.boundaries import GRADIENT_BOUNDARIES
 from lossproof.conformance.plan.cases.center.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -24,7 +23,7 @@ def probes() -> Iterator[Probe]:
     bounds = {"floor": (0.75, 1e-12), "ceiling": (2.5, 1e12), "factor": SPACE["factor"]}
     yield Probe(LOSS, "value", "CN-2", vary=_vary(**bounds))
     yield Probe(LOSS, "value", "CN-3", vary=_vary(floor=(0.75,), classes=(6, 3)), options=OWN)
-    yield Probe(LOSS, "value", "CN-4", vary=BASIC, options={"structure": {"defaults": True}, **OWN})
+    yield Probe(LOSS, "value", "CN-4", vary=BASIC, options=DEFAULTS)
     far = {"offset": (100.0, 1000.0), "shape": ((5, 4), (12, 5)), "dtype": SPACE["dtype"]}
     yield Probe(LOSS, "precision", "CN-5", vary=far, options=OWN)
     yield Probe(LOSS, "value", "CN-1", "everything at once", vary=EVERYTHING, effort=2.0)
@@ -48,6 +47,6 @@ def probes() -> Iterator[Probe]:
     }
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean")}
-    yield Probe(LOSS, "invariances", "CN-1", "permutation", vary=rows, options={"relation": "permutation"})
-    crossed = {"parameters": {"floor": 2.0, "ceiling": 1.0}}
+    yield Probe(LOSS, "invariances", "CN-1", "permutation", vary=rows, options=OfInvariances(relation="permutation"))
+    crossed = OfErrors(parameters={"floor": 2.0, "ceiling": 1.0})
     yield Probe(LOSS, "errors", "CN-10", "ceiling below floor", options=crossed)

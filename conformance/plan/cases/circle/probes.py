@@ -7,10 +7,9 @@ from typing import Any
 
 from lossproof.conformance.plan.cases.circle.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.plan.cases.circle.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 EMPTY_SETS = ("one", "apart", "many rows")
 
 
@@ -31,9 +30,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CI-7", vary=_vary(gamma=(256.0, 8192.0)), options=OWN)
     counted = _vary(reduction=("mean_nonzero", "mean"), gamma=(4096.0, 1024.0, 8.0), shape=((5, 4), (8, 3), (12, 5)))
     yield Probe(LOSS, "value", "CI-8", vary=counted | {"mask": (None, "some")}, options=OWN)
-    yield Probe(
-        LOSS, "value", "CI-14", vary={"shape": SPACE["shape"]}, options={"structure": {"defaults": True}, **OWN}
-    )
+    yield Probe(LOSS, "value", "CI-14", vary={"shape": SPACE["shape"]}, options=DEFAULTS)
     yield Probe(LOSS, "value", "CI-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "CI-10", vary=BASIC, options=OWN, effort=1.5)
     yield Probe(
@@ -45,7 +42,7 @@ def probes() -> Iterator[Probe]:
         effort=1.5,
     )
     many = _vary(shape=((131, 3),), detach_weights=(False,))
-    yield Probe(LOSS, "gradient", "CI-11", "many rows", vary=many, options={"large": True, **OWN}, effort=0.17)
+    yield Probe(LOSS, "gradient", "CI-11", "many rows", vary=many, options=LARGE_AND_OWN, effort=0.17)
     yield Probe(LOSS, "gradient", "CI-12", vary=_vary(scale=(-20, 20, 3), gamma=(2.0, 8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-13", vary=_vary(identities=EMPTY_SETS, gamma=(8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-10", "everything at once", vary=EVERYTHING, effort=2.0)
@@ -54,6 +51,6 @@ def probes() -> Iterator[Probe]:
     holes = {"identities": ("one", "apart", "few"), "shape": ((5, 4), (1, 3)), "dtype": SPACE["dtype"]}
     yield Probe(LOSS, "nan", "CI-9", vary=holes | {"reduction": ("none", "mean", "mean_nonzero")})
     permuted = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
-    yield Probe(LOSS, "invariances", "CI-15", vary=permuted, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "CI-15", vary=permuted, options=OfInvariances(relation="permutation"))
     accepted = {"margin": (-1.0, 1.0), "gamma": (0.0, 1e4), "shape": ((1, 1), (5, 4)), "detach_weights": (True, False)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)

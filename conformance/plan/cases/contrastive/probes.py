@@ -9,10 +9,9 @@ from typing import Any
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.contrastive.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.plan.cases.contrastive.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -24,7 +23,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CO-1", vary=_vary(pairs=("similar",), scale=(0, 12)), options=OWN)
     yield Probe(LOSS, "value", "CO-2", vary=_vary(pairs=("dissimilar",)), options=OWN)
     yield Probe(LOSS, "value", "CO-3", vary=_vary(factor=(1.0, 0.3, 2.0)))
-    yield Probe(LOSS, "value", "CO-5", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(LOSS, "value", "CO-5", vary=BASIC, options=DEFAULTS)
     yield Probe(LOSS, "value", "DI-1", vary=_vary(p=(3.0, 1.5, 7.0)))
     for clause, p in (("DI-2", 1.0), ("DI-3", inf)):
         yield Probe(LOSS, "value", clause, vary=_vary(p=(p,)))
@@ -49,5 +48,5 @@ def probes() -> Iterator[Probe]:
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "pairs": ("both",)}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
-        yield Probe(LOSS, "invariances", "CO-4", label, vary=vary, options={"relation": relation})
+        yield Probe(LOSS, "invariances", "CO-4", label, vary=vary, options=OfInvariances(relation=relation))
     yield from distances.probes(LOSS, SPACE, "CV-23")

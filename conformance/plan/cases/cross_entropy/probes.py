@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, LARGE, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
 FIELDS = ("shape", "dtype", "identities", "mask", "reduction", "label_smoothing")
 EVERYTHING = {**{name: SPACE[name] for name in FIELDS}, "scale": (1, 3)}
-OWN = {"own_clause": True}
 SMOOTHED = (0.1, 0.75)
-LARGE = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
+LARGE_LOGITS = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -23,15 +22,15 @@ def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
     yield Probe(LOSS, "value", "CE-1", vary=BASIC)
     yield Probe(LOSS, "value", "CE-2", vary=_vary(label_smoothing=SMOOTHED), options=OWN)
-    yield Probe(LOSS, "value", "CE-3", vary=_vary(**LARGE, label_smoothing=(0.0, 0.1)), options=OWN)
+    yield Probe(LOSS, "value", "CE-3", vary=_vary(**LARGE_LOGITS, label_smoothing=(0.0, 0.1)), options=OWN)
     beyond = _vary(shape=((9, 1100),), scale=(13,))  # the largest logit may be in any block of classes
-    yield Probe(LOSS, "value", "CE-3", "many classes", vary=beyond, options={"large": True, **OWN}, effort=0.17)
+    yield Probe(LOSS, "value", "CE-3", "many classes", vary=beyond, options=LARGE_AND_OWN, effort=0.17)
     shifted = _vary(offset=(1000.0, -1000.0, 16384.0), label_smoothing=(0.0, 0.1))
     yield Probe(LOSS, "value", "CE-3", "shifted", vary=shifted)
     yield Probe(LOSS, "gradient", "CE-4", vary=_vary(label_smoothing=SPACE["label_smoothing"]), effort=1.5)
-    yield Probe(LOSS, "gradient", "CE-4", "large logits", vary=_vary(**LARGE, label_smoothing=(0.0, 0.1)))
+    yield Probe(LOSS, "gradient", "CE-4", "large logits", vary=_vary(**LARGE_LOGITS, label_smoothing=(0.0, 0.1)))
     many = _vary(shape=((64, 300),), scale=(3,), label_smoothing=(0.1,))  # equal shares of a target, added up
-    yield Probe(LOSS, "precision", "CV-16", "many classes", vary=many, options={"large": True}, effort=0.34)
+    yield Probe(LOSS, "precision", "CV-16", "many classes", vary=many, options=LARGE, effort=0.34)
     yield Probe(LOSS, "value", "CE-5", vary=_vary(label_smoothing=(1.0,)), options=OWN)
     yield Probe(LOSS, "value", "CE-7", vary=_vary(ruled_out=("others",)), options=OWN)
     yield Probe(LOSS, "gradient", "CE-8", vary=_vary(ruled_out=("others",)), options=OWN)
@@ -42,11 +41,11 @@ def probes() -> Iterator[Probe]:
     single = {"shape": ((5, 1), (2, 1)), "dtype": SPACE["dtype"], "label_smoothing": (0.0, 0.1, 1.0)}
     yield Probe(LOSS, "value", "CE-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "CE-10", vary=single, options=OWN)
-    yield Probe(LOSS, "value", "CE-12", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(LOSS, "value", "CE-12", vary=BASIC, options=DEFAULTS)
     yield Probe(LOSS, "value", "CE-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "CE-4", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "interface", "CV-23", vary={"shape": ((1, 1), (0, 3), (1, 5)), "label_smoothing": (0.0, 1.0)})
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "label_smoothing": (0.0, 0.1)}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
-        yield Probe(LOSS, "invariances", "CE-11", label, vary=vary, options={"relation": relation})
+        yield Probe(LOSS, "invariances", "CE-11", label, vary=vary, options=OfInvariances(relation=relation))

@@ -7,11 +7,10 @@ from typing import Any
 
 from lossproof.conformance.plan.cases.joint.boundaries import GRADIENT_BOUNDARIES
 from lossproof.conformance.plan.cases.joint.space import BASIC, LOSS, OPTIONS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
 FIELDS = ("dtype", "identities", "classes", "mask", *OPTIONS)
 EVERYTHING = {**{name: SPACE[name] for name in FIELDS}, "shape": SPACE["shape"][1:3]}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -30,7 +29,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "JO-1", vary=_vary(**weights), options=OWN)
     counts = _vary(identities=SPACE["identities"], mask=(None, "some"))
     yield Probe(LOSS, "value", "JO-5", vary=counts, options=OWN)
-    defaults = {"structure": {"defaults": True}, "own_clause": True}
+    defaults = DEFAULTS
     yield Probe(LOSS, "value", "JO-6", vary=BASIC, options=defaults)
     yield Probe(LOSS, "gradient", "JO-7", vary=_vary(**weights), options=OWN, effort=1.5)
     yield Probe(LOSS, "value", "JO-1", "everything at once", vary=EVERYTHING, effort=2.0)
@@ -39,4 +38,4 @@ def probes() -> Iterator[Probe]:
         yield Probe(LOSS, "boundary", clause)
     accepted = {"shape": ((1, 3), (0, 3), (7, 2)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
-    yield Probe(LOSS, "invariances", "JO-9", vary=BASIC, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "JO-9", vary=BASIC, options=OfInvariances(relation="permutation"))

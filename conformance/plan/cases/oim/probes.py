@@ -7,10 +7,9 @@ from typing import Any
 
 from lossproof.conformance.plan.cases.oim.boundaries import GRADIENT_BOUNDARIES
 from lossproof.conformance.plan.cases.oim.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -25,11 +24,11 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "OI-3", vary=_vary(**strangers), options=OWN)
     yield Probe(LOSS, "value", "OI-4", vary=_vary(unlabelled=(99,), strangers=("some", "none")), options=OWN)
     long = _vary(queue=(700,), classes=(600,), shape=((5, 4),), strangers=("some",))
-    known = {"large": True, **OWN}
+    known = LARGE_AND_OWN
     yield Probe(LOSS, "value", "OI-1", "many rows of memory", vary=long, options=known, effort=0.17)
     yield Probe(LOSS, "gradient", "OI-8", "many rows of memory", vary=long, options=known, effort=0.17)
     yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
-    default = {"structure": {"defaults": True}, **OWN}
+    default = DEFAULTS
     yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
     yield Probe(LOSS, "value", "OI-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "OI-8", vary=_vary(strangers=("some", "none"), queue=SPACE["queue"]), options=OWN)
@@ -41,7 +40,7 @@ def probes() -> Iterator[Probe]:
     accepted = {"shape": ((0, 3), (1, 1), (3, 2)), "temperature": (0.01, 100.0), "queue": SPACE["queue"]}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)
     rows = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "strangers": ("some",)}
-    yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "OI-1", "permutation", vary=rows, options=OfInvariances(relation="permutation"))
     for label, masks in (("strangers", (None,)), ("strangers and a mask", ("some",))):
         vary = _vary(unlabelled=(99,), strangers=("some",), mask=masks, reduction=("none", "mean"))
         yield Probe(LOSS, "determinism", "CV-21", label, vary=vary, effort=0.34)

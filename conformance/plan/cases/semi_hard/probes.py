@@ -9,10 +9,9 @@ from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.plan.cases.semi_hard.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.plan.cases.semi_hard.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-OWN = {"own_clause": True}
 
 
 def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -27,7 +26,7 @@ def probes() -> Iterator[Probe]:
     )  # few rows: often none is farther
     yield Probe(LOSS, "value", "SH-4", vary=_vary(identities=SPACE["identities"], reduction=("mean",)), options=OWN)
     yield Probe(LOSS, "value", "SH-5", vary=_vary(margin=(0.0, 0.125), reduction=SPACE["reduction"]), options=OWN)
-    yield Probe(LOSS, "value", "SH-6", vary=BASIC, options={"structure": {"defaults": True}, "own_clause": True})
+    yield Probe(LOSS, "value", "SH-6", vary=BASIC, options=DEFAULTS)
     yield Probe(
         LOSS,
         "value",
@@ -48,5 +47,5 @@ def probes() -> Iterator[Probe]:
     yield from blocks(LOSS, "SH-1", BASIC, (131, 2), dtype=("float64",), pairwise=("direct",))
     yield Probe(LOSS, "interface", "CV-23", vary={"margin": (0.0, 64.0), "shape": ((7, 2), (0, 3), (1, 3))})
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")}
-    yield Probe(LOSS, "invariances", "SH-1", "permuted rows", vary=rows, options={"relation": "permutation"})
+    yield Probe(LOSS, "invariances", "SH-1", "permuted rows", vary=rows, options=OfInvariances(relation="permutation"))
     yield from mined(LOSS, BASIC, SPACE)

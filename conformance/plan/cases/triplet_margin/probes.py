@@ -9,7 +9,7 @@ from typing import Any
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.triplet_margin.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
 from lossproof.conformance.plan.cases.triplet_margin.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, OfNan, Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
@@ -29,7 +29,7 @@ def probes() -> Iterator[Probe]:
         "value",
         "TM-9",
         vary={"shape": SPACE["shape"]},
-        options={"structure": {"defaults": True}, "own_clause": True},
+        options=DEFAULTS,
     )
     yield Probe(LOSS, "value", "DI-1", vary=_vary(p=GENERAL_P))
     yield Probe(LOSS, "value", "DI-2", vary=_vary(p=(1.0,)))
@@ -69,7 +69,7 @@ def probes() -> Iterator[Probe]:
         "interface",
         "TM-2",
         vary={"shape": ((3,), (2, 2, 3), (0, 3), (2, 1, 2))},
-        options={"own_clause": True},
+        options=OWN,
         effort=3.0,
     )
     yield Probe(
@@ -77,7 +77,7 @@ def probes() -> Iterator[Probe]:
         "interface",
         "TM-3",
         vary={"margin": (0.0,), "dtype": SPACE["dtype"]},
-        options={"own_clause": True},
+        options=OWN,
     )
     yield Probe(
         LOSS,
@@ -96,7 +96,7 @@ def probes() -> Iterator[Probe]:
         "invariances",
         "TM-8",
         vary={"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "reduction": ("none", "mean")},
-        options={"relation": "permutation"},
+        options=OfInvariances(relation="permutation"),
     )
     yield Probe(
         LOSS,
@@ -104,14 +104,14 @@ def probes() -> Iterator[Probe]:
         "TM-8",
         "other rows",
         vary={"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "distance": SPACE["distance"]},
-        options={"relation": "other rows"},
+        options=OfInvariances(relation="other rows"),
     )
     yield Probe(
         LOSS,
         "invariances",
         "TM-5",
         vary=_vary(p=(2.0, 1.0), distance=SPACE["distance"]),
-        options={"relation": "swap"},
+        options=OfInvariances(relation="swap"),
     )
     yield Probe(LOSS, "nan", "CV-10", "largest coordinate", vary={"p": (inf,), "shape": ((1, 16), (5, 4))})
     yield Probe(
@@ -120,6 +120,6 @@ def probes() -> Iterator[Probe]:
         "CV-10",
         "zero rows",
         vary={"distance": ("cosine",), "shape": ((2, 3), (5, 4))},
-        options={"against_zero": True},
+        options=OfNan(against_zero=True),
     )
     yield from distances.probes(LOSS, SPACE, "TM-2")

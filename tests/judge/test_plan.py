@@ -1,0 +1,74 @@
+"""The plan: each probe's options are those of its check, and each loss has one typed card that plan and judge read."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from lossproof import conformance
+from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.hello import EVERY_MODE
+from lossproof.conformance.plan import probe as probes
+from lossproof.conformance.plan.contract import LossCases
+from lossproof.conformance.plan.conventions import MODES
+from lossproof.conformance.plan.plan import everything, losses_known
+from lossproof.conformance.plan.probe import Options, Probe
+from lossproof.spec import clauses, losses
+
+OF = {
+    "invariances": probes.OfInvariances,
+    "errors": probes.OfErrors,
+    "nan": probes.OfNan,
+    "labels": probes.OfLabels,
+    "determinism": probes.OfDeterminism,
+    "vectors": probes.OfVectors,
+    "functions": probes.OfFunctions,
+    "function_purity": probes.OfPurity,
+    "refusals": probes.OfRefusals,
+}
+EVERYTHING = everything()
+CONTRACT = [p for room in ("plan", "judge", "checks") for p in (Path(conformance.__file__).parent / room).rglob("*.py")]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_every_probe_has_the_options_of_its_check(check):
+    assert all(p.of(OF.get(check, probes.OfAgreement)) for p in EVERYTHING if p.check == check)
+
+
+def test_the_options_of_another_check_are_a_mistake():
+    with pytest.raises(TypeError, match="options must be OfLabels"):
+        Probe("circle_loss", "labels", "CV-33", options=probes.OfNan(against_zero=True)).of(probes.OfLabels)
+
+
+def test_an_option_that_no_check_reads_is_a_mistake():
+    with pytest.raises(TypeError, match="own_claus"):
+        Options(own_claus=True)
+
+
+def test_a_probe_without_options_has_the_defaults_of_its_check():
+    assert Probe("circle_loss", "labels", "CV-33").of(probes.OfLabels) == probes.OfLabels()
+
+
+def test_every_mode_of_the_plan_is_one_that_an_implementation_may_offer():
+    asked = {mode for p in EVERYTHING for mode in p.vary.get("mode", ())}
+    assert (asked | MODES.keys()) - set(EVERY_MODE) == set()
+    assert asked == set(EVERY_MODE)
+
+
+@pytest.mark.parametrize("loss", losses())
+def test_the_card_of_a_loss_names_clauses_and_fields_that_there_are(loss):
+    own = losses_known()[loss]
+    assert own.loss == loss
+    assert isinstance(own, LossCases)
+    named = {*own.formula.values(), *own.value_boundaries, *own.gradient_boundaries, *own.gradient_of.values()}
+    named |= {*(own.absolute or {}).values(), *filter(None, [own.row_clause]), *(cause.clause for cause in own.causes)}
+    assert named <= clauses().keys()
+    assert {*own.basic, *own.varied, *own.controlled} <= own.space.keys()
+
+
+@pytest.mark.parametrize("path", CONTRACT, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nothing_is_guessed_from_a_namespace(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {(getattr(call.func, "id", ""), len(call.args)) for call in calls}
+    allowed = {("hasattr", 2)} if path.parts[-3:] == ("judge", "exact", "__init__.py") else set()
+    assert names & {("getattr", 3), ("hasattr", 2), ("vars", 1), ("SimpleNamespace", 0)} <= allowed
