@@ -12,6 +12,7 @@ TOOLS = {
     "naming": "how often the first entry names the clause that a broken implementation breaks",
     "alarms": "judge a correct implementation on fresh cases, and count the alarms",
     "explore": "climb towards the worst errors of an implementation",
+    "same": "whether two certificates say the same, after a change that is meant to change nothing",
     "vectors": "make the frozen vectors of the spec",
     "mutation": "which slips in the reference or in the judge nobody would notice",
 }
