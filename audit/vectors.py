@@ -28,7 +28,7 @@ from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.compare import against
 from lossproof.conformance.judge.oracle import Oracle, output_slack
-from lossproof.spec import Vector, losses, vectors
+from lossproof.spec import Vector, losses, spec_version, vectors
 
 WITNESSES = 2  # vectors that betray each bug, where there are as many
 LARGEST = 64  # numbers in an input
@@ -149,7 +149,7 @@ def write(loss: str, found: list[Vector], folder: Path) -> None:
     """Write the file of a loss, one vector a line."""
     lines = ",\n".join(json.dumps(asdict(v)) for v in found)
     page = losses()[loss]
-    head = f'{{"spec": {json.dumps(page.front["spec"])}, "page": {json.dumps(page.name)}, "vectors": [\n'
+    head = f'{{"spec": {json.dumps(spec_version())}, "page": {json.dumps(page.name)}, "vectors": [\n'
     (folder / f"{page.name}.json").write_text(f"{head}{lines}\n]}}\n", encoding="utf-8")
 
 

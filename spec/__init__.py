@@ -5,7 +5,7 @@
 frozen vectors of a loss. Importing this loads no framework, not even numpy.
 """
 
-from lossproof.spec.page import Clause, Example, Page, clauses, functions, losses, page, page_names
+from lossproof.spec.page import Clause, Example, Page, clauses, functions, losses, page, page_names, spec_version
 from lossproof.spec.vector import Vector, vector_schema, vectors
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "losses",
     "page",
     "page_names",
+    "spec_version",
     "vector_schema",
     "vectors",
 ]

@@ -1,7 +1,7 @@
-"""Load a spec page: the signature in its front matter, its clauses, and their worked examples.
+"""Load a spec page: its signature, its clauses, and their worked examples.
 
-The base install has numpy and nothing else, so a page is read with the standard library: TOML between
-`+++` lines, headings that carry a clause id, and fenced `toml` blocks.
+The base install has numpy and nothing else, so a page is read with the standard library: headings that carry a clause
+id, and fenced `toml` blocks, of which the one under the heading "Signature" is the signature.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ _CLAUSE = re.compile(
 )
 _HEADING = re.compile(r"^#{1,3} ", re.MULTILINE)
 _TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SIGNATURE = re.compile(r"^## Signature\n\n```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_VERSION = re.compile(r"^Version (\d+\.\d+)$", re.MULTILINE)
+_INDEX = "README"  # the page that lists the others
 _EXAMPLE_KEYS = {"loss", "function", "parameters", "value", "gradient", "result", "exact", "raises", "source"}
 
 
@@ -60,7 +63,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the spec: what its front matter says, and its clauses by id."""
+    """One page of the spec: its signature as `front`, and its clauses by id."""
 
     name: str
     text: str
@@ -119,12 +122,12 @@ def page(name: str) -> Page:
     if name not in page_names():
         raise KeyError(f"no page {name!r}; the spec has {', '.join(page_names())}")
     text = (files("lossproof.spec") / f"{name}.md").read_text(encoding="utf-8")
-    _, front_text, body = text.split("+++\n", 2)
-    front = tomllib.loads(front_text)
+    signature = _SIGNATURE.search(text)
+    front = tomllib.loads(signature[1]) if signature else {}
     clauses: dict[str, Clause] = {}
-    for match in _CLAUSE.finditer(body):
-        following = _HEADING.search(body, match.end())
-        content = body[match.end() : following.start() if following else len(body)].strip()
+    for match in _CLAUSE.finditer(text):
+        following = _HEADING.search(text, match.end())
+        content = text[match.end() : following.start() if following else len(text)].strip()
         key = match["id"]
         if key in clauses:
             raise ValueError(f"clause {key} stands twice on page {name}")
@@ -139,7 +142,16 @@ def page_names() -> tuple[str, ...]:
     """Names of all pages, the two general ones first."""
     names = sorted(p.name.removesuffix(".md") for p in files("lossproof.spec").iterdir() if p.name.endswith(".md"))
     general = ["conventions", "distances"]
-    return (*general, *(n for n in names if n not in general))
+    return (*general, *(n for n in names if n not in (*general, _INDEX)))
+
+
+@cache
+def spec_version() -> str:
+    """Return the version of the spec, as its index states it."""
+    found = _VERSION.search((files("lossproof.spec") / f"{_INDEX}.md").read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError("spec/README.md states no version")
+    return found[1]
 
 
 @cache
@@ -150,7 +162,7 @@ def losses() -> Mapping[str, Page]:
 
 @cache
 def functions() -> Mapping[str, Mapping[str, Any]]:
-    """Functions that are no losses and draw nothing at random, by name: what the front matter says of each."""
+    """Functions that are no losses and draw nothing at random, by name: what their signature says."""
     every = {name: entry for key in page_names() for name, entry in page(key).functions.items()}
     return {name: entry for name, entry in every.items() if not entry.get("random")}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lossproof.spec import clauses, losses, page_names
+from lossproof.spec import clauses, losses, page, page_names
 
 ROOT = Path(__file__).parents[1]
 WINGS = ("spec", "reference", "backends", "conformance")
@@ -249,9 +249,15 @@ def test_every_backend_has_the_same_modules():
 
 
 @pytest.mark.parametrize("name", page_names())
-def test_page_is_named_as_its_file(name):
-    front = (ROOT / "spec" / f"{name}.md").read_text(encoding="utf-8").split("+++\n")[1]
-    assert tomllib.loads(front)["name"] == name
+def test_page_begins_with_its_title_and_is_in_the_index(name):
+    assert re.match(r"# [A-Z]", page(name).text)
+    assert f"({name}.md)" in (ROOT / "spec" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [n for n in page_names() if n not in ("conventions", "distances", "pairwise")])
+def test_formula_comes_before_the_signature_and_the_signature_before_the_clauses(name):
+    text = page(name).text
+    assert text.index("\n# " if text[0] != "#" else "# ") < text.index("## Signature") < text.index("### ")
 
 
 # package folders

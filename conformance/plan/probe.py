@@ -36,7 +36,7 @@ class OfInvariances(Options):
 
 @dataclass(frozen=True)
 class OfErrors(Options):
-    """Inputs and options that make a legal call a wrong one; without any, those that the front matter gives."""
+    """Inputs and options that make a legal call a wrong one; without any, those that the signature gives."""
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)

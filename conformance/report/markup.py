@@ -35,8 +35,8 @@ def inline(text: str) -> str:
 
 
 def spec_page(name: str) -> str:
-    """Return the text of a page of the spec as HTML, without its front matter."""
-    return block(page(name).text.split("+++\n", 2)[2])
+    """Return the text of a page of the spec as HTML."""
+    return block(page(name).text)
 
 
 @cache

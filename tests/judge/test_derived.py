@@ -1,4 +1,4 @@
-"""The questions that come from the front matter: each loss is asked what it has, and right code refuses it all."""
+"""The questions that come from the signature: each loss is asked what it has, and right code refuses it all."""
 
 from __future__ import annotations
 

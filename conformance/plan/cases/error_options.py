@@ -1,4 +1,4 @@
-"""Options of a call that are wrong, from the front matter of its page: number, count, switch, word, and together."""
+"""Options of a call that are wrong, from the signature on its page: number, count, switch, word, and together."""
 
 from __future__ import annotations
 

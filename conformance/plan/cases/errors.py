@@ -1,4 +1,4 @@
-"""What can be wrong with a call, from the front matter of its page: the same questions for every loss and function.
+"""What can be wrong with a call, from the signature on its page: the same questions for every loss and function.
 
 A question has a clause and a label, and one or more calls that are wrong in the same way, each a legal call with one
 thing changed. What only one loss has stands with its probes.

@@ -1,4 +1,4 @@
-"""Drawn arguments for the functions of the pages that are no losses, from what their front matter says."""
+"""Drawn arguments for the functions of the pages that are no losses, from their signatures."""
 
 from __future__ import annotations
 
