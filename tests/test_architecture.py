@@ -304,7 +304,7 @@ PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
 
 
 def text_files():
-    folders = (*WINGS, "audit", "package", "tests", "examples", "benchmarks")
+    folders = (*WINGS, "audit", "docs", "package", "tests", "examples", "benchmarks")
     files = [*ROOT.glob("*"), *(ROOT / ".ci").glob("*"), *(p for folder in folders for p in (ROOT / folder).rglob("*"))]
     caches = {"__pycache__", ".hypothesis", ".git"}
     return [p for p in files if p.is_file() and p.suffix in TEXT and caches.isdisjoint(p.parts)]

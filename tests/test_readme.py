@@ -1,11 +1,15 @@
 """README's Python runs as pasted, and its function of one's own gets the verdict that README promises."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
@@ -22,3 +26,18 @@ def test_every_framework_has_a_block():
 def test_block_runs_as_pasted(block):
     pytest.importorskip(framework(block))
     exec(compile(block, "README.md", "exec"), {"__name__": "README"})
+
+
+def test_the_range_of_one_name_is_what_the_script_prints():
+    script = [sys.executable, str(ROOT / "examples" / "one_name.py")]
+    said = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    assert said.startswith("from 0.")
+    assert said in README
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "audit/README.md", "spec/README.md", *DOCS])
+def test_every_file_that_a_page_points_at_is_there(page):
+    here = ROOT / page
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", here.read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (here.parent / target).exists()] == []
