@@ -27,7 +27,7 @@ def trouble(answer: Answer) -> Mismatch | None:
 
 def wrong_shape(got: Array, want: Array) -> Mismatch:
     """Return the mismatch of a loss whose shape is not the one its reduction gives."""
-    return Mismatch("failure", "shape of the loss", got.shape, want.shape, 0.0, np.inf, errored=True, clause="shape")
+    return Mismatch("failure", "shape of the loss", got.shape, want.shape, 0.0, np.inf, errored=True, of_shape=True)
 
 
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:

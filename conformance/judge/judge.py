@@ -177,7 +177,7 @@ class Judge:
 
     def finding(self, probe: Probe, mismatch: Mismatch, case: Case) -> Finding:
         """Return a finding of the probe's own clause, or of the reduction where the shape of the loss is wrong."""
-        if mismatch.clause == "shape":
+        if mismatch.of_shape:
             return Finding(probe.loss, self.shape_clause(case), "", probe.check, mismatch, case)
         return Finding(probe.loss, mismatch.clause or probe.clause, probe.label, probe.check, mismatch, case)
 

@@ -96,7 +96,7 @@ def _blame(
     judge: Judge, probe: Probe, needed: dict[str, Any], structure: Structure, case: Case, mismatch: Mismatch
 ) -> str:
     loss = judge.losses[probe.loss]
-    if mismatch.clause == "shape":
+    if mismatch.of_shape:
         return judge.shape_clause(case)
     own = probe.options.own_clause and not set(needed) - set(probe.vary)
     beside_plain = probe.clause.startswith("CV-") or bool(

@@ -30,6 +30,7 @@ class Mismatch:
     excess: float  # error as a multiple of the budget
     errored: bool = False
     clause: str | None = None  # where the mismatch itself knows better than its probe
+    of_shape: bool = False  # the loss has a wrong shape, and the clause of the reduction says which it has
     traceback: str = ""  # of an implementation that raised
 
 

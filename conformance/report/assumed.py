@@ -62,7 +62,7 @@ def _best(
 
 
 def _of_numbers(mismatch: Mismatch) -> bool:
-    return mismatch.kind in ("value", "gradient") or mismatch.clause == "shape"
+    return mismatch.kind in ("value", "gradient") or mismatch.of_shape
 
 
 def _silent(case: Case, told: list[str]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _explains(case: Case, mismatch: Mismatch, other: Mapping[str, Any]) -> bool:
         expected = Oracle(ours=False).expected(changed)
     except (ValueError, TypeError):
         return False  # these options do not go together
-    if mismatch.clause == "shape":
+    if mismatch.of_shape:
         return bool(expected.value.shape == mismatch.got)
     name, _, place = mismatch.where.partition("[")
     want: Array
