@@ -6,6 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from audit import alarms, explore
 from lossproof.conformance import Implementation
 from lossproof.conformance.command import main
 from lossproof.conformance.host.inprocess import InProcess
@@ -26,11 +27,15 @@ def triplet_margin_loss(anchor, positive, negative, *, margin=1.0, cotangent=Non
 """
 
 
-def certify(tmp_path, line, *arguments, command="certify"):
+def tool(tmp_path, line):
+    """Return the target and its framework, as words of a command."""
     (tmp_path / "tool.py").write_text(TOOL.format(line=line), encoding="utf-8")
-    given = [command, f"{tmp_path}/tool.py:{LOSS}", "--framework", "numpy", *arguments]
-    report = ["--report", str(tmp_path / "out"), "--jobs", "2"] if command == "certify" else []
-    return CliRunner().invoke(main, [*given, *report])
+    return [f"{tmp_path}/tool.py:{LOSS}", "--framework", "numpy"]
+
+
+def certify(tmp_path, line, *arguments):
+    report = ["--report", str(tmp_path / "out"), "--jobs", "2"]
+    return CliRunner().invoke(main, ["certify", *tool(tmp_path, line), *arguments, *report])
 
 
 @pytest.mark.parametrize(
@@ -67,9 +72,9 @@ def test_the_line_that_shows_it_is_below(tmp_path):
     assert f'"{tmp_path}/tool.py"' in last
 
 
-@pytest.mark.parametrize("command", ["alarms", "explore"])
+@pytest.mark.parametrize("command", [alarms.main, explore.main])
 def test_alarms_and_exploration_end_likewise(tmp_path, command):
-    result = certify(tmp_path, "raise ValueError('I never work')", command=command)
+    result = CliRunner().invoke(command, tool(tmp_path, "raise ValueError('I never work')"))
     assert (result.exit_code, "answers no plain call" in result.stderr) == (2, True)
 
 
