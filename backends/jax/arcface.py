@@ -117,6 +117,20 @@ class ArcFaceLoss:
     """`arcface_loss` as a pytree: `scale` and `margin` are leaves without gradient, the other options are static.
 
     The class weights are an argument of the call: they belong to the parameters that are trained.
+
+    Args:
+        scale: [0, inf); an array of shape () is used as it is and not checked.
+        margin: in radians, [0, pi]; an array of shape () is used as it is and not checked.
+        beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
+            sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import ArcFaceLoss
+        >>> loss = ArcFaceLoss(scale=4.0)
+        >>> round(float(loss(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([0, 1]), jnp.eye(2))), 3)
+        0.029
     """
 
     scale: float | Array = 64.0

@@ -113,7 +113,26 @@ def _center(d: Array, sign: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class BatchAllTripletLoss:
-    """`batch_all_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
+    """`batch_all_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static.
+
+    Args:
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
+            that nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B where
+            labels are traced. With more, the terms of the anchor are NaN, and an error is raised where they
+            are not.
+        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
+            triplets that are positive).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import BatchAllTripletLoss
+        >>> loss = BatchAllTripletLoss(margin=2.5)
+        >>> round(float(loss(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([0, 0, 1]))), 3)
+        1.0
+    """
 
     margin: float | Array = 1.0
     distance: str = "euclidean"

@@ -101,7 +101,25 @@ def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class BatchHardTripletLoss:
-    """`batch_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
+    """`batch_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static.
+
+    Args:
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+            Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        floor: least squared distance, [0, inf); 0 with "cosine".
+        include_self: whether an anchor is one of its own positives.
+        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import BatchHardTripletLoss
+        >>> loss = BatchHardTripletLoss(margin=2.5)
+        >>> round(float(loss(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([0, 0, 1]))), 3)
+        1.0
+    """
 
     margin: float | Array = 0.3
     soft_margin: bool = False

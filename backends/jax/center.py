@@ -128,7 +128,21 @@ def update_centers(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CenterLoss:
-    """`center_loss` as a pytree: `factor` is a leaf without gradient; the centers are an argument."""
+    """`center_loss` as a pytree: `factor` is a leaf without gradient; the centers are an argument.
+
+    Args:
+        factor: [0, inf); 0.5 in the paper; an array of shape () is used as it is and not checked.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import CenterLoss
+        >>> loss = CenterLoss()
+        >>> round(float(loss(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([0, 1]), jnp.eye(2))), 3)
+        0.25
+    """
 
     factor: float | Array = 0.5
     floor: float = 0.0

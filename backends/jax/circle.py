@@ -111,7 +111,22 @@ def _log_sum_exp(exponent: Array, chosen: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CircleLoss:
-    """`circle_loss` as a pytree: `margin` and `gamma` are leaves without gradient, the other options are static."""
+    """`circle_loss` as a pytree: `margin` and `gamma` are leaves without gradient, the other options are static.
+
+    Args:
+        margin: [-1, 1], in the unit of the cosine; an array of shape () is used as it is and not checked.
+        gamma: scale of the exponents, [0, inf); an array of shape () is used as it is and not checked.
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            have a positive and a negative).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import CircleLoss
+        >>> loss = CircleLoss(gamma=16.0)
+        >>> round(float(loss(jnp.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), jnp.array([0, 0, 1]))), 3)
+        3.937
+    """
 
     margin: float | Array = 0.25
     gamma: float | Array = 256.0

@@ -77,7 +77,25 @@ def contrastive_loss(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss:
-    """`contrastive_loss` as a pytree: `margin`, `factor` and `eps` are leaves without gradient."""
+    """`contrastive_loss` as a pytree: `margin`, `factor` and `eps` are leaves without gradient.
+
+    Args:
+        margin: in the unit of the distance, [0, inf); an array of shape () may be traced and is not checked.
+        factor: of both parts, [0, inf); the same; 0.5 in the paper.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); the same.
+        eps_at: where it is added: "difference", "root" or "floor".
+        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import ContrastiveLoss
+        >>> loss = ContrastiveLoss(margin=2.0)
+        >>> round(float(loss(jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]]), jnp.array([False]))), 3)
+        12.5
+    """
 
     margin: float | Array = 1.0
     factor: float | Array = 0.5

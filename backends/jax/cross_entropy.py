@@ -78,7 +78,20 @@ def _share(weight: float | Array, x: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropyLoss:
-    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static."""
+    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static.
+
+    Args:
+        label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape
+            () is used as it is and not checked.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import CrossEntropyLoss
+        >>> loss = CrossEntropyLoss()
+        >>> round(float(loss(jnp.array([[0.0, 0.0]]), jnp.array([0]))), 3)
+        0.693
+    """
 
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"

@@ -82,7 +82,22 @@ _LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing
 @partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=[])  # jax 0.4.30 asks for their names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
-    """`joint_loss` as a pytree, whose options are leaves without gradient; the centers are an argument."""
+    """`joint_loss` as a pytree, whose options are leaves without gradient; the centers are an argument.
+
+    Args:
+        triplet_weight: [0, inf); this and the other numbers may be arrays of shape (), used as they are, not
+            checked.
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import JointLoss
+        >>> loss = JointLoss()
+        >>> round(float(loss(jnp.eye(2), jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([0, 1]), jnp.eye(2))), 3)
+        0.364
+    """
 
     triplet_weight: float | Array = 1.0
     center_weight: float | Array = 5e-4

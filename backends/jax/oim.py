@@ -200,7 +200,20 @@ def _pushed(q: Array, head: Array, x: Array, pushed: Array) -> tuple[Array, Arra
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class OIMLoss:
-    """`oim_loss` as a pytree: `temperature` is a leaf without gradient; the memory is an argument."""
+    """`oim_loss` as a pytree: `temperature` is a leaf without gradient; the memory is an argument.
+
+    Args:
+        temperature: (0, inf); an array of shape () is used as it is and not checked.
+        unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
+        reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import OIMLoss
+        >>> loss = OIMLoss(temperature=1.0)
+        >>> round(float(loss(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([0, 1]), jnp.eye(2), jnp.zeros((1, 2)))), 3)
+        0.395
+    """
 
     temperature: float | Array = 0.1
     unlabelled: int = -1

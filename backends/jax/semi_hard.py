@@ -119,7 +119,26 @@ def _chosen(d: Array, near: Array, negative: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class SemiHardTripletLoss:
-    """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static."""
+    """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static.
+
+    Args:
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
+            that nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B where
+            labels are traced. With more, the terms of the anchor are NaN, and an error is raised where they
+            are not.
+        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
+            that are positive).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import SemiHardTripletLoss
+        >>> loss = SemiHardTripletLoss(margin=10.0)
+        >>> round(float(loss(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([0, 0, 1]))), 3)
+        4.5
+    """
 
     margin: float | Array = 1.0
     distance: str = "squared_euclidean"

@@ -85,7 +85,27 @@ def triplet_margin_loss(
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class TripletMarginLoss:
-    """`triplet_margin_loss` as a pytree: `margin` and `eps` are leaves without gradient, the others are static."""
+    """`triplet_margin_loss` as a pytree: `margin` and `eps` are leaves without gradient, the others are static.
+
+    Args:
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf); an array of shape () is used as it is and not checked.
+        eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises
+            that sum to it.
+        swap: take the smaller of d(anchor, negative) and d(positive, negative).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            are positive).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import TripletMarginLoss
+        >>> loss = TripletMarginLoss(margin=2.0)
+        >>> anchor, positive, negative = jnp.array([[0.0, 0.0]]), jnp.array([[3.0, 4.0]]), jnp.array([[0.0, 6.0]])
+        >>> round(float(loss(anchor, positive, negative)), 3)
+        1.0
+    """
 
     margin: float | Array = 1.0
     distance: str = "p_norm"

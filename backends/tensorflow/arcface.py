@@ -120,6 +120,23 @@ class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
     The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1), and whole numbers
     in floats. The embeddings may be narrower than the weights, and a mixed-precision policy does not change the loss.
     `add_loss` of a model's `call` takes what this returns.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        embedding_dim: length of a row of the embeddings.
+        scale: [0, inf).
+        margin: in radians, [0, pi].
+        beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
+            sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+        **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import ArcFaceLoss
+        >>> loss = ArcFaceLoss(num_classes=2, embedding_dim=2)
+        >>> tuple(loss(np.array([[1.0, 0.0], [0.0, 2.0]], "float32"), np.array([0, 1])).shape)
+        ()
     """
 
     def __init__(

@@ -92,6 +92,23 @@ class BatchHardTripletLoss(LabelLoss):
 
     Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
     rows out.
+
+    Args:
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        floor: least squared distance, [0, inf); 0 with "cosine".
+        include_self: whether an anchor is one of its own positives.
+        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
+            positive).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import BatchHardTripletLoss
+        >>> loss = BatchHardTripletLoss(margin=2.5)
+        >>> round(float(loss(np.array([0, 0, 1]), np.array([[0.0], [1.0], [3.0]], "float32"))), 3)
+        1.0
     """
 
     function = staticmethod(batch_hard_triplet_loss)

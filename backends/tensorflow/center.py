@@ -137,6 +137,22 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
     Train them with the model's optimizer (S15); or call `update` after the forward pass and set `trainable` to False
     (S14). Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the centers,
     and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        num_features: length of a row of the embeddings.
+        factor: [0, inf); 0.5 in the paper.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+        **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import CenterLoss
+        >>> loss = CenterLoss(num_classes=2, num_features=2)
+        >>> tuple(loss(np.array([[1.0, 0.0], [0.0, 2.0]], "float32"), np.array([0, 1])).shape)
+        ()
     """
 
     def __init__(

@@ -109,6 +109,21 @@ class CircleLoss(LabelLoss):
     """`circle_loss` of one prediction (B, D) and its labels, (B,) or (B, 1).
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
+
+    Args:
+        margin: [-1, 1], in the unit of the cosine.
+        gamma: scale of the exponents, [0, inf).
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            have a positive and a negative).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import CircleLoss
+        >>> loss = CircleLoss(gamma=16.0)
+        >>> round(float(loss(np.array([0, 0, 1]), np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], "float32"))), 3)
+        3.937
     """
 
     function = staticmethod(circle_loss)

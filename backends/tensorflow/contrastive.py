@@ -95,6 +95,24 @@ class ContrastiveLoss(LabelLoss):
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction. There is no
     mask: the function is the way to leave pairs out.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        factor: of both parts, [0, inf); 0.5 in the paper.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf).
+        eps_at: where it is added: "difference", "root" or "floor".
+        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
+            positive).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import ContrastiveLoss
+        >>> loss = ContrastiveLoss(margin=2.0)
+        >>> round(float(loss(np.array([0]), np.array([[0.0, 0.0, 3.0, 4.0]], "float32"))), 3)
+        12.5
     """
 
     function = staticmethod(_of_one_prediction)

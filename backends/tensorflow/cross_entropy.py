@@ -77,6 +77,18 @@ class CrossEntropyLoss(LabelLoss):
     """`cross_entropy_loss` as Keras calls it, with the labels (B,) or (B, 1) and the logits (B, K).
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
+
+    Args:
+        label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
+        reduction: "none", "sum" or "mean" (over rows that take part).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import CrossEntropyLoss
+        >>> loss = CrossEntropyLoss()
+        >>> round(float(loss(np.array([0]), np.array([[0.0, 0.0]], "float32"))), 3)
+        0.693
     """
 
     function = staticmethod(cross_entropy_loss)

@@ -77,6 +77,23 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
 
     Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than logits and centers,
     and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        num_features: length of a row of the embeddings.
+        triplet_weight: [0, inf).
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+        **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import JointLoss
+        >>> loss = JointLoss(num_classes=2, num_features=2)
+        >>> logits = np.eye(2, dtype="float32")
+        >>> tuple(loss(logits, np.array([[1.0, 0.0], [0.0, 2.0]], "float32"), np.array([0, 1])).shape)
+        ()
     """
 
     def __init__(

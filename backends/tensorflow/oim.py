@@ -220,6 +220,28 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
     A call returns the loss of the memory as it is; `update` is called after it, in a training step of one's own. Labels
     may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the memory, and a
     mixed-precision policy does not change the loss.
+
+    Args:
+        num_identities: rows of the table of identities, at least 1.
+        queue_size: rows of the queue of unlabelled rows; 0 for none.
+        num_features: length of a row of the embeddings.
+        temperature: (0, inf).
+        momentum: share that an identity keeps of its row in `update`, [0, 1].
+        normalise: whether `update` brings a row to unit length.
+        unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
+        reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import OIMLoss
+        >>> loss = OIMLoss(num_identities=2, queue_size=1, num_features=2, temperature=1.0)
+        >>> rows, labels = np.array([[1.0, 0.0], [0.0, 2.0]], "float32"), np.array([0, 1])
+        >>> round(float(loss(rows, labels)), 3)
+        1.099
+        >>> loss.update(rows, labels)
+        >>> round(float(loss(rows, labels)), 3)
+        0.395
     """
 
     def __init__(

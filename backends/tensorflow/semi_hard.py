@@ -121,6 +121,25 @@ class SemiHardTripletLoss(LabelLoss):
 
     Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
     rows out.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
+            that nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
+            tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are
+            read an error is raised.
+        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
+            that are positive).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import SemiHardTripletLoss
+        >>> loss = SemiHardTripletLoss(margin=10.0)
+        >>> round(float(loss(np.array([0, 0, 1]), np.array([[0.0], [1.0], [3.0]], "float32"))), 3)
+        4.5
     """
 
     function = staticmethod(semi_hard_triplet_loss)

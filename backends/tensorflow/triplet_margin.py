@@ -98,6 +98,25 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
     There is no mask, and a mask that a Keras layer attached is not read: the function is the way to leave
     rows out. A dtype policy does not change the loss.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf).
+        eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises
+            that sum.
+        swap: take the smaller of d(anchor, negative) and d(positive, negative).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
+            positive).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import TripletMarginLoss
+        >>> loss = TripletMarginLoss(margin=2.0)
+        >>> round(float(loss(np.zeros(1), np.array([[0.0, 0.0, 3.0, 4.0, 0.0, 6.0]], "float32"))), 3)
+        1.0
     """
 
     def __init__(

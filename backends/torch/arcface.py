@@ -107,6 +107,24 @@ class ArcFaceLoss(nn.Module):
 
     They start as random directions of about unit length. They may be wider than the embeddings, as under
     autocast; narrower ones are widened to the dtype of the embeddings.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        embedding_dim: length of a row of the embeddings.
+        scale: [0, inf).
+        margin: in radians, [0, pi].
+        beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
+            sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+        device: where the class weights are kept, as in every module of torch.
+        dtype: dtype of the class weights, as in every module of torch.
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import ArcFaceLoss
+        >>> loss = ArcFaceLoss(num_classes=2, embedding_dim=2)
+        >>> tuple(loss(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])).shape)
+        ()
     """
 
     def __init__(

@@ -82,7 +82,24 @@ def batch_hard_triplet_loss(
 
 
 class BatchHardTripletLoss(nn.Module):
-    """`batch_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call."""
+    """`batch_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call.
+
+    Args:
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        floor: least squared distance, [0, inf); 0 with "cosine".
+        include_self: whether an anchor is one of its own positives.
+        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import BatchHardTripletLoss
+        >>> loss = BatchHardTripletLoss(margin=2.5)
+        >>> round(float(loss(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))), 3)
+        1.0
+    """
 
     def __init__(
         self,

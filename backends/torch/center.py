@@ -129,6 +129,23 @@ class CenterLoss(nn.Module):
 
     Train them with the model's optimizer (S15); or call `update` after the forward pass and keep them out of the
     optimizer (S14). The centers may be wider than the embeddings; narrower ones are widened for the call.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        num_features: length of a row of the embeddings.
+        factor: [0, inf); 0.5 in the paper.
+        floor: least squared distance that counts, [0, inf).
+        ceiling: greatest squared distance that counts, [floor, inf].
+        reduction: "none", "sum" or "mean" (over the rows that take part).
+        device: where the centers are kept, as in every module of torch.
+        dtype: dtype of the centers, as in every module of torch.
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import CenterLoss
+        >>> loss = CenterLoss(num_classes=2, num_features=2)
+        >>> tuple(loss(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])).shape)
+        ()
     """
 
     centers: nn.Parameter

@@ -100,7 +100,22 @@ def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
 
 
 class CircleLoss(nn.Module):
-    """`circle_loss` as a module: the options at construction; embeddings, labels and the mask in the call."""
+    """`circle_loss` as a module: the options at construction; embeddings, labels and the mask in the call.
+
+    Args:
+        margin: [-1, 1], in the unit of the cosine.
+        gamma: scale of the exponents, [0, inf).
+        detach_weights: True: the weights have no gradient, as in the paper; False: they have.
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
+            have a positive and a negative).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import CircleLoss
+        >>> loss = CircleLoss(gamma=16.0)
+        >>> round(float(loss(torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), torch.tensor([0, 0, 1]))), 3)
+        3.937
+    """
 
     def __init__(
         self,

@@ -68,7 +68,25 @@ def contrastive_loss(
 
 
 class ContrastiveLoss(nn.Module):
-    """`contrastive_loss` as a module: the options at construction, the pairs and the mask in the call."""
+    """`contrastive_loss` as a module: the options at construction, the pairs and the mask in the call.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        factor: of both parts, [0, inf); 0.5 in the paper.
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf).
+        eps_at: where it is added: "difference", "root" or "floor".
+        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import ContrastiveLoss
+        >>> loss = ContrastiveLoss(margin=2.0)
+        >>> round(float(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([False]))), 3)
+        12.5
+    """
 
     def __init__(
         self,

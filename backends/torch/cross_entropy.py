@@ -69,7 +69,19 @@ def _share(weight: float | Tensor, x: Tensor) -> Tensor:
 
 
 class CrossEntropyLoss(nn.Module):
-    """`cross_entropy_loss` as a module: the options at construction, the logits, labels and mask in the call."""
+    """`cross_entropy_loss` as a module: the options at construction, the logits, labels and mask in the call.
+
+    Args:
+        label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import CrossEntropyLoss
+        >>> loss = CrossEntropyLoss()
+        >>> round(float(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([0]))), 3)
+        0.693
+    """
 
     def __init__(self, *, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
         super().__init__()

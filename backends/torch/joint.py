@@ -74,6 +74,23 @@ class JointLoss(nn.Module):
 
     The centers and the logits may be wider than the embeddings; narrower ones, as under autocast, are widened to the
     dtype of the embeddings.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        num_features: length of a row of the embeddings.
+        triplet_weight: [0, inf).
+        center_weight: [0, inf).
+        triplet_margin: of the batch-hard triplet loss, [0, inf).
+        label_smoothing: of the cross-entropy, [0, 1].
+        device: where the centers are kept, as in every module of torch.
+        dtype: dtype of the centers, as in every module of torch.
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import JointLoss
+        >>> loss = JointLoss(num_classes=2, num_features=2)
+        >>> tuple(loss(torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])).shape)
+        ()
     """
 
     centers: nn.Parameter

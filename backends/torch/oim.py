@@ -198,6 +198,29 @@ class OIMLoss(nn.Module):
     The call returns the loss of the memory as it is. `update` writes into the buffers, so that memory which processes
     share stays shared; a backward pass that is still to come has a copy of the memory of its forward pass. The memory
     may be wider than the embeddings; a narrower one is widened for the call.
+
+    Args:
+        num_identities: rows of the table of identities, at least 1.
+        queue_size: rows of the queue of unlabelled rows; 0 for none.
+        num_features: length of a row of the embeddings.
+        temperature: (0, inf).
+        momentum: share that an identity keeps of its row in `update`, [0, 1].
+        normalise: whether `update` brings a row to unit length.
+        unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
+        reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        device: where the memory is kept, as in every module of torch.
+        dtype: dtype of the memory, as in every module of torch.
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import OIMLoss
+        >>> loss = OIMLoss(num_identities=2, queue_size=1, num_features=2, temperature=1.0)
+        >>> rows, labels = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])
+        >>> round(float(loss(rows, labels)), 3)
+        1.099
+        >>> loss.update(rows, labels)
+        >>> round(float(loss(rows, labels)), 3)
+        0.395
     """
 
     lookup_table: Tensor

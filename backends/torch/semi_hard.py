@@ -100,7 +100,26 @@ def _chosen(d: Tensor, near: Tensor, negative: Tensor) -> Tensor:
 
 
 class SemiHardTripletLoss(nn.Module):
-    """`semi_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call."""
+    """`semi_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
+            that nearly coincide.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 under
+            torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the CPU an
+            error is raised.
+        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
+            that are positive).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import SemiHardTripletLoss
+        >>> loss = SemiHardTripletLoss(margin=10.0)
+        >>> round(float(loss(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))), 3)
+        4.5
+    """
 
     def __init__(
         self,

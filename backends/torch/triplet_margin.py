@@ -73,7 +73,27 @@ def triplet_margin_loss(
 
 
 class TripletMarginLoss(nn.Module):
-    """`triplet_margin_loss` as a module: the options at construction, the rows and the mask in the call."""
+    """`triplet_margin_loss` as a module: the options at construction, the rows and the mask in the call.
+
+    Args:
+        margin: in the unit of the distance, [0, inf).
+        distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
+        p: exponent of "p_norm", [1, inf].
+        eps: offset of "p_norm", [0, inf).
+        eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises
+            that sum.
+        swap: take the smaller of d(anchor, negative) and d(positive, negative).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
+            positive).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import TripletMarginLoss
+        >>> loss = TripletMarginLoss(margin=2.0)
+        >>> anchor, positive = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+        >>> round(float(loss(anchor, positive, torch.tensor([[0.0, 6.0]]))), 3)
+        1.0
+    """
 
     def __init__(
         self,
