@@ -26,7 +26,7 @@ from lossproof.conformance.host.arrays import rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import Session, SessionError
-from lossproof.conformance.judge.compare import against, trouble
+from lossproof.conformance.judge.compare import against, unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.plan import losses_known
@@ -123,7 +123,7 @@ def _shares(judge: Judge, case: Case, judged: Case) -> dict[str, float]:
     if judge.oracle.undecided(judged):
         return {}
     answer = judge.ask(case)
-    if answer.unsupported or trouble(answer):
+    if answer.unsupported or unanswered(answer):
         return {}
     found: dict[str, float] = {}
     expected: Any = judge.oracle.expected(judged)

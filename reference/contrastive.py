@@ -91,10 +91,10 @@ def evaluate(
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     apart = np.asarray(dissimilar)
-    check_mask(apart.shape, apart.dtype.name, rows["x1"][0][:-1], "dissimilar")  # CO-9
+    check_mask("dissimilar", apart.shape, apart.dtype.name, rows["x1"][0][:-1])  # CO-9
     takes_part = None if mask is None else np.asarray(mask)
     if takes_part is not None:
-        check_mask(takes_part.shape, takes_part.dtype.name, rows["x1"][0][:-1])  # CV-29, CV-30
+        check_mask("mask", takes_part.shape, takes_part.dtype.name, rows["x1"][0][:-1])  # CV-29, CV-30
 
     margin, factor, p, eps = float(margin), float(factor), float(p), float(eps)
     x, y = as_rows(x1=x1, x2=x2)

@@ -56,6 +56,6 @@ def as_batch(labels: ArrayLike, mask: ArrayLike | None, **embeddings: ArrayLike)
     own = np.asarray(labels)
     check_labels("labels", own.shape, own.dtype.name, shape[0])  # CV-31
     takes_part = np.ones(shape[0], bool) if mask is None else np.asarray(mask)
-    check_mask(takes_part.shape, takes_part.dtype.name, shape[:1])  # CV-29, CV-30
+    check_mask("mask", takes_part.shape, takes_part.dtype.name, shape[:1])  # CV-29, CV-30
     (rows,) = as_rows(**{name: value})
     return np.where(takes_part, own, 0), takes_part, np.where(takes_part[:, None], rows, 0)  # CV-8, CV-33

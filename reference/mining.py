@@ -48,7 +48,7 @@ def triplet_masks(labels: ArrayLike, *, mask: ArrayLike | None = None) -> tuple[
     both = ~np.eye(len(y), dtype=bool)
     if mask is not None:
         takes_part = np.asarray(mask)
-        check_mask(takes_part.shape, takes_part.dtype.name, y.shape)
+        check_mask("mask", takes_part.shape, takes_part.dtype.name, y.shape)
         both &= takes_part[:, None] & takes_part[None, :]  # MI-3
     return same & both, ~same & both  # MI-1, MI-2
 

@@ -102,7 +102,7 @@ def evaluate(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     takes_part = None if mask is None else np.asarray(mask)
     if takes_part is not None:
-        check_mask(takes_part.shape, takes_part.dtype.name, rows["anchor"][0][:-1])  # CV-29, CV-30
+        check_mask("mask", takes_part.shape, takes_part.dtype.name, rows["anchor"][0][:-1])  # CV-29, CV-30
 
     margin, p, eps = float(margin), float(p), float(eps)
     a, pos, n = as_rows(anchor=anchor, positive=positive, negative=negative)

@@ -68,7 +68,7 @@ def val_at_far(distances: ArrayLike, same: ArrayLike, *, far: float = 1e-3) -> t
 def _pairs(distances: ArrayLike, same: ArrayLike) -> tuple[Array, Array]:
     (shape, dtype), (of_same, dtype_of_same) = described(distances=distances, same=same).values()
     check_distances(shape, dtype)  # VE-7
-    check_mask(of_same, dtype_of_same, shape, "same")
+    check_mask("same", of_same, dtype_of_same, shape)
     return np.asarray(distances, np.float64), np.asarray(same)
 
 

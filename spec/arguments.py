@@ -142,7 +142,7 @@ def check_classes(name: str, shape: Shape, classes: int | None) -> None:
         _refuse(ValueError, name, f"have one row for each of the {classes} classes of logits", f"shape {shape}")
 
 
-def check_mask(shape: Shape, dtype: str, units: Shape, name: str = "mask") -> None:
+def check_mask(name: str, shape: Shape, dtype: str, units: Shape) -> None:
     """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":
         _refuse(TypeError, name, "have dtype bool", dtype)

@@ -57,7 +57,7 @@ def rows(mask: Input | None, *, beside: Sequence[Input] = (), **inputs: Input) -
         refuse_truncation(name, dtype)
     values: list[Input] = list(inputs.values())
     if mask is not None:
-        check_mask(*describe("mask", mask), shape[:-1])  # CV-29, CV-30
+        check_mask("mask", *describe("mask", mask), shape[:-1])  # CV-29, CV-30
         # before any other operation, so that jax_debug_nans does not stop at a masked NaN
         values = [jnp.where(mask[..., None], value, 0) for value in values]  # CV-8, CV-9
     wide = "float64" in (dtype, *(str(getattr(value, "dtype", "")) for value in beside))

@@ -64,7 +64,7 @@ def contrastive_loss(
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     x, y = rows(mask, x1=x1, x2=x2)
-    check_mask(*describe("dissimilar", dissimilar), x.shape[:-1], "dissimilar")  # CO-9
+    check_mask("dissimilar", *describe("dissimilar", dissimilar), x.shape[:-1])  # CO-9
     margin, factor, eps = (in_dtype(number, x.dtype) for number in (margin, factor, eps))
 
     d = row_distance(x, y, distance, float(p), eps, eps_at)

@@ -47,7 +47,7 @@ def triplet_masks(labels: Input, *, mask: Input | None = None) -> tuple[Array, A
     Clauses MI-1 to MI-3.
     """
     if mask is not None:
-        check_mask(*describe("mask", mask), describe("labels", labels)[0])
+        check_mask("mask", *describe("mask", mask), describe("labels", labels)[0])
     y = _labels(labels)
     same = y[:, None] == y[None]
     both = ~jnp.eye(y.shape[0], dtype=bool)

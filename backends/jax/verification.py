@@ -83,7 +83,7 @@ class _Pairs:
     def __init__(self, distances: Input, same: Input) -> None:
         shape, dtype = describe("distances", distances)
         check_distances(shape, dtype)  # VE-7
-        check_mask(*describe("same", same), shape, "same")
+        check_mask("same", *describe("same", same), shape)
         if dtype == "float64" and jax.dtypes.canonicalize_dtype(dtype) != dtype:
             legal = "float16, bfloat16 or float32 unless jax_enable_x64 is on (it would be truncated)"
             raise TypeError(f"distances must have dtype {legal}, got {dtype}")

@@ -54,7 +54,7 @@ def rows(mask: tf.Tensor | None, *tables: tf.Tensor, **inputs: tf.Tensor) -> tup
     shapes = [shape for shape, _ in described.values()]
     if mask is not None:
         shape, mask_dtype = describe("mask", mask)
-        check_mask(shape, mask_dtype, shapes[0][:-1])  # CV-29, CV-30
+        check_mask("mask", shape, mask_dtype, shapes[0][:-1])  # CV-29, CV-30
         shapes.append(shape)
     dtype = arithmetic(*inputs.values(), *tables)
     values = [tf.cast(value, dtype) for value in inputs.values()]  # once, so that a gradient is rounded once: CV-16

@@ -63,7 +63,7 @@ def contrastive_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     shape = describe("x1", x1)[0]
     mask, (x, y) = rows(mask, x1=x1, x2=x2)
-    check_mask(*describe("dissimilar", dissimilar), shape[:-1], "dissimilar")  # CO-9
+    check_mask("dissimilar", *describe("dissimilar", dissimilar), shape[:-1])  # CO-9
     if None in (*shape, *dissimilar.shape):  # compared when the graph runs; XLA and an old graph drop assertions
         dissimilar, _ = of_one_shape(tf.convert_to_tensor(dissimilar), tf.zeros_like(x[..., 0], tf.bool))
 

@@ -40,7 +40,7 @@ def triplet_masks(labels: tf.Tensor, *, mask: tf.Tensor | None = None) -> tuple[
     Clauses MI-1 to MI-3.
     """
     if mask is not None:
-        check_mask(*describe("mask", mask), describe("labels", labels)[0])
+        check_mask("mask", *describe("mask", mask), describe("labels", labels)[0])
     y = _labels(labels)
     same = tf.equal(y[:, tf.newaxis], y)
     both = ~tf.eye(tf.size(y), dtype=tf.bool)

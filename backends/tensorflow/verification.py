@@ -79,7 +79,7 @@ class _Pairs:
     def __init__(self, distances: tf.Tensor, same: tf.Tensor) -> None:
         shape, dtype = describe("distances", distances)
         check_distances(shape, dtype)  # VE-7
-        check_mask(*describe("same", same), shape, "same")
+        check_mask("same", *describe("same", same), shape)
         d = tf.stop_gradient(tf.cast(distances, tf.float64 if dtype == "float64" else tf.float32))
         same = tf.ensure_shape(tf.convert_to_tensor(same), d.shape)
         nan = tf.math.is_nan(d)

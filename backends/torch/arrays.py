@@ -50,7 +50,7 @@ def rows(mask: Tensor | None, *tables: Tensor, **inputs: Tensor) -> list[Tensor]
     for name, other in others:
         same_device(name, other, first, value)
     if mask is not None:
-        check_mask(*describe("mask", mask), described[first][0][:-1])  # CV-29, CV-30
+        check_mask("mask", *describe("mask", mask), described[first][0][:-1])  # CV-29, CV-30
         same_device("mask", mask, first, value)
     dtype = arithmetic(value, *tables)
     values = [value.to(dtype) for value in inputs.values()]

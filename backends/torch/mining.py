@@ -43,7 +43,7 @@ def triplet_masks(labels: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor
     same = y[:, None] == y
     both = ~torch.eye(y.shape[0], dtype=torch.bool, device=y.device)
     if mask is not None:
-        check_mask(*describe("mask", mask), tuple(y.shape))
+        check_mask("mask", *describe("mask", mask), tuple(y.shape))
         same_device("mask", mask, "labels", y)
         both = both & mask[:, None] & mask  # MI-3
     return same & both, ~same & both  # MI-1, MI-2

@@ -79,7 +79,7 @@ class _Pairs:
     def __init__(self, distances: Tensor, same: Tensor) -> None:
         shape, dtype = describe("distances", distances)
         check_distances(shape, dtype)  # VE-7
-        check_mask(*describe("same", same), shape, "same")
+        check_mask("same", *describe("same", same), shape)
         same_device("same", same, "distances", distances)
         distances = distances.detach().to(arithmetic(distances))
         self.sorted, order = torch.sort(distances)

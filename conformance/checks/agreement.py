@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.conformance.host.arrays import HALVES
-from lossproof.conformance.judge.compare import against, trouble
+from lossproof.conformance.judge.compare import against, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.smallest import agree
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
@@ -94,7 +94,7 @@ def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
             )
             result.planned += 1
             answer = judge.ask(case)
-            found = trouble(answer)
+            found = unanswered(answer)
             if not found and answer.value is not None and np.any(answer.value != 0):
                 place = tuple(map(int, np.argwhere(answer.value != 0)[0]))
                 found = Mismatch("value", f"loss{list(place)}", float(answer.value[place]), 0.0, 0.0, np.inf)
@@ -116,7 +116,7 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
                 extreme = replace(case, inputs=inputs)
                 result.planned += 1
                 answer = judge.ask(extreme)
-                found = trouble(answer)
+                found = unanswered(answer)
                 if found:
                     return judge.finding(probe, found, extreme)
                 arrays = {

@@ -12,7 +12,7 @@ import numpy as np
 from lossproof.conformance.host.arrays import rounded
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.judge.compare import against, shares, trouble
+from lossproof.conformance.judge.compare import against, shares, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected
 from lossproof.conformance.judge.verdict import Mismatch, Result
@@ -30,7 +30,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for case in _each_way(loss.boundaries(probe.clause, offer, judge.seed), offer):
         result.planned += 1
         parts = ("value", "gradient") if case.order else ("value",)
-        if judge.left_open(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
+        if judge.decided_by_rounding(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
             judge.obscured += 1
             continue
         mismatch = _judge(judge, probe, case, result)
@@ -53,7 +53,7 @@ def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch |
     loss = judge.losses[probe.loss]
     judged = judge.with_fixed(case)
     answer = judge.ask(case)
-    found = trouble(answer)
+    found = unanswered(answer)
     if found or answer.unsupported:
         return found
     evaluation = judge.oracle.evaluate(judged)

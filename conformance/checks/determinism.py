@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import bits, trouble
+from lossproof.conformance.judge.compare import bits, unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.verdict import Mismatch, Result
 from lossproof.conformance.plan.probe import OfDeterminism, Probe
@@ -50,13 +50,13 @@ def _at_ties(judge: Judge, probe: Probe) -> Iterator[Case]:
     for clause in (*loss.value_boundaries, *loss.gradient_boundaries):
         for case in itertools.islice(loss.boundaries(clause, offer, judge.seed), 1 if offer.costly else 2):
             audited = replace(case, audit=True, order=min(case.order, order))
-            if not trouble(answer := judge.ask(audited)) and not answer.unsupported:
+            if not unanswered(answer := judge.ask(audited)) and not answer.unsupported:
                 yield audited
 
 
 def _compare(before: Answer, after: Answer) -> Mismatch | None:
-    if trouble(before) or trouble(after):
-        return trouble(before) or trouble(after)
+    if unanswered(before) or unanswered(after):
+        return unanswered(before) or unanswered(after)
     if after.changed:
         return Mismatch("changed", ", ".join(after.changed), "changed by the call", "unchanged", 0.0, np.inf)
     one, two = bits(before), bits(after)

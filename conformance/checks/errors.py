@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
@@ -23,8 +23,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or "mask" in case.inputs][:1]:
         result.planned += 1
         answer = judge.ask(sibling)
-        if answer.trouble:
-            mismatch = trouble(answer)
+        if answer.problem:
+            mismatch = unanswered(answer)
             assert mismatch is not None
             result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, sibling))
             return
@@ -51,8 +51,8 @@ def accepted(judge: Judge, case: Case) -> Mismatch | None:
     answer = judge.ask(case)
     if answer.refused:
         return None
-    if answer.trouble:
-        return Mismatch("failure", "the call", answer.trouble, "an error", 0.0, np.inf, errored=True)
+    if answer.problem:
+        return Mismatch("failure", "the call", answer.problem, "an error", 0.0, np.inf, errored=True)
     assert answer.value is not None
     got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()
     return Mismatch("accepted", "the call", got, "an error", 0.0, np.inf)

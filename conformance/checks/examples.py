@@ -12,7 +12,7 @@ from lossproof.conformance.checks.boundary import legal_choice
 from lossproof.conformance.host.arrays import HALVES, rounded
 from lossproof.conformance.host.case import Answer, Case, inputs_of
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.judge.compare import trouble, wrong_shape
+from lossproof.conformance.judge.compare import unanswered, wrong_shape
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
@@ -38,7 +38,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             result.planned += 1
             mismatch, case = _judge(judge, example, dtype, result)
             parts = ("value", "gradient") if case.order else ("value",)
-            if mismatch and (judge.left_open(case) or not judge.control(probe.loss, example.parameters, parts)):
+            if mismatch and (
+                judge.decided_by_rounding(case) or not judge.control(probe.loss, example.parameters, parts)
+            ):
                 judge.obscured += 1
             elif mismatch:
                 mismatch = _entry(mismatch, example.exact and judge.oracle.ours)
@@ -68,7 +70,7 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
     order = 1 if 1 in offer.orders and example.gradient else 0
     case = Case(example.loss, inputs, dtype, parameters, offer.modes[0], order, np.ones(value.shape))
     answer = judge.ask(case)
-    found = trouble(answer)
+    found = unanswered(answer)
     if found or answer.unsupported:
         return found, case
     assert answer.value is not None

@@ -9,7 +9,7 @@ import numpy as np
 from lossproof.conformance.checks.function_calls import FEW, legal, offered, plain_dtype, sound
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Mismatch, Result
 from lossproof.conformance.plan.probe import OfPurity, Probe
@@ -47,9 +47,9 @@ def _pure(judge: Judge, probe: Probe) -> tuple[Mismatch | None, Case]:
     for turn in range(ROUNDS):
         for case, before in list(zip(cases, first, strict=True))[:: -1 if turn % 2 else 1]:
             after = judge.ask(case)
-            if trouble(before) and trouble(after):
+            if unanswered(before) and unanswered(after):
                 continue  # a call that raises is one for other probes
-            found = trouble(before) or trouble(after)
+            found = unanswered(before) or unanswered(after)
             if not found and (before.changed or after.changed):
                 changed = ", ".join(before.changed or after.changed)
                 found = Mismatch("changed", changed, "changed by the call", "unchanged", 0.0, np.inf)
@@ -65,7 +65,7 @@ def _constant(judge: Judge, probe: Probe) -> tuple[Mismatch | None, Case]:
     for number in range(CALLS):
         case = replace(legal(judge, probe, number, plain_dtype(judge), MET)[0], order=1)
         answer = judge.ask(case)
-        found = trouble(answer)
+        found = unanswered(answer)
         if not found and not answer.gradients:
             raise Unsupported("no derivatives")
         for name, gradient in answer.gradients.items():
@@ -88,7 +88,7 @@ def _unmet(judge: Judge, probe: Probe, name: str) -> tuple[Mismatch | None, Case
         table = np.where(np.arange(case.inputs[name].shape[1]) % 2, case.inputs[name], -0.0)
         case = replace(case, inputs={**case.inputs, name: table})
         answer = judge.ask(case)
-        found = trouble(answer)
+        found = unanswered(answer)
         if found:
             return found, case
         got = answer.results[list(entry).index(name)]

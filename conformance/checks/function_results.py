@@ -9,7 +9,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.verdict import Mismatch
 from lossproof.spec import functions
@@ -26,8 +26,8 @@ def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool, ou
     if wanted is None:
         if answer.refused:
             return None
-        return trouble(answer) or Mismatch("accepted", "the call", "results", "an error", 0.0, np.inf)
-    found = trouble(answer)
+        return unanswered(answer) or Mismatch("accepted", "the call", "results", "an error", 0.0, np.inf)
+    found = unanswered(answer)
     if found or answer.unsupported:
         return found
     if len(answer.results) != len(wanted):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.smallest import agree
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
@@ -36,7 +36,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         case = replace(case, mode=offer.modes[0])
         result.planned += 1
         answer = judge.ask(case)
-        found = trouble(answer)
+        found = unanswered(answer)
         if found:
             return judge.finding(probe, found, case)
         if answer.unsupported:

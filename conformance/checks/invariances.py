@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected, output_slack
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
@@ -49,7 +49,7 @@ def _both(
     judge: Judge, structure: Structure, first: Case, second: Case
 ) -> tuple[Answer, Answer, Expected] | Mismatch | None:
     answers = judge.ask(first), judge.ask(second)
-    found = trouble(answers[0]) or trouble(answers[1])
+    found = unanswered(answers[0]) or unanswered(answers[1])
     if found or answers[0].unsupported or answers[1].unsupported:
         return found
     expected = judge.oracle.expected(replace(judge.judged(first, structure), order=0))  # no gradient is compared

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
@@ -70,12 +70,12 @@ def _size(case: Case) -> int:
 
 
 def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -> Mismatch | None:
-    if before.trouble or before.unsupported or before.value is None:
+    if before.problem or before.unsupported or before.value is None:
         return None  # its own probes speak of that
     if after.refused:
         return None
-    if after.trouble:
-        return trouble(after)
+    if after.problem:
+        return unanswered(after)
     assert after.value is not None
     if not before.value.ndim and not np.isnan(after.value):
         return _wrong("loss", float(after.value), NAN_OR_ERROR)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import bits, trouble
+from lossproof.conformance.judge.compare import bits, unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.smallest import agree
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
@@ -54,7 +54,7 @@ def _filled(case: Case, content: float, width: int | None) -> Case:
 
 
 def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch | None:
-    found = trouble(clean) or trouble(dirty)
+    found = unanswered(clean) or unanswered(dirty)
     if found or clean.unsupported:
         return found
     before, after = bits(clean), bits(dirty)

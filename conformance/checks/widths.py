@@ -11,7 +11,7 @@ import numpy as np
 from lossproof.conformance.host.arrays import FORMATS, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.judge.compare import trouble
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
@@ -40,7 +40,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if first.refused and not judge.oracle.ours:
                 continue
             taken = True
-            found = trouble(first) if first.refused else _wrong(judge, probe, structure, case, result)
+            found = unanswered(first) if first.refused else _wrong(judge, probe, structure, case, result)
             if found:
                 return judge.finding(probe, replace(found, clause="CV-26") if first.refused else found, case)
         return None
@@ -81,8 +81,8 @@ def _wrong(judge: Judge, probe: Probe, structure: Structure, case: Case, result:
         failure = judge.judge_case(case, structure, (PART[probe.clause],), result)
         return failure[1] if failure else None
     answer = judge.ask(case)
-    if answer.trouble or answer.unsupported:
-        return trouble(answer)
+    if answer.problem or answer.unsupported:
+        return unanswered(answer)
     least = "float64" if case.widest == "float64" else "float32"
     if answer.value_dtype not in FORMATS or FORMATS[answer.value_dtype].roundoff > FORMATS[least].roundoff:
         wanted = f"{least} or wider, for {case.widest} tables"

@@ -103,7 +103,7 @@ class Answer:
     changed: tuple[str, ...] = ()  # what the audit found changed
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Return why there is nothing to compare, if so."""
         if self.failure:
             return self.failure

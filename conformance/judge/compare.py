@@ -16,13 +16,13 @@ from lossproof.conformance.judge.verdict import Mismatch
 PARTS = ("value", "gradient", "second")
 
 
-def trouble(answer: Answer) -> Mismatch | None:
+def unanswered(answer: Answer) -> Mismatch | None:
     """Return the mismatch of an answer that holds nothing to compare."""
-    if answer.trouble is None:
+    if answer.problem is None:
         return None
     kind = "raised" if answer.error else "failure"
     traceback = str(answer.error.get("traceback", "")) if answer.error else ""
-    return Mismatch(kind, "the call", answer.trouble, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
+    return Mismatch(kind, "the call", answer.problem, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
 
 
 def wrong_shape(got: Array, want: Array) -> Mismatch:
@@ -52,7 +52,7 @@ def against(
 
     `unspecified` marks what the spec leaves open: entries of the "loss" (with "none"), and rows of an input's gradient.
     """
-    found = trouble(answer)
+    found = unanswered(answer)
     if found:
         return found, {}
     assert answer.value is not None

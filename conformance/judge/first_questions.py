@@ -33,7 +33,7 @@ class NoPlainCall(SessionError):
     """A loss or a function answers no plain call, so there is nothing to judge."""
 
     def __init__(self, hello: Mapping[str, Any], case: Case, answer: Answer):
-        words = answer.trouble or f"it says that the call is unsupported: {answer.unsupported}"
+        words = answer.problem or f"it says that the call is unsupported: {answer.unsupported}"
         super().__init__(f"{hello['name']}: {case.loss} answers no plain call: {cut(words)}")
         origin = case.loss in hello.get("origin", {})
         shown = [(answer.error or {}).get("traceback", "").rstrip(), line("", hello, case) if origin else ""]
@@ -98,12 +98,12 @@ def _answered(session: Asked, calls: Sequence[Case]) -> Case:
     troubles: list[tuple[Case, Answer]] = []
     for case in calls:
         answer = session.ask(case)
-        if answer.trouble is None and not answer.unsupported:
+        if answer.problem is None and not answer.unsupported:
             return case
         troubles.append((case, answer))
         if answer.failure and (answer.failure.startswith(HUNG) or len(troubles) >= MOST_CRASHES):
             break  # each costs a time limit, or a start
-    said_most = next((pair for pair in troubles if pair[1].trouble), troubles[0])  # not that it is unsupported
+    said_most = next((pair for pair in troubles if pair[1].problem), troubles[0])  # not that it is unsupported
     raise NoPlainCall(session.hello, *said_most)
 
 
@@ -119,7 +119,7 @@ def answer_to_functions(session: Asked, names: Iterable[str]) -> None:
 
 def _works(session: Asked, case: Case) -> bool:
     answer = session.ask(case)
-    return answer.trouble is None and not answer.unsupported
+    return answer.problem is None and not answer.unsupported
 
 
 def _refuses(answer: Answer) -> bool:

@@ -16,7 +16,7 @@ from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.session import Asked
-from lossproof.conformance.judge.compare import PARTS, against, trouble
+from lossproof.conformance.judge.compare import PARTS, against, unanswered
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.oracle import Expected, Oracle
 from lossproof.conformance.judge.verdict import (
@@ -93,13 +93,6 @@ class Judge:
                 raise Crashed(answer, case)
         return answer
 
-    def reads(self, dtypes: Mapping[str, str]) -> None:
-        """Raise where a case has integers of a dtype that the worker does not read."""
-        known = ("int64", "int32", *self.session.hello.get("integers", ()))
-        unread = [d for d in dtypes.values() if "int" in d and d not in known]
-        if unread:
-            raise Unsupported(f"the worker does not say that it reads {unread[0]}")
-
     def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
         """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
         result, start, before = Result(probe), time.perf_counter(), self.asked
@@ -110,7 +103,7 @@ class Judge:
             except Crashed as last:
                 result.reason = f"ended after {MAX_CRASHES} crashes"
                 if not result.findings:
-                    mismatch = trouble(last.answer)
+                    mismatch = unanswered(last.answer)
                     assert mismatch is not None
                     result.findings.append(self.finding(probe, mismatch, last.case))
             if not self.oracle.ours or self.oracle.exact_only:  # SHOULD binds our backends, and is advice to others
@@ -212,7 +205,7 @@ class Judge:
         fixed = {name: value for name, value in offer.fixed.items() if not offer.has(name)}
         return replace(case, parameters={**fixed, **case.parameters})
 
-    def left_open(self, case: Case) -> bool:
+    def decided_by_rounding(self, case: Case) -> bool:
         """Whether rounding decides a case: it has a tie, and the implementation claims no direct distances."""
         claims = not self.oracle.ours and self.grade != "direct"
         return claims and bool(self.oracle.undecided(self.with_fixed(case)))
@@ -260,7 +253,7 @@ class Judge:
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)
         earlier = PARTS[: PARTS.index(parts[0])]
-        if earlier and answer.trouble is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
+        if earlier and answer.problem is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
             return self._alone(case, judged, answer, expected, mask)
         mismatch = self.compare(judged, answer, expected, parts, result, mask)
@@ -272,7 +265,7 @@ class Judge:
         """Return a value that is wrong where a gradient is asked for, and there alone (CV-22)."""
         wrong = against(judged, answer, expected, ("value",), GRADES[-1], mask)[0]
         plain = self.ask(replace(case, order=0, cotangent=None, tangents={})) if wrong and case.order else answer
-        if wrong is None or plain is answer or plain.trouble or plain.unsupported:
+        if wrong is None or plain is answer or plain.problem or plain.unsupported:
             return None
         right = against(judged, plain, expected, ("value",), GRADES[-1], mask)[0] is None
         return (case, replace(wrong, clause="CV-22")) if right else None

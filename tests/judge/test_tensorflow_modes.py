@@ -48,7 +48,7 @@ def test_a_mode_gives_value_and_gradient_of_the_case_itself(mode):
 
     want, gradients = reference(**BATCH, margin=1.0, cotangent=np.ones(()))
     answer = asked(batch_hard_triplet_loss, batch_hard(mode))
-    assert answer.trouble is None
+    assert answer.problem is None
     assert answer.value == want
     np.testing.assert_array_equal(answer.gradients["embeddings"], gradients["embeddings"])
 
@@ -65,7 +65,7 @@ def test_a_graph_made_by_a_loss_does_not_look_for_nan_after_the_strict_mode():
 
     session = InProcess(Implementation({"batch_hard_triplet_loss": whole}), "tensorflow", adapter("tensorflow"))
     nan = np.full((4, 1), np.nan)
-    assert "InvalidArgumentError" in str(session.ask(batch_hard("strict", rows=nan)).trouble)
+    assert "InvalidArgumentError" in str(session.ask(batch_hard("strict", rows=nan)).problem)
     for mode in ("strict", "eager"):
         assert session.ask(batch_hard(mode)).value == 21.0
     for mode in ("eager", "compiled", "stacked", "graph"):

@@ -94,7 +94,7 @@ def flat(found: Any) -> list[Any]:
     return list(found) if isinstance(found, tuple | list) else [found]
 
 
-def apart(array: Any) -> Any:
+def strided(array: Any) -> Any:
     """Return a numpy array as every second number of a larger one, columns first; between them are NaN, -1 or True."""
     turned = np.moveaxis(array, 0, -1) if array.ndim else array
     wide = np.full((*turned.shape, 2), np.nan if array.dtype.kind == "f" else -1).astype(array.dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.arrays import INTEGERS
-from lossproof.conformance.host.frameworks import NotALoss, Request, Returned, apart, flat, remembered, wired
+from lossproof.conformance.host.frameworks import NotALoss, Request, Returned, flat, remembered, strided, wired
 
 
 class Numpy:
@@ -44,7 +44,7 @@ class Numpy:
             name: array if dtype == "bool" else array.astype(dtype) for name, (array, dtype) in ask.inputs.items()
         }
         if ask.mode == "strided":
-            native = {name: apart(array) for name, array in native.items()}
+            native = {name: strided(array) for name, array in native.items()}
         before = {name: array.copy() for name, array in native.items()}
         value = ask.function(
             **native, **({} if ask.cotangent is None or not ask.order else {"cotangent": ask.cotangent})
