@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def easy_positive() -> float:
     return sum(kept) / len(kept) if kept else 0.0
 
 
-def hardest_positive(d: np.ndarray) -> float:
+def hardest_positive(d: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     """Return the mean over anchors: the farthest positive, and the nearest negative beyond it, else the farthest."""
     terms = []
     for a in range(len(LABELS)):
@@ -59,7 +60,7 @@ def hardest_positive(d: np.ndarray) -> float:
     return float(np.mean(terms))
 
 
-FORMULAS = {
+FORMULAS: dict[str, Callable[[], float]] = {
     "tf.contrib: squared distances": lambda: ours("squared_euclidean"),
     "TensorFlow Addons, sentence-transformers: distances": lambda: ours("euclidean"),
     "pytorch-metric-learning, TripletMarginMiner('semihard')": lambda: mined(lambda p, n: 0 < n - p <= MARGIN),
@@ -71,7 +72,7 @@ FORMULAS = {
 
 def libraries() -> dict[str, float]:
     """Return what the installed libraries themselves say of the batch."""
-    found = {}
+    found: dict[str, float] = {}
     try:
         import torch
     except ModuleNotFoundError:
