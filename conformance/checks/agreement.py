@@ -97,7 +97,7 @@ def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:
             found = unanswered(answer)
             if not found and answer.value is not None and np.any(answer.value != 0):
                 place = tuple(map(int, np.argwhere(answer.value != 0)[0]))
-                found = Mismatch("value", f"loss{list(place)}", float(answer.value[place]), 0.0, 0.0, np.inf)
+                found = Mismatch("value", f"loss{list(place)}", float(answer.value[place]), 0.0)
             if found:
                 result.findings.append(judge.finding(probe, found, case))
                 return
@@ -125,7 +125,7 @@ def _no_nan(judge: Judge, probe: Probe, result: Result) -> None:
                 }
                 for where, array in arrays.items():
                     if array is not None and np.isnan(array).any():
-                        mismatch = Mismatch("value", where, float("nan"), "a number", 0.0, np.inf)
+                        mismatch = Mismatch("value", where, float("nan"), "a number")
                         return judge.finding(probe, mismatch, extreme)
         return None
 

@@ -124,7 +124,7 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
     for name, want in expected.gradients.items():
         got = answer.gradients.get(name, np.zeros(()))
         if got.shape != want.shape:
-            return Mismatch("failure", f"gradient of {name}", got.shape, want.shape, 0.0, np.inf, errored=True)
+            return Mismatch("failure", f"gradient of {name}", got.shape, want.shape, errored=True)
         few = rounded(want, "bfloat16" if case.dtype == "bfloat16" else "float16") == want
         held = few & ((want != 0) | few.all())  # beside rounded numbers a zero may be what is left of a sum
         budget = np.where(held, 0.0, expected.gradient_budget["direct"][name])
@@ -167,7 +167,7 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
     for name in low:
         got = answer.gradients.get(name, np.zeros(()))
         if got.shape != low[name].shape:
-            return Mismatch("failure", f"gradient of {name}", got.shape, low[name].shape, 0.0, np.inf, errored=True)
+            return Mismatch("failure", f"gradient of {name}", got.shape, low[name].shape, errored=True)
         slack = _slack(np.maximum(np.abs(low[name]), np.abs(high[name])), spec.gradient_budget["direct"][name])
         inside = (got >= low[name] - slack) & (got <= high[name] + slack)
         if not inside.all():

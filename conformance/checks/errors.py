@@ -52,10 +52,10 @@ def accepted(judge: Judge, case: Case) -> Mismatch | None:
     if answer.refused:
         return None
     if answer.problem:
-        return Mismatch("failure", "the call", answer.problem, "an error", 0.0, np.inf, errored=True)
+        return Mismatch("failure", "the call", answer.problem, "an error", errored=True)
     assert answer.value is not None
     got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()
-    return Mismatch("accepted", "the call", got, "an error", 0.0, np.inf)
+    return Mismatch("accepted", "the call", got, "an error")
 
 
 def _given(probe: Probe) -> Iterator[Wrong]:

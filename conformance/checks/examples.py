@@ -85,7 +85,7 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
         if not _matches(got, want, example.exact and judge.oracle.ours) and not _in_budget(judge, case, answer, where):
             kind = "value" if where == "loss" else "gradient"
             budget = 0.0 if example.exact and judge.oracle.ours else _budget(judge, case, where, want)
-            return Mismatch(kind, where, np.asarray(got).tolist(), want, budget, np.inf), case
+            return Mismatch(kind, where, np.asarray(got).tolist(), want, budget), case
     if order and not bound and clauses()[example.clause].level == "CHOICE":
         result.choice = result.choice or legal_choice(judge, judge.with_fixed(case), answer)
     return None, case

@@ -52,9 +52,9 @@ def _pure(judge: Judge, probe: Probe) -> tuple[Mismatch | None, Case]:
             found = unanswered(before) or unanswered(after)
             if not found and (before.changed or after.changed):
                 changed = ", ".join(before.changed or after.changed)
-                found = Mismatch("changed", changed, "changed by the call", "unchanged", 0.0, np.inf)
+                found = Mismatch("changed", changed, "changed by the call", "unchanged")
             if not found and [_bits(a) for a in before.results] != [_bits(a) for a in after.results]:
-                found = Mismatch("value", "the results", "other bits the second time", "the same bits", 0.0, np.inf)
+                found = Mismatch("value", "the results", "other bits the second time", "the same bits")
             if found:
                 return found, case
     return None, cases[0]
@@ -72,9 +72,7 @@ def _constant(judge: Judge, probe: Probe) -> tuple[Mismatch | None, Case]:
             wrong = np.argwhere(gradient != 0)
             if len(wrong):
                 place = tuple(map(int, wrong[0]))
-                found = found or Mismatch(
-                    "gradient", f"gradient of {name}{list(place)}", float(gradient[place]), 0.0, 0.0, np.inf
-                )
+                found = found or Mismatch("gradient", f"gradient of {name}{list(place)}", float(gradient[place]), 0.0)
         if found:
             return found, case
     return None, case
@@ -94,7 +92,7 @@ def _unmet(judge: Judge, probe: Probe, name: str) -> tuple[Mismatch | None, Case
         got = answer.results[list(entry).index(name)]
         for row in sorted(set(range(len(table))) - set(case.inputs["labels"].tolist())):
             if got.shape == table.shape and got[row].tobytes() != table[row].tobytes():
-                return Mismatch("value", f"{name}[{row}]", got[row].tolist(), table[row].tolist(), 0.0, np.inf), case
+                return Mismatch("value", f"{name}[{row}]", got[row].tolist(), table[row].tolist()), case
     return None, case
 
 

@@ -26,12 +26,12 @@ def judged(case: Case, answer: Answer, wanted: list[Any] | None, exact: bool, ou
     if wanted is None:
         if answer.refused:
             return None
-        return unanswered(answer) or Mismatch("accepted", "the call", "results", "an error", 0.0, np.inf)
+        return unanswered(answer) or Mismatch("accepted", "the call", "results", "an error")
     found = unanswered(answer)
     if found or answer.unsupported:
         return found
     if len(answer.results) != len(wanted):
-        return Mismatch("failure", "number of results", len(answer.results), len(wanted), 0.0, np.inf, errored=True)
+        return Mismatch("failure", "number of results", len(answer.results), len(wanted), errored=True)
     names = functions()[case.loss]["returns"]
     for name, got, dtype, want in zip(names, answer.results, answer.result_dtypes, wanted, strict=True):
         mismatch = _kind(case, name, names[name], got, dtype)
@@ -60,13 +60,11 @@ def room(case: Case, wanted: list[Any]) -> float:
 def _kind(case: Case, name: str, entry: Any, got: Array, dtype: str) -> Mismatch | None:
     """Return the mismatch of a result that is of another kind, or not of the dtype of the input that it replaces."""
     if got.dtype.kind not in _KINDS.get(entry["kind"], got.dtype.kind):
-        return Mismatch(
-            "dtype", f"dtype of {name}", got.dtype.name, entry["kind"], 0.0, np.inf, clause=entry.get("clause")
-        )
+        return Mismatch("dtype", f"dtype of {name}", got.dtype.name, entry["kind"], clause=entry.get("clause"))
     own = case.dtype_of(entry["like"]) if "like" in entry else dtype
     if own == dtype:
         return None
-    return Mismatch("dtype", f"dtype of {name}", dtype, own, 0.0, np.inf, clause=entry["clause"])
+    return Mismatch("dtype", f"dtype of {name}", dtype, own, clause=entry["clause"])
 
 
 def _compare(name: str, got: Array, want: Any, slack: float, dtype: str) -> Mismatch | None:
@@ -74,7 +72,7 @@ def _compare(name: str, got: Array, want: Any, slack: float, dtype: str) -> Mism
     left_open = np.asarray(want, object) == "unspecified"
     numbers = np.where(left_open, 0, np.asarray(want, object)).astype(float)
     if got.shape != numbers.shape:
-        return Mismatch("failure", f"shape of {name}", got.shape, numbers.shape, 0.0, np.inf, errored=True)
+        return Mismatch("failure", f"shape of {name}", got.shape, numbers.shape, errored=True)
     if not got.size:
         return None
     rounding = output_slack(numbers, dtype) if slack and dtype in FORMATS else np.zeros(())
@@ -87,4 +85,4 @@ def _compare(name: str, got: Array, want: Any, slack: float, dtype: str) -> Mism
         return None
     place = tuple(map(int, wrong[0]))
     where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
-    return Mismatch("value", where, float(values[place]), float(numbers[place]), float(limit[place]), np.inf)
+    return Mismatch("value", where, float(values[place]), float(numbers[place]), float(limit[place]))

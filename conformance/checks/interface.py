@@ -43,9 +43,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         least = "float64" if case.dtype == "float64" else "float32"
         if _WIDTH.get(answer.value_dtype, 0) < _WIDTH[least]:
-            mismatch = Mismatch(
-                "dtype", "loss", answer.value_dtype, f"{least} or wider for {case.dtype} inputs", 0.0, np.inf
-            )
+            mismatch = Mismatch("dtype", "loss", answer.value_dtype, f"{least} or wider for {case.dtype} inputs")
         else:
             wrong = {
                 n: d for n, d in answer.gradient_dtypes.items() if d != case.dtype and n in case.inputs and d in FORMATS
@@ -53,7 +51,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             if not wrong:
                 return None
             name, dtype = next(iter(wrong.items()))
-            mismatch = Mismatch("dtype", f"gradient of {name}", dtype, case.dtype, 0.0, np.inf)
+            mismatch = Mismatch("dtype", f"gradient of {name}", dtype, case.dtype)
         return judge.finding(probe, mismatch, case)
 
     judge.structures(probe, result, examine)

@@ -113,7 +113,7 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
         room = _room(judge, case, expected, first)
         if np.any(~(np.abs(second.value - first.value) <= room)):
             got, want = second.value.tolist(), first.value.tolist()
-            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)), np.inf)
+            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)))
     return None
 
 
@@ -135,7 +135,7 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
         room = _room(judge, case, expected, first)
         if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
             got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
-            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room)), np.inf)
+            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room)))
     return None
 
 
@@ -162,7 +162,7 @@ def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, 
             if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
                 got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
                 where = f"loss with labels at the ends of {dtype}"
-                return Mismatch("value", where, got, want, float(np.max(room)), np.inf), other
+                return Mismatch("value", where, got, want, float(np.max(room))), other
     return None
 
 
@@ -191,7 +191,7 @@ def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     room = np.broadcast_to(_room(judge, case, expected, first), first.value.shape)
     got, want, limit = (float(a[kept]) for a in (second.value, first.value, room))
     if not abs(got - want) <= limit:
-        return Mismatch("value", f"term {kept} with other rows around it", got, want, limit, np.inf)
+        return Mismatch("value", f"term {kept} with other rows around it", got, want, limit)
     return None
 
 

@@ -106,4 +106,4 @@ def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> M
 
 
 def _wrong(where: str, got: float, want: float | str, budget: float = 0.0) -> Mismatch:
-    return Mismatch("value", where, got, want, budget, np.inf)
+    return Mismatch("value", where, got, want, budget)

@@ -60,7 +60,7 @@ def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch
     before, after = bits(clean), bits(dirty)
     if probe.clause == "CV-8":
         if before["value"] != after["value"]:
-            return Mismatch("value", "loss", _number(dirty.value), _number(clean.value), 0.0, np.inf)
+            return Mismatch("value", "loss", _number(dirty.value), _number(clean.value))
         return None
     masked = ~case.inputs["mask"]
     for name, gradient in dirty.gradients.items():
@@ -78,7 +78,7 @@ def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch
                 np.inf,
             )
         if before[name] != after[name]:
-            return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits", 0.0, np.inf)
+            return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits")
     return None
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
-
 from lossproof.conformance.host.arrays import FORMATS, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
@@ -86,8 +84,8 @@ def _wrong(judge: Judge, probe: Probe, structure: Structure, case: Case, result:
     least = "float64" if case.widest == "float64" else "float32"
     if answer.value_dtype not in FORMATS or FORMATS[answer.value_dtype].roundoff > FORMATS[least].roundoff:
         wanted = f"{least} or wider, for {case.widest} tables"
-        return Mismatch("dtype", "loss", answer.value_dtype, wanted, 0.0, np.inf)
+        return Mismatch("dtype", "loss", answer.value_dtype, wanted)
     for name, dtype in answer.gradient_dtypes.items():
         if name in case.inputs and dtype != case.dtype_of(name):
-            return Mismatch("dtype", f"gradient of {name}", dtype, case.dtype_of(name), 0.0, np.inf)
+            return Mismatch("dtype", f"gradient of {name}", dtype, case.dtype_of(name))
     return None

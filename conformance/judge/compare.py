@@ -22,12 +22,12 @@ def unanswered(answer: Answer) -> Mismatch | None:
         return None
     kind = "raised" if answer.error else "failure"
     traceback = str(answer.error.get("traceback", "")) if answer.error else ""
-    return Mismatch(kind, "the call", answer.problem, "a loss", 0.0, np.inf, errored=True, traceback=traceback)
+    return Mismatch(kind, "the call", answer.problem, "a loss", errored=True, traceback=traceback)
 
 
 def wrong_shape(got: Array, want: Array) -> Mismatch:
     """Return the mismatch of a loss whose shape is not the one its reduction gives."""
-    return Mismatch("failure", "shape of the loss", got.shape, want.shape, 0.0, np.inf, errored=True, of_shape=True)
+    return Mismatch("failure", "shape of the loss", got.shape, want.shape, errored=True, of_shape=True)
 
 
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
@@ -63,7 +63,7 @@ def against(
         for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():
             if got.shape != want.shape:
                 return _missing(name, part, answer, want) or Mismatch(
-                    "failure", f"shape of the {name}", got.shape, want.shape, 0.0, np.inf, errored=True
+                    "failure", f"shape of the {name}", got.shape, want.shape, errored=True
                 ), worst
             share = shares(got, want, budget, dtype)
             left_open = (unspecified or {}).get(name.split()[-1])
@@ -84,7 +84,7 @@ def _missing(name: str, part: str, answer: Answer, want: Array) -> Mismatch | No
     if given is None or name.split()[-1] in given:
         return None
     got = f"no gradient came back for {name.split()[-1]}"
-    return Mismatch("failure", name, got, f"shape {want.shape}", 0.0, np.inf, errored=True)
+    return Mismatch("failure", name, got, f"shape {want.shape}", errored=True)
 
 
 def _entries(

@@ -248,7 +248,7 @@ class Judge:
         if answer.unsupported:
             if not self.oracle.ours or case.order == 2:
                 return None  # ours offer each of their modes to each of their losses
-            return case, Mismatch("failure", "the call", answer.unsupported, f"mode {case.mode}", 0.0, float("inf"))
+            return case, Mismatch("failure", "the call", answer.unsupported, f"mode {case.mode}")
         expected = self.oracle.expected(judged)
         unspecified = structure.get("unspecified")
         mask = None if unspecified is None else unspecified(case)

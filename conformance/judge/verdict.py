@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from lossproof.conformance.host.case import Case
@@ -26,8 +27,8 @@ class Mismatch:
     where: str
     got: Any
     want: Any
-    budget: float
-    excess: float  # error as a multiple of the budget
+    budget: float = 0.0
+    excess: float = inf  # error as a multiple of the budget
     errored: bool = False
     clause: str | None = None  # where the mismatch itself knows better than its probe
     of_shape: bool = False  # the loss has a wrong shape, and the clause of the reduction says which it has
