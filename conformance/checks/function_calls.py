@@ -129,8 +129,16 @@ def right(judge: Judge, probe: Probe) -> bool:
 
 def sound(judge: Judge, probe: Probe) -> bool:
     """Whether every example and every plain drawn call is right."""
-    key = f"calls of {probe.loss}"
-    if key not in judge.known:
+    if _calls_of(probe) not in judge.known:
         found = calls(judge, plain_probe(probe.loss), plain_dtype(judge)) if right(judge, probe) else ()
-        judge.known[key] = right(judge, probe) and not any(ask(judge, *call) for call in found)
-    return judge.known[key]
+        remember(judge, probe, sound=right(judge, probe) and not any(ask(judge, *call) for call in found))
+    return judge.known[_calls_of(probe)]
+
+
+def remember(judge: Judge, probe: Probe, *, sound: bool) -> None:
+    """Keep what the plain drawn calls of a function have shown, so that they are asked once."""
+    judge.known[_calls_of(probe)] = sound
+
+
+def _calls_of(probe: Probe) -> str:
+    return f"calls of {probe.loss}"

@@ -17,6 +17,7 @@ from lossproof.conformance.checks.function_calls import (
     plain_dtype,
     plain_probe,
     possible,
+    remember,
     right,
     sound,
 )
@@ -52,7 +53,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             result.findings.append(judge.finding(_named(judge, probe, mismatch, (case, wanted, exact)), mismatch, case))
             break
     if options.plain:
-        judge.known[f"calls of {probe.loss}"] = not result.findings
+        remember(judge, probe, sound=not result.findings)
 
 
 def _named(judge: Judge, probe: Probe, mismatch: Mismatch, call: Call) -> Probe:

@@ -32,8 +32,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         zero = probe.of(OfNan).against_zero
         case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
-        open_rows = judge.losses[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
-        failure = judge.judge_case(case, structure | {"unspecified": open_rows}, parts, result)
+        left = judge.losses[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
+        failure = judge.judge_case(case, structure, parts, result, left(case) if left else None)
         if failure:
             return judge.finding(probe, failure[1], failure[0])
         return None

@@ -240,9 +240,14 @@ class Judge:
         return None if case is None else self.judge_case(case, structure, parts, result)
 
     def judge_case(
-        self, case: Case, structure: Structure, parts: tuple[str, ...], result: Result | None = None
+        self,
+        case: Case,
+        structure: Structure,
+        parts: tuple[str, ...],
+        result: Result | None = None,
+        unspecified: Mapping[str, Array] | None = None,
     ) -> tuple[Case, Mismatch] | None:
-        """Ask one case and compare; return the case with its mismatch, if there is one."""
+        """Ask one case and compare; return the case with its mismatch, if there is one; `unspecified` is left open."""
         judged = self.judged(case, structure)
         answer = self.ask(case)
         if answer.unsupported:
@@ -250,13 +255,15 @@ class Judge:
                 return None  # ours offer each of their modes to each of their losses
             return case, Mismatch("failure", "the call", answer.unsupported, f"mode {case.mode}")
         expected = self.oracle.expected(judged)
-        unspecified = structure.get("unspecified")
-        mask = None if unspecified is None else unspecified(case)
         earlier = PARTS[: PARTS.index(parts[0])]
-        if earlier and answer.problem is None and against(judged, answer, expected, earlier, GRADES[-1], mask)[0]:
+        if (
+            earlier
+            and answer.problem is None
+            and against(judged, answer, expected, earlier, GRADES[-1], unspecified)[0]
+        ):
             self.obscured += 1  # the value, or the gradient, is wrong already: its own probes speak of that
-            return self._alone(case, judged, answer, expected, mask)
-        mismatch = self.compare(judged, answer, expected, parts, result, mask)
+            return self._alone(case, judged, answer, expected, unspecified)
+        mismatch = self.compare(judged, answer, expected, parts, result, unspecified)
         return None if mismatch is None else (case, mismatch)
 
     def _alone(

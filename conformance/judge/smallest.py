@@ -171,8 +171,6 @@ def _round_numbers(
 ) -> tuple[Case, Mismatch]:
     """Make the numbers zero, round and few, while the failure stays and no decision becomes undecided."""
     best = failure
-    if structure.get("unspecified"):
-        return best
     for change in (np.rint, lambda x: np.rint(x * 4) / 4, lambda x: np.rint(x * 64) / 64):
         attempt = _still(
             judge,
