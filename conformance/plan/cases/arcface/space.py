@@ -13,9 +13,10 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches, structures
 from lossproof.conformance.plan.cases.causes import unit_rows, without
 from lossproof.conformance.plan.cases.structures import Structure, generator
+from lossproof.spec import losses
 
 LOSS = "arcface_loss"
-OPTIONS = ("scale", "margin", "beyond_pi", "reduction")
+OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {

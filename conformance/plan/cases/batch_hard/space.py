@@ -10,9 +10,10 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.spec import losses
 
 LOSS = "batch_hard_triplet_loss"
-OPTIONS = ("margin", "soft_margin", "distance", "floor", "include_self", "reduction")
+OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE = pairs.space(

@@ -12,10 +12,11 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.structures import COTANGENTS, Structure, generator, open_rows
+from lossproof.spec import losses
 
 LOSS = "contrastive_loss"
 ROWS = ("x1", "x2")
-OPTIONS = ("margin", "factor", *distances.CONTROLLED, "reduction")
+OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {

@@ -13,9 +13,10 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches
 from lossproof.conformance.plan.cases.causes import one_identity, two_identities, without
 from lossproof.conformance.plan.cases.structures import COTANGENTS, Structure, generator
+from lossproof.spec import losses
 
 LOSS = "joint_loss"
-OPTIONS = ("triplet_weight", "center_weight", "triplet_margin", "label_smoothing")
+OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {

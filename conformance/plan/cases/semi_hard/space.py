@@ -13,9 +13,10 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.causes import alone, far_negative, unit_rows, without
 from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.spec import losses
 
 LOSS = "semi_hard_triplet_loss"
-OPTIONS = ("margin", "distance", "pairwise", "reduction")
+OPTIONS = tuple(name for name in losses()[LOSS].parameters if name != "max_positives")  # which has its own probes
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE = pairs.space(first="squared_euclidean", margins=(1.0, 0.25, 0.0), pairwise=("gram", "direct"))
