@@ -11,14 +11,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lossproof.conformance.asked import DEVICE, FRAMEWORK, LOSSES, claimed, is_complete
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.endings import end
+from lossproof.conformance.command_endings import end
+from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, is_complete
 from lossproof.conformance.host.session import Session, SessionError
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import worst
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of

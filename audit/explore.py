@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from rich.markup import escape
 from rich.table import Table
 
-from lossproof.conformance.asked import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
-from lossproof.conformance.endings import end
+from lossproof.conformance.command_endings import end
+from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
 from lossproof.conformance.host.arrays import rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.reproduce import line

@@ -25,7 +25,7 @@ from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.worker import adapter_for
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.verdict import Finding, Result
+from lossproof.conformance.judge.results import Finding, Result
 from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, functions, losses

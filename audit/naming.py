@@ -21,7 +21,7 @@ from pathlib import Path
 
 from audit.kills import mutants, probes, results
 from audit.mutants import Mutant
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.report.entries import Entry, entries
 from lossproof.spec import functions, losses
 

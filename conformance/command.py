@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lossproof.conformance.asked import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.endings import Commands, end
+from lossproof.conformance.command_endings import Commands, end
+from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.session import SessionError
 from lossproof.conformance.host.words import meant
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.report import scope, summary, terminal
 from lossproof.conformance.report.known_failures import KnownFailuresError, load
 from lossproof.conformance.run import certify

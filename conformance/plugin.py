@@ -19,7 +19,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.session import Session
 from lossproof.conformance.judge.first_questions import answer_to_functions
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.verdict import OTHER_CHOICE, Result
+from lossproof.conformance.judge.results import OTHER_CHOICE, Result
 from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.report import known_failures

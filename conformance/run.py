@@ -14,7 +14,7 @@ import pytest
 
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.session import Session
-from lossproof.conformance.judge.verdict import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
+from lossproof.conformance.judge.results import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
 from lossproof.conformance.plugin import Collecting, Judging, Sharing
 from lossproof.conformance.report import known_failures, report, scope
 from lossproof.conformance.report.certificate import make

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.run import outcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lossproof import conformance
-from lossproof.conformance.judge import judge, verdict
+from lossproof.conformance.judge import judge, results
 
 HOME = Path(conformance.__file__).parent
 MAKERS = {"Mismatch", "finding", "Finding"}
@@ -45,8 +45,8 @@ def pytest_addoption(parser):
 
 def pytest_configure():
     for owner, name in (
-        (verdict.Mismatch, "__init__"),
-        (verdict.Finding, "__init__"),
+        (results.Mismatch, "__init__"),
+        (results.Finding, "__init__"),
         (judge.Judge, "finding"),
     ):
         setattr(owner, name, recording(getattr(owner, name)))

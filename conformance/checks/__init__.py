@@ -8,6 +8,7 @@ from lossproof.conformance.checks import (
     determinism,
     errors,
     examples,
+    function_errors,
     function_purity,
     functions,
     interface,
@@ -15,12 +16,11 @@ from lossproof.conformance.checks import (
     labels,
     masking,
     nan,
-    refusals,
     vectors,
     widths,
 )
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.probe import Probe
 
 CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
@@ -41,7 +41,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "second_order": agreement.second,
     "functions": functions.check,
     "function_purity": function_purity.check,
-    "refusals": refusals.check,
+    "refusals": function_errors.check,
     "vectors": vectors.check,
     "widths": widths.check,
 }

@@ -10,8 +10,8 @@ import numpy as np
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.judge.compare import against, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.probe import OfAgreement, Probe
 
 LARGEST = {"float32": 3e38, "float64": 1.7e308}

@@ -15,7 +15,7 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.compare import against, shares, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses
 

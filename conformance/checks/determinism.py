@@ -10,7 +10,7 @@ from typing import Any
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import bits, unanswered
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.probe import OfDeterminism, Probe
 
 REPEATS = 8

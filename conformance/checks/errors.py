@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
 from lossproof.conformance.plan.probe import OfErrors, Probe

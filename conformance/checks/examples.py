@@ -14,7 +14,7 @@ from lossproof.conformance.host.case import Answer, Case, inputs_of
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.compare import unanswered, wrong_shape
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import Example, clauses
 

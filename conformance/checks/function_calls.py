@@ -10,7 +10,7 @@ import lossproof.reference as reference
 from lossproof.conformance.checks.function_results import judged
 from lossproof.conformance.host.case import Case, from_json
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Mismatch
+from lossproof.conformance.judge.results import Mismatch
 from lossproof.conformance.plan.cases.functions import Call, drawn, examples
 from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.plan import plan_of_function

@@ -11,7 +11,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.probe import OfPurity, Probe
 from lossproof.spec import functions
 

@@ -11,7 +11,7 @@ from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounde
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.oracle import output_slack
-from lossproof.conformance.judge.verdict import Mismatch
+from lossproof.conformance.judge.results import Mismatch
 from lossproof.spec import functions
 
 SLACK = 64.0  # units of the arithmetic, of the largest number of the call; one more for each row

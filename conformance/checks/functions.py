@@ -23,7 +23,7 @@ from lossproof.conformance.checks.function_calls import (
 )
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.cases.functions import Call, examples
 from lossproof.conformance.plan.probe import OfFunctions, Probe
 from lossproof.spec import functions

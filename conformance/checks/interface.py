@@ -10,8 +10,8 @@ import numpy as np
 from lossproof.conformance.host.arrays import FORMATS
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 
 _WIDTH = {"float32": 24, "float64": 53}

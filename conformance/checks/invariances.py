@@ -11,7 +11,7 @@ from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected, output_slack
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import OfInvariances, Probe
 from lossproof.spec import losses

@@ -13,7 +13,7 @@ from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import output_slack
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import OfLabels, Probe
 from lossproof.spec import losses

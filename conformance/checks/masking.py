@@ -10,8 +10,8 @@ import numpy as np
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import bits, unanswered
 from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import losses
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Finding, Result
+from lossproof.conformance.judge.results import Finding, Result
 from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.probe import OfNan, Probe
 from lossproof.spec import losses

@@ -15,7 +15,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case, from_json, inputs_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected
-from lossproof.conformance.judge.verdict import Result
+from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.probe import OfVectors, Probe
 from lossproof.spec import Vector, losses, vectors
 

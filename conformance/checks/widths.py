@@ -11,7 +11,7 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec.arguments import FLOAT_DTYPES, check_as_wide

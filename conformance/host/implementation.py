@@ -9,8 +9,8 @@ from typing import Any
 
 from lossproof.conformance.host.frameworks import Framework
 from lossproof.conformance.host.options import arguments_of, parameters_of, required_of
-from lossproof.conformance.host.places import TargetError, home, load, place
 from lossproof.conformance.host.signatures import bound, catches_all, parameters
+from lossproof.conformance.host.targets import TargetError, home, load, place
 from lossproof.conformance.host.words import meant
 from lossproof.spec import functions, losses
 

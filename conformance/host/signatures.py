@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lossproof.conformance.host.places import TargetError
+from lossproof.conformance.host.targets import TargetError
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

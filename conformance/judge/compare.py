@@ -11,7 +11,7 @@ from lossproof.conformance.host.arrays import Array, arithmetic
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.judge.oracle import Expected, output_slack
-from lossproof.conformance.judge.verdict import Mismatch
+from lossproof.conformance.judge.results import Mismatch
 
 PARTS = ("value", "gradient", "second")
 

@@ -19,7 +19,7 @@ from lossproof.conformance.host.session import Asked
 from lossproof.conformance.judge.compare import PARTS, against, unanswered
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.oracle import Expected, Oracle
-from lossproof.conformance.judge.verdict import (
+from lossproof.conformance.judge.results import (
     CONFORMANT,
     ERRORED,
     NONCONFORMANT,

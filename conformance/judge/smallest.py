@@ -10,7 +10,7 @@ import numpy as np
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import PARTS, is_coarse
 from lossproof.conformance.judge.judge import MAX_CRASHES, Crashed, Judge, Unsupported
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossproof.conformance.host.arrays import HALVES
-from lossproof.conformance.plan.budgets import budgets
+from lossproof.conformance.plan.accuracy import budgets
 from lossproof.conformance.plan.contract import LossCases
+from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.probe import OWN, OfDeterminism, OfInvariances, OfLabels, Probe
-from lossproof.conformance.plan.varied import Varied
 
 MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
     "eager": 0.3,

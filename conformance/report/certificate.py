@@ -17,9 +17,9 @@ import numpy as np
 from lossproof.conformance.host.case import from_json
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.reproduce import line
-from lossproof.conformance.judge.verdict import VERDICTS, Finding, Mismatch, Result
+from lossproof.conformance.judge.results import VERDICTS, Finding, Mismatch, Result
 from lossproof.conformance.report import scope
-from lossproof.conformance.report.assumed import assumption
+from lossproof.conformance.report.assumptions import assumption
 from lossproof.conformance.report.entries import Entry, entries
 from lossproof.conformance.report.ranking import class_of
 from lossproof.conformance.schemas import schema

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lossproof.conformance.judge.verdict import KNOWN, Finding, Result
+from lossproof.conformance.judge.results import KNOWN, Finding, Result
 from lossproof.conformance.report.ranking import Evidence, Found, Rank, Says, rank
 
 ANYTHING = {"CV-21", "CV-23"}  # clauses that an error breaks wherever it occurs

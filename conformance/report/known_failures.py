@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lossproof.conformance.host.words import meant
-from lossproof.conformance.judge.verdict import KNOWN, Finding, Result
+from lossproof.conformance.judge.results import KNOWN, Finding, Result
 from lossproof.spec import clauses, losses
 
 _FIELDS = {"loss", "finding", "reason", "reproduce", "link"}

@@ -9,7 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from lossproof.conformance.judge.compare import is_coarse
-from lossproof.conformance.judge.verdict import Finding, Result
+from lossproof.conformance.judge.results import Finding, Result
 from lossproof.conformance.plan.plan import losses_known, plan_of_function
 from lossproof.spec import clauses, losses
 

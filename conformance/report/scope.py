@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lossproof.conformance.host.words import meant
-from lossproof.conformance.judge.verdict import ERRORED, NOT_RUN, UNSUPPORTED, Result
+from lossproof.conformance.judge.results import ERRORED, NOT_RUN, UNSUPPORTED, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, functions, losses
 

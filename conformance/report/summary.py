@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossproof.conformance.host.words import shown
-from lossproof.conformance.judge.verdict import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
+from lossproof.conformance.judge.results import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
 from lossproof.conformance.report import scope
 from lossproof.conformance.report.formulas import plain
 from lossproof.spec import clauses

@@ -4,7 +4,7 @@ import numpy as np
 
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.verdict import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.report import scope
 from lossproof.conformance.report.certificate import make

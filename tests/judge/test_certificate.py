@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from lossproof.conformance.judge.verdict import KNOWN, VERDICTS, Result
+from lossproof.conformance.judge.results import KNOWN, VERDICTS, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.report import report, terminal
 from lossproof.conformance.report.certificate import overall, schema

@@ -17,7 +17,7 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
+from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses
 

@@ -17,7 +17,7 @@ from lossproof.conformance.judge.compare import against, bits, grade_of, is_coar
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle, output_slack
-from lossproof.conformance.judge.verdict import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, UNSUPPORTED, Mismatch
+from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, UNSUPPORTED, Mismatch
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import schema
 from lossproof.reference import triplet_margin_loss

@@ -21,7 +21,7 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import Finding
+from lossproof.conformance.judge.results import Finding
 from lossproof.conformance.plan.cases.error_options import bounds
 from lossproof.conformance.plan.cases.errors import wrongs
 from lossproof.conformance.plan.plan import losses_known, plan

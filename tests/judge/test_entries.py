@@ -7,7 +7,7 @@ import pytest
 
 from audit.kills import mutants, probes, results
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.verdict import CONFORMANT, ERRORED, KNOWN, NONCONFORMANT, Finding, Mismatch, Result
+from lossproof.conformance.judge.results import CONFORMANT, ERRORED, KNOWN, NONCONFORMANT, Finding, Mismatch, Result
 from lossproof.conformance.plan.probe import Options, Probe
 from lossproof.conformance.report import known_failures
 from lossproof.conformance.report.entries import entries

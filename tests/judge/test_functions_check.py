@@ -14,7 +14,7 @@ from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import CONFORMANT, UNSUPPORTED
+from lossproof.conformance.judge.results import CONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import plan_of_function
 from lossproof.spec import functions
 

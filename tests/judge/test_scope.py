@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command import main
-from lossproof.conformance.judge.verdict import Mismatch
+from lossproof.conformance.judge.results import Mismatch
 from lossproof.conformance.report import scope, summary
 from lossproof.conformance.schemas import schema
 from lossproof.conformance.settings import Settings

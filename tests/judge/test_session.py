@@ -13,7 +13,7 @@ from lossproof.conformance.host.session import Session, SessionError, worker_com
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import MAX_CRASHES, Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED
+from lossproof.conformance.judge.results import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import losses_known, plan
 
 LOSS = "triplet_margin_loss"

@@ -8,7 +8,7 @@ import pytest
 from certificates import HELLO, LOSS, RIGHT, WRONG, certificate, finding, result
 from rich.console import Console
 
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.report import report, summary, terminal
 from lossproof.conformance.report.certificate import tolerance

@@ -18,7 +18,7 @@ from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
-from lossproof.conformance.judge.verdict import CONFORMANT, UNSUPPORTED, Result
+from lossproof.conformance.judge.results import CONFORMANT, UNSUPPORTED, Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import losses
 from lossproof.spec.arguments import check_as_wide, widest

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lossproof.conformance.endings import Word, end
+from lossproof.conformance.command_endings import Word, end
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.words import meant
 from lossproof.spec import functions, losses

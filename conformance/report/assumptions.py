@@ -20,7 +20,7 @@ from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.options import expectation, parameters_of
 from lossproof.conformance.host.words import shown
 from lossproof.conformance.judge.oracle import Oracle, output_slack
-from lossproof.conformance.judge.verdict import Finding, Mismatch
+from lossproof.conformance.judge.results import Finding, Mismatch
 from lossproof.spec import losses
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossproof.conformance.host.arrays import HALVES
+from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.probe import LARGE, LARGE_AND_OWN, Probe
-from lossproof.conformance.plan.varied import Varied
 
 ROWS = ("p_norm", "euclidean", "squared_euclidean")  # distances that an offset of the rows makes hard
 

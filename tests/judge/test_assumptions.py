@@ -12,7 +12,7 @@ from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
-from lossproof.conformance.report.assumed import assumption
+from lossproof.conformance.report.assumptions import assumption
 from lossproof.conformance.report.certificate import finding_entry
 from lossproof.reference import batch_hard_triplet_loss, semi_hard_triplet_loss, triplet_margin_loss
 

@@ -20,7 +20,7 @@ from lossproof.conformance.checks.function_calls import (
 from lossproof.conformance.checks.function_results import judged
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.verdict import Mismatch, Result
+from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
 from lossproof.conformance.plan.probe import OfRefusals, Probe
