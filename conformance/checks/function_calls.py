@@ -9,6 +9,7 @@ from typing import Any
 import lossproof.reference as reference
 from lossproof.conformance.checks.function_results import judged
 from lossproof.conformance.host.case import Case, from_json
+from lossproof.conformance.host.offer import COSTLY
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Mismatch
 from lossproof.conformance.plan.cases.functions import Call, drawn, examples
@@ -27,7 +28,6 @@ MANY = {
 }  # more than eight bits count, and than a half format adds up one by one
 OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
-COSTLY = 0.5  # effort below which a new shape costs a compilation
 
 
 def offered(judge: Judge, probe: Probe) -> None:

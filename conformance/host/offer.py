@@ -8,6 +8,8 @@ from typing import Any
 
 from lossproof.spec import Page
 
+COSTLY = 0.5  # effort below which each new structure costs a compilation
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -27,7 +29,7 @@ class Offer:
     @property
     def costly(self) -> bool:
         """Whether each new structure costs a compilation."""
-        return self.effort < 0.5
+        return self.effort < COSTLY
 
     @property
     def exact_dtypes(self) -> list[str]:
