@@ -146,6 +146,12 @@ def _log_scale(case: Case) -> float:
     return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
 
 
+def _radius(rows: Array, grade: str) -> Any:
+    """Return the largest norm of a row: R of PW-6, about the mean of the rows where the grade is `centred`."""
+    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+    return np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+
+
 def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     value: dict[str, Any] = {"direct": np.zeros(())}
@@ -155,8 +161,7 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
     rows = _rows(case)
     squared = case.parameters.get("distance") == "squared_euclidean"
     for grade in GRADES[1:]:
-        origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
-        radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+        radius = _radius(rows, grade)
         energy = unit * radius**2
         with np.errstate(divide="ignore", invalid="ignore"):
             parts = [
@@ -176,9 +181,7 @@ def _pair_errors(case: Case, found: Any, grade: str, unit: float, cotangent: Arr
     distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
     if found.pair_errors is None or grade == "direct" or distance == "cosine":
         return 0.0, {}
-    rows = _rows(case)
-    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
-    radius = np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
+    radius = _radius(_rows(case), grade)
     energy = unit * radius**2
 
     def of_distance(d: Array) -> Array:
