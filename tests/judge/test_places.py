@@ -37,6 +37,15 @@ def test_illegal_calls_that_are_answered_with_a_word():
     assert ("failure", "the call", "CV-28") in found(worded, LOSS, "torch", "errors")
 
 
+def test_a_legal_mask_that_is_refused():
+    def maskless(mask=None, **given):
+        if mask is not None:
+            raise ValueError("mask must be left out")
+        return getattr(reference, LOSS)(**given)
+
+    assert ("raised", "the call", "CV-23") in found(maskless, LOSS, "numpy", "errors")
+
+
 @pytest.mark.parametrize("ours", [False, True])
 def test_gradients_of_another_shape_at_kinks(ours):
     def cut(**given):
