@@ -10,12 +10,16 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import track
 
 from audit.mutants import Mutant, table
 from audit.pages import HOME
@@ -23,6 +27,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.frameworks import Adapter
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.host.words import meant
 from lossproof.conformance.host.worker import adapter_for
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding, Result
@@ -31,6 +36,7 @@ from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, functions, losses
 
 SEEDS = (0, 1, 2)
+PART = HOME / "kills.part.jsonl"  # what a run has judged so far
 RATE = Path(__file__).parents[1] / "conformance" / "report" / "kill_rate.json"  # what a certificate says of the judge
 COMPILED = {"CV-20", "CV-22", "CV-35", "CV-36"}  # the clauses for which the slow check of modes is run
 
@@ -132,51 +138,68 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
     return Kill(mutant.id, right.clause, right.check, seconds, wrong)
 
 
-def tried(key: str) -> tuple[list[Kill], list[str]]:
-    """Judge one mutant with each seed, and say which clauses the whole plan names with the first."""
+def tried(key: str) -> dict[str, Any]:
+    """Judge one mutant with each seed, and say which clauses the whole plan names with the first: its row."""
     mutant = mutants()[key]
     kills = [kill(mutant, seed) for seed in SEEDS]  # first: what a mutant keeps between calls may wear off
     found = {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
-    return kills, [clause for clause in clauses() if clause in found]
+    return {
+        "mutant": mutant.id,
+        "bug": mutant.bug,
+        "clauses": list(mutant.clauses),
+        "killed": all(k.clause for k in kills),
+        "by": [f"{k.check}/{k.clause}" for k in kills],
+        "named": [clause for clause in clauses() if clause in found],
+        "seconds": [round(k.seconds, 3) for k in kills],  # for the summary alone
+    }
+
+
+def rows_of(broken: Sequence[str], console: Console, *, resume: bool) -> dict[str, dict[str, Any]]:
+    """Judge mutants in a process for each processor; each row is on disk as soon as it is known."""
+    lines = PART.read_text(encoding="utf-8").splitlines() if resume and PART.is_file() else []
+    rows: dict[str, dict[str, Any]] = {row["mutant"]: row for row in map(json.loads, lines)}
+    os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
+    jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context) as pool, PART.open("a" if resume else "w", encoding="utf-8") as part:
+        coming = [pool.submit(tried, key) for key in broken if key not in rows]
+        for done in track(as_completed(coming), "mutants", len(coming), console=console, transient=True):
+            row = done.result()
+            rows[row["mutant"]] = row
+            part.write(json.dumps(row) + "\n")
+            part.flush()
+    return {key: rows[key] for key in broken}
+
+
+def _name(word: str) -> str:
+    """Return a loss, a function or the id of a mutant; an error names the nearest."""
+    known = [*losses(), *functions(), *mutants()]
+    if word not in known:
+        raise argparse.ArgumentTypeError(f"no loss, function or broken implementation {word!r}{meant(word, known)}")
+    return word
 
 
 def main() -> int:
     """Judge every mutant with three seeds; write kills.json; exit status 1 where one survives or is missing."""
-    from datetime import UTC, datetime
-
-    from rich.console import Console
-    from rich.progress import track
-
     options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
-    names, known_ids = [*losses(), *functions()], list(mutants())
-    options.add_argument(
-        "--only", action="append", choices=names + known_ids, metavar="NAME", help="a loss or an id; other rows stay"
-    )
-    asked = options.parse_args().only
-    console, rows = Console(), []
-    broken = [m for m in mutants().values() if not asked or m.loss in asked or m.id in asked]
-    os.environ["OMP_NUM_THREADS"] = "1"  # each processor has a job of its own
-    jobs, context = os.cpu_count() or 1, multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context) as pool:
-        found = zip(broken, pool.map(tried, [mutant.id for mutant in broken]), strict=True)
-        judgements = list(track(found, "mutants", len(broken), console=console, transient=True))
-    for mutant, (kills, named) in judgements:
-        survived = [seed for seed, k in zip(SEEDS, kills, strict=True) if k.clause is None]
-        if survived:
-            console.print(f"survived seed {survived}: {mutant.id} ({mutant.bug}), named {kills[0].wrong}", markup=False)
-        entry = {"mutant": mutant.id, "bug": mutant.bug, "clauses": list(mutant.clauses), "killed": not survived}
-        rows.append(entry | {"by": [f"{k.check}/{k.clause}" for k in kills], "named": named})
-    out, seconds = HOME / "kills.json", [k.seconds for _, (kills, _) in judgements for k in kills]
+    options.add_argument("--only", action="append", type=_name, metavar="NAME", help="a loss or an id; other rows stay")
+    options.add_argument("--resume", action="store_true", help="go on with a run of this code that was interrupted")
+    asked = options.parse_args()
+    console, only = Console(), asked.only
+    broken = [m.id for m in mutants().values() if not only or m.loss in only or m.id in only]
+    found = rows_of(broken, console, resume=asked.resume)
+    seconds = [second for row in found.values() for second in row.pop("seconds")]
+    for row in (row for row in found.values() if not row["killed"]):
+        console.print(f"survived: {row['mutant']} ({row['bug']}), {', '.join(row['by'])}", markup=False)
     summary = {"median_seconds": round(statistics.median(seconds), 2), "date": datetime.now(UTC).date().isoformat()}
-    if asked:
-        earlier = measured()
-        summary, new = earlier["summary"], {row["mutant"]: row for row in rows}
-        known = {row["mutant"]: row for row in earlier["mutants"]} | new
-        rows = [known[key] for key in mutants() if key in known]
+    if only:
+        summary = measured()["summary"]
+        found = {row["mutant"]: row for row in measured()["mutants"]} | found
+    rows = [found[key] for key in mutants() if key in found]
     killed = sum(bool(row["killed"]) for row in rows)
     summary |= {"mutants": len(rows), "killed": killed, "seeds": len(SEEDS)}
-    out.write_text(written(summary, rows), encoding="utf-8")
+    (HOME / "kills.json").write_text(written(summary, rows), encoding="utf-8")
     RATE.write_text(json.dumps(summary) + "\n", encoding="utf-8")
+    PART.unlink()
     console.print(
         f"{killed} of {len(rows)} broken implementations are caught by a clause they break, {len(SEEDS)} seeds"
     )

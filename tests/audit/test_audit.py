@@ -1,15 +1,17 @@
 """`python -m audit`: its list of tools is complete, and a slip in their arguments is status 2 and one line."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import audit
-from audit import alarms, explore
+from audit import alarms, explore, kills
 from audit.__main__ import TOOLS, main
 
 
@@ -55,3 +57,10 @@ def test_a_target_that_is_none_is_status_2_and_one_line(tool, arguments, words):
 @pytest.mark.parametrize("tool", [alarms, explore])
 def test_every_option_has_help(tool):
     assert [option.name for option in tool.main.params if isinstance(option, click.Option) and not option.help] == []
+
+
+def test_a_run_that_was_interrupted_goes_on_with_what_it_had_judged(monkeypatch, tmp_path):
+    monkeypatch.setattr(kills, "PART", tmp_path / "kills.part.jsonl")
+    row = {"mutant": "ci-no-one", "killed": True, "seconds": [0.1]}
+    kills.PART.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert kills.rows_of(["ci-no-one"], Console(quiet=True), resume=True) == {"ci-no-one": row}
