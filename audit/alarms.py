@@ -50,10 +50,12 @@ class Alarms:
 def hunts(settings: Settings, cases: int, seeds: int) -> Iterator[tuple[Settings, int, int]]:
     """Yield what is judged, with how many cases a loss and over how many seeds.
 
-    That is the target, or each variant with its share of the cases of a loss and with seeds of its own.
+    That is the target, loss by loss, or each variant with its share of the cases of a loss and with seeds of its own.
     """
     if settings.target != "variants":
-        yield settings, cases, seeds
+        each = settings.losses or (tuple(losses_known()) if settings.ours else ())
+        alone = [replace(settings, losses=(loss,)) for loss in each]  # what one has shown is printed before the next
+        yield from ((own, cases, seeds) for own in alone or [settings])
         return
     from audit.mutants import variants
 
@@ -160,6 +162,7 @@ def main(
     try:
         for own, own_cases, own_seeds in hunts(settings, cases, seeds):
             name = own.target.rpartition(":")[2] or own.target
+            name += f", {own.losses[0]}" if target != "variants" and len(own.losses) == 1 else ""
             with console.status(f"{name}: fresh cases") as status:
                 found = hunt(own, own_cases, own_seeds, status.update)
             console.print(f"{name}: {found.summary()}", highlight=False, soft_wrap=True)
