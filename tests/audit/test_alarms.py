@@ -20,8 +20,18 @@ def test_variants_share_the_cases_and_the_seeds_of_a_loss():
     assert all(len(set(drawn)) == len(drawn) >= 20 and min(drawn) == 50 for drawn in seeds.values())
 
 
+def test_our_own_are_judged_loss_by_loss_and_so_is_what_is_asked_for():
+    asked = [own.losses for own, *_ in hunts(Settings(target="numpy", framework="numpy"), 1000, 20)]
+    assert asked == [(loss,) for loss in losses()]
+    some = Settings(target="a.py:f", framework="numpy", losses=("circle_loss", "oim_loss"))
+    assert [(own.losses, *counts) for own, *counts in hunts(some, 9, 2)] == [
+        (("circle_loss",), 9, 2),
+        (("oim_loss",), 9, 2),
+    ]
+
+
 def test_any_other_target_is_judged_as_it_is():
-    settings = Settings(target="numpy", framework="numpy")
+    settings = Settings(target="a.py:f", framework="numpy")
     assert list(hunts(settings, 1000, 20)) == [(settings, 1000, 20)]
 
 
