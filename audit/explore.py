@@ -58,8 +58,8 @@ def explore(settings: Settings, cases: int) -> list[Worst]:
     """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
     session = Session(command_of(settings))
     try:
-        spaces, exact_only = losses_known(settings.losses), settings.target == "numpy" and settings.ours
-        judge = Judge.of(session, spaces, ours=settings.ours, exact_only=exact_only, seed=settings.seed)
+        known, ours = losses_known(settings.losses), settings.ours
+        judge = Judge.of(session, known, ours=ours, exact_only=settings.exact_only, seed=settings.seed)
         losses = [loss for loss in judge.offers if not settings.losses or loss in settings.losses]
         if not losses:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
@@ -198,7 +198,3 @@ def main(targets: tuple[str, ...], framework: str | None, cases: int, keep: bool
         for worst, name in kept(found, folder, datetime.now(UTC).date().isoformat()):
             console.print(f"{worst.loss}, {worst.part}: {name or 'no vector: not a plain case'}", highlight=False)
     raise SystemExit(1 if any(worst.share > 1 for worst in found) else 0)
-
-
-if __name__ == "__main__":
-    main()

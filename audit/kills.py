@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -49,7 +48,6 @@ class Kill:
     clause: str | None  # that killed it; None: it survived
     check: str | None
     seconds: float
-    wrong: tuple[str, ...] = ()  # clauses named before the right one
 
 
 @cache
@@ -131,11 +129,8 @@ def kill(mutant: Mutant, seed: int = 0, examples: int = 6, without: frozenset[st
     start = time.perf_counter()
     found = judged(mutant, seed, examples, without)
     right = next((finding for finding in found if finding.clause in mutant.clauses), None)
-    wrong = tuple(finding.clause for finding in found if finding is not right)
     seconds = time.perf_counter() - start
-    if right is None:
-        return Kill(mutant.id, None, None, seconds, wrong)
-    return Kill(mutant.id, right.clause, right.check, seconds, wrong)
+    return Kill(mutant.id, right.clause if right else None, right.check if right else None, seconds)
 
 
 def tried(key: str) -> dict[str, Any]:
@@ -189,7 +184,8 @@ def main() -> int:
     found = rows_of(broken, console, resume=asked.resume)
     seconds = [second for row in found.values() for second in row.pop("seconds")]
     for row in (row for row in found.values() if not row["killed"]):
-        console.print(f"survived: {row['mutant']} ({row['bug']}), {', '.join(row['by'])}", markup=False)
+        told = f"by seed {row['by']}, named {row['named']}"
+        console.print(f"survived: {row['mutant']} ({row['bug']}), {told}", markup=False)
     summary = {"median_seconds": round(statistics.median(seconds), 2), "date": datetime.now(UTC).date().isoformat()}
     if only:
         summary = measured()["summary"]
@@ -210,7 +206,3 @@ def written(summary: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> st
     """Return the text of kills.json, a mutant a line: a change of one is a line of a patch."""
     lines = ",\n".join(json.dumps(row) for row in rows)
     return f'{{"summary": {json.dumps(summary)}, "mutants": [\n{lines}\n]}}\n'
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,6 @@ Exit status 1 where a clause never stands alone and no reason says why, or where
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -95,7 +94,3 @@ def main() -> int:
     """Write the page; say what is unexplained."""
     summary = f"{len(alone())} clauses stand alone, {len(reasons())} have a reason"
     return publish("KILLS.md", text(), unexplained(), summary)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

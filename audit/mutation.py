@@ -244,7 +244,3 @@ def main() -> int:
                 print(f"{path.parent.name}/{path.name}: {line}  [{operator} {place}]", flush=True)
     print(f"{counted} slips, {survived} unnoticed, seed {asked.seed}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,6 @@ import hashlib
 import json
 import pickle
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +113,3 @@ def main() -> int:
                 soft_wrap=True,
             )
     return 0 if found and sum(named.right for named in found) >= WANTED * len(found) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

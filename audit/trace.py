@@ -5,7 +5,6 @@ python -m audit trace      writes TRACE.md beside this file; exit status 1 where
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -113,7 +112,3 @@ def main() -> int:
     """Write the page; say what is an orphan."""
     summary = f"{len(clauses())} clauses, {len(mutants())} broken implementations"
     return publish("TRACE.md", text(), orphans(), summary)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -197,7 +197,3 @@ def main() -> int:
         write(loss, found, folder)
         print(f"{loss}: {len(found)} vectors betray {len({b for v in found for b in v.betrays})} bugs")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -37,9 +37,13 @@ class Judging:
     def __init__(self, settings: Settings, session: Session):
         found = losses_known(settings.losses)
         self.settings, self.session = settings, session
-        exact_only = settings.target == "numpy" and settings.ours  # no reference is judged by itself
         self.judge = Judge.of(
-            session, found, ours=settings.ours, exact_only=exact_only, seed=settings.seed, examples=settings.examples
+            session,
+            found,
+            ours=settings.ours,
+            exact_only=settings.exact_only,
+            seed=settings.seed,
+            examples=settings.examples,
         )
         others = [name for name in session.hello.get("functions", {}) if name in (settings.losses or functions())]
         if not settings.ours:

@@ -52,6 +52,11 @@ class Settings:
         return not self.command and self.target in FRAMEWORKS
 
     @property
+    def exact_only(self) -> bool:
+        """Whether the target is the reference, which the second oracle alone may judge."""
+        return self.ours and self.target == "numpy"
+
+    @property
     def claims(self) -> list[str]:
         """Return what the command line says of a Python implementation, as options of its worker."""
         said = {"--fixed": self.fixed, "--rename": self.rename, "--limit": self.limits}
