@@ -109,7 +109,7 @@ def declared(certificate: Certificate) -> str:
         values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
         text = ", ".join(f"{name} = {' or '.join(map(shown, claimed))}" for name, claimed in values.items())
         said.setdefault(text, []).append(loss)
-    every = len(said) == 1 and set(*said.values()) == set(certificate["scope"]["losses"])
+    every = len(said) == 1 and set(certificate["scope"]["losses"]) <= set(*said.values())
     return "; ".join(text if every else f"{', '.join(losses)}: {text}" for text, losses in said.items())
 
 

@@ -202,6 +202,11 @@ def test_what_is_declared_of_one_loss_of_several_names_it():
     assert f"declared: {LOSS}: eps = 0" in text(found, 120)
 
 
+def test_what_is_declared_of_all_that_was_judged_names_none():
+    hello = HELLO | {"losses": {LOSS: {"fixed": {"eps": 0.0}}, "circle_loss": {"fixed": {"eps": 0.0}}}}
+    assert "declared: eps = 0" in text(certificate(*RIGHT, hello=hello), 120)
+
+
 def test_a_verdict_says_how_much_it_forgives():
     got = text(certificate(result("TM-1", "known-failing", *WRONG[1].findings), RIGHT[1]))
     assert f"conformant for {LOSS} but for 1 known failure: value 0 of 1 probes passed" in got
