@@ -18,7 +18,6 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
-CALL_FIELDS = ("shape", "dtype", "mode", "order")  # known to every implementation
 
 
 def generator(seed: int, *parts: Any) -> np.random.Generator:
