@@ -53,8 +53,8 @@ def vector_of(case: Case, name: str, clauses: tuple[str, ...], betrays: tuple[st
         expected.value.astype(float).tolist(),
         {n: g.astype(float).tolist() for n, g in expected.gradients.items()},
         {
-            "value": limit(expected.value_budget["direct"], expected.value),
-            "gradients": {n: limit(expected.gradient_budget["direct"][n], g) for n, g in expected.gradients.items()},
+            "value": limit(expected.value_budget("direct"), expected.value),
+            "gradients": {n: limit(expected.gradient_budget("direct")[n], g) for n, g in expected.gradients.items()},
         },
         betrays,
         provenance,

@@ -89,7 +89,7 @@ def other_choice(answer: Answer, expected: Expected) -> str:
     """Return the first entry of a gradient that is not the one the spec chooses, in one sentence; or nothing."""
     for name, want in expected.gradients.items():
         got = answer.gradients.get(name, np.zeros(()))
-        room = _slack(np.abs(want), expected.gradient_budget["direct"][name])
+        room = _slack(np.abs(want), expected.gradient_budget("direct")[name])
         other = np.abs(got - want) > room if got.shape == want.shape else np.zeros(())
         if other.any():
             place = tuple(map(int, np.argwhere(other)[0]))
@@ -127,7 +127,7 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
             return Mismatch("failure", f"gradient of {name}", got.shape, want.shape, errored=True)
         few = rounded(want, "bfloat16" if case.dtype == "bfloat16" else "float16") == want
         held = few & ((want != 0) | few.all())  # beside rounded numbers a zero may be what is left of a sum
-        budget = np.where(held, 0.0, expected.gradient_budget["direct"][name])
+        budget = np.where(held, 0.0, expected.gradient_budget("direct")[name])
         wrong = np.where(held, got != want, shares(got, want, budget, case.dtype) > 1)
         if wrong.any():
             place = tuple(map(int, np.argwhere(wrong)[0]))
@@ -168,7 +168,7 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
         got = answer.gradients.get(name, np.zeros(()))
         if got.shape != low[name].shape:
             return Mismatch("failure", f"gradient of {name}", got.shape, low[name].shape, errored=True)
-        slack = _slack(np.maximum(np.abs(low[name]), np.abs(high[name])), spec.gradient_budget["direct"][name])
+        slack = _slack(np.maximum(np.abs(low[name]), np.abs(high[name])), spec.gradient_budget("direct")[name])
         inside = (got >= low[name] - slack) & (got <= high[name] + slack)
         if not inside.all():
             place = tuple(map(int, np.argwhere(~inside)[0]))

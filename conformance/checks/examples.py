@@ -98,7 +98,7 @@ def _budget(judge: Judge, case: Case, where: str, want: Any) -> float:
         return room
     expected, name = judge.oracle.expected(judge.with_fixed(case)), where.split()[-1]
     grade = judge.grade_of(judge.with_fixed(case))
-    known = expected.value_budget[grade] if where == "loss" else expected.gradient_budget[grade].get(name, 0.0)
+    known = expected.value_budget(grade) if where == "loss" else expected.gradient_budget(grade).get(name, 0.0)
     return max(room, float(np.max(np.nan_to_num(known), initial=0.0)))
 
 

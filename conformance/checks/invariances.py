@@ -59,7 +59,7 @@ def _both(
 
 def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
     return 2 * (
-        np.asarray(expected.value_budget[judge.grade_of(case)], float)
+        np.asarray(expected.value_budget(judge.grade_of(case)), float)
         + np.asarray(output_slack(expected.value, answer.value_dtype), float)
     )
 

@@ -85,14 +85,14 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
         return _wrong(f"loss[{row}]", float(after.value[row]), NAN_OR_ERROR)
     others = np.arange(len(clean.inputs["labels"])) != row
     expected = judge.oracle.expected(clean)
-    room = np.asarray(expected.value_budget[judge.grade], float) + output_slack(expected.value, before.value_dtype)
+    room = np.asarray(expected.value_budget(judge.grade), float) + output_slack(expected.value, before.value_dtype)
     mismatch = (
         _apart("loss", after.value, before.value, 2 * np.asarray(room, float), others) if before.value.ndim else None
     )
     name = next(iter(losses()[clean.loss].inputs))
     if mismatch or name not in after.gradients or name not in expected.gradients:
         return mismatch
-    slack = expected.gradient_budget[judge.grade][name] + output_slack(expected.gradients[name], clean.dtype)
+    slack = expected.gradient_budget(judge.grade)[name] + output_slack(expected.gradients[name], clean.dtype)
     return _apart(f"gradient of {name}", after.gradients[name], before.gradients[name], 2 * slack, others)
 
 

@@ -97,11 +97,11 @@ def _entries(
                 answer.value,
                 answer.value_dtype,
                 expected.value,
-                np.asarray(expected.value_budget[grade]),
+                np.asarray(expected.value_budget(grade)),
             )
         }
     given, wanted = (answer.gradients, expected.gradients) if part == "gradient" else (answer.second, expected.second)
-    budgets: Mapping[str, Array] = expected.gradient_budget[grade] if part == "gradient" else expected.second_budget
+    budgets: Mapping[str, Array] = expected.gradient_budget(grade) if part == "gradient" else expected.second_budget
     word = "gradient of" if part == "gradient" else "second derivative for"
     return {f"{word} {n}": (given.get(n, np.zeros(())), case.dtype_of(n), wanted[n], budgets[n]) for n in wanted}
 

@@ -109,10 +109,10 @@ def _explains(case: Case, mismatch: Mismatch, other: Mapping[str, Any]) -> bool:
     name, _, place = mismatch.where.partition("[")
     want: Array
     if name == "loss":
-        want, budget = expected.value, np.asarray(expected.value_budget[GRADES[0]])
+        want, budget = expected.value, np.asarray(expected.value_budget(GRADES[0]))
     elif name.removeprefix("gradient of ") in expected.gradients:
         name = name.removeprefix("gradient of ")
-        want, budget = expected.gradients[name], expected.gradient_budget[GRADES[0]][name]
+        want, budget = expected.gradients[name], expected.gradient_budget(GRADES[0])[name]
     else:
         return False
     index = tuple(int(part) for part in place.rstrip("]").split(",")) if place else ()

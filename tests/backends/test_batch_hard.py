@@ -107,4 +107,4 @@ def test_the_reference_is_within_its_budget_where_the_soft_margin_is_flat(far):
         expected = Oracle(ours=True, exact_only=True).expected(case)
         _, gradients = reference.batch_hard_triplet_loss(**inputs, **options, cotangent=1.0)
         got, want = gradients["embeddings"], expected.gradients["embeddings"]
-        assert np.max(shares(got, want, expected.gradient_budget["direct"]["embeddings"], "float64")) <= 1
+        assert np.max(shares(got, want, expected.gradient_budget("direct")["embeddings"], "float64")) <= 1

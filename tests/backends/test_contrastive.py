@@ -59,7 +59,7 @@ def test_rows_that_point_apart_have_the_error_of_their_distance():
     options = {"distance": "cosine", "factor": 0.5, "reduction": "none"}
     expected = Oracle(ours=True).expected(Case("contrastive_loss", rows, "float32", options))
     assert expected.value == pytest.approx(2.0)
-    assert expected.value_budget["direct"] == pytest.approx((4 + 3**0.5) * 2.0**-24 * 16)
+    assert expected.value_budget("direct") == pytest.approx((4 + 3**0.5) * 2.0**-24 * 16)
 
 
 @pytest.mark.parametrize("home", HOMES)

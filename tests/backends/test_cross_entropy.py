@@ -152,4 +152,4 @@ def test_many_equal_shares_of_a_target_cost_no_digits(gradient, classes):
     case = Case("cross_entropy_loss", inputs, "float64", options, cotangent=np.ones(()))
     expected = Oracle(ours=True).expected(case)
     error = np.abs(gradient(2 * logits, labels, options) - expected.gradients["logits"].astype(float))
-    assert (error <= 0.5 * expected.gradient_budget["direct"]["logits"]).all()
+    assert (error <= 0.5 * expected.gradient_budget("direct")["logits"]).all()

@@ -86,11 +86,11 @@ def test_the_budget_covers_any_order_of_summation_and_not_much_more(n, d, seed):
         found = formula(*carried.values(), options)
         expected = Oracle(ours=False).expected(Case(loss, inputs, "float32", options, cotangent=np.ones(())))
         np.testing.assert_allclose(found.value, expected.value.astype(float), rtol=1e-9)
-        budget = float(np.asarray(expected.value_budget["direct"]))
+        budget = float(np.asarray(expected.value_budget("direct")))
         if found.value > 0:
             assert found.error * U <= budget <= MOST * found.error * U, (loss, options)
         own = gradients(found, [carried[name] for name in expected.gradients])
         for (name, want), got in zip(expected.gradients.items(), own, strict=True):
             np.testing.assert_allclose(got.value, want.astype(float), rtol=1e-6, atol=1e-9)
-            budgets = expected.gradient_budget["direct"][name]
+            budgets = expected.gradient_budget("direct")[name]
             assert (got.error * U <= budgets).all(), (loss, options, name)

@@ -86,7 +86,7 @@ def arcface(x, w, labels, unit, margin, scale):
 def within(loss, inputs, options, found):
     expected = Oracle(ours=False).expected(Case(loss, inputs, "float32", options, cotangent=np.ones(())))
     np.testing.assert_allclose(found.value, expected.value.astype(float), rtol=1e-6, atol=1e-6)
-    share = found.error * U / float(np.asarray(expected.value_budget["direct"]))
+    share = found.error * U / float(np.asarray(expected.value_budget("direct")))
     assert share <= 1, (loss, options, share)
     return share
 
@@ -137,7 +137,7 @@ def test_the_budget_of_a_gradient_covers_the_cosine(d):
         inputs = {"anchor": x[None], "positive": y[None], "negative": np.zeros((1, d))}  # a zero row has no gradient
         options = {"distance": "cosine", "margin": 8.0}
         case = Case("triplet_margin_loss", inputs, "float64", options, cotangent=np.ones(()))
-        budget = Oracle(ours=False).expected(case).gradient_budget["direct"]["anchor"][0]
+        budget = Oracle(ours=False).expected(case).gradient_budget("direct")["anchor"][0]
         u, w, of_norm = x / np.linalg.norm(x), y / np.linalg.norm(y), d / 2 + 1
         c, of_product = u @ w, (d + 2) * (abs(u) @ abs(w))
         bound = of_product * abs(u) + 2 * (of_norm + 1) * (abs(c * u) + abs(c * u - w)) + abs(w)

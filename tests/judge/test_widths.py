@@ -84,7 +84,7 @@ def test_the_budget_is_that_of_the_widest() -> None:
     assert case.widest == "float64"
     assert case.dtype_of("embeddings") == "float32"
     wide, narrow = (Oracle(ours=True).expected(c) for c in (case, Case("center_loss", inputs, "float32", {})))
-    assert wide.value_budget["direct"] < narrow.value_budget["direct"] / 1e8
+    assert wide.value_budget("direct") < narrow.value_budget("direct") / 1e8
 
 
 def test_the_reference_takes_a_wider_table() -> None:
