@@ -50,8 +50,8 @@ def second(judge: Judge, probe: Probe, result: Result) -> None:
 def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the boundary cases for second derivatives: at a kink, ours are those of the branch the spec chooses."""
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
-    for clause in loss.gradient_boundaries:
-        for plain in loss.boundaries(clause, offer, judge.seed):
+    for clause in loss.boundaries.gradient:
+        for plain in loss.boundaries.cases(clause, offer, judge.seed):
             if plain.dtype in HALVES:
                 continue
             rows = {name: a for name, a in plain.inputs.items() if a.dtype.kind == "f"}

@@ -12,6 +12,7 @@ from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
+from lossproof.conformance.plan.cases.structures import terms_shape
 from lossproof.conformance.plan.probe import Probe
 
 _WIDTH = {"float32": 24, "float64": 53}
@@ -25,7 +26,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     offer = judge.offers[probe.loss]
     loss = judge.losses[probe.loss]
     plain, order = loss.legal(offer), 1 if 1 in offer.orders else 0
-    shape = loss.terms_shape(plain)
+    shape = terms_shape(plain)
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = (

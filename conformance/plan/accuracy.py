@@ -62,7 +62,7 @@ def _many_rows(of: Varied) -> Iterator[Probe]:
     yield of.probe("precision", "CV-15", "many rows, summed", 0.17, LARGE, vary=fewer)
     yield of.probe("precision", "CV-16", "many rows", 0.17, LARGE, vary=rows | most | summed)
     means = {"reduction": tuple(r for r in of.space.get("reduction", ()) if r.startswith("mean"))}
-    for half, shape in zip(("bfloat16", "float16"), of.cases.counted, strict=True):  # more terms than it can count
+    for half, shape in zip(reversed(HALVES), of.cases.counted, strict=True):  # more terms than it can count
         fields = {"dtype": (half,), "shape": (shape,), "mask": (None,)}
         yield of.probe("precision", "CV-17", f"many rows, {half}", 0.34, LARGE, vary=rows | most | means | fields)
     if "offset" in of.space:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
+from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.probe import OWN, OfDeterminism, OfInvariances, OfLabels, Probe
@@ -22,7 +23,6 @@ MODES = {  # mode -> share of the usual number of structures; what costs a compi
     "unknown_batch": 0.34,
     "compiled": 0.5,
 }
-CLAUSE_OF = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
 
 
 def conventions(cases: LossCases) -> Iterator[Probe]:
@@ -37,7 +37,7 @@ def _reductions(of: Varied) -> Iterator[Probe]:
     for reduction in of.reductions:
         masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
         fields = {"shape": of.space["shape"], "reduction": (reduction,), "mask": masks}
-        yield of.probe("reductions", CLAUSE_OF[reduction], vary={**of.cases.basic, **of.options, **fields})
+        yield of.probe("reductions", REDUCTIONS[reduction], vary={**of.cases.basic, **of.options, **fields})
     for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
         means = {"reduction": of.means, **of.options}
         yield of.probe(check, clause, "no rows", options=OWN, vary={**means, "shape": ((0, 3),)})
@@ -128,7 +128,7 @@ def _determinism(of: Varied) -> Iterator[Probe]:
     """CV-21: the same call, the same bits."""
     mixed = {"mask": (None, "some"), "shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices, **of.every}
     yield of.probe("determinism", "CV-21", effort=2.0, vary=mixed)
-    if of.cases.gradient_boundaries:
+    if of.cases.boundaries.gradient:
         yield of.probe("determinism", "CV-21", "ties", options=OfDeterminism(ties=True), vary={})
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, LARGE, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
-FIELDS = ("shape", "dtype", "identities", "mask", "reduction", "label_smoothing")
-EVERYTHING = {**{name: SPACE[name] for name in FIELDS}, "scale": (1, 3)}
+EVERYTHING = {n: v for n, v in CASES.everything.items() if n != "ruled_out"} | {"scale": (1, 3)}
 SMOOTHED = (0.1, 0.75)
 LARGE_LOGITS = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
 
 
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
