@@ -17,6 +17,8 @@ from lossproof.spec import clauses, losses
 
 OF = {
     "invariances": probes.OfInvariances,
+    "examples": probes.OfExamples,
+    "masking": probes.OfMasking,
     "errors": probes.OfErrors,
     "nan": probes.OfNan,
     "labels": probes.OfLabels,

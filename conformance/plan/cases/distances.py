@@ -12,7 +12,7 @@ from lossproof.conformance.host.arrays import Array, rounded
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.blame import Blames, by_choice
 from lossproof.conformance.plan.cases.structures import Structure, held
-from lossproof.conformance.plan.probe import OWN, Options, Probe
+from lossproof.conformance.plan.probe import MASKED_GRADIENT, MASKED_VALUE, OWN, Options, Probe
 
 # The fields of a distance with their choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {
@@ -74,15 +74,17 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
     few = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"]}
     swap = {"swap": (False, True)} if "swap" in space else {}
 
-    def probe(check: str, clause: str, label: str, effort: float = 1.0, **vary: Any) -> Probe:
+    def probe(
+        check: str, clause: str, label: str, effort: float = 1.0, options: Options | None = None, **vary: Any
+    ) -> Probe:
         own = OWN if clause == interface else Options()
-        return Probe(loss, check, clause, label, {**few, **vary}, own, effort)
+        return Probe(loss, check, clause, label, {**few, **vary}, options or own, effort)
 
     for placed in ("root", "floor"):
         at = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), "reduction": space["reduction"], **swap}
         masked = {**at, "mask": ("some",)}
-        yield probe("masking", "CV-8", placed, 0.34, **masked)
-        yield probe("masking", "CV-9", placed, 0.34, **masked)
+        yield probe("masking", "CV-8", placed, 0.34, MASKED_VALUE, **masked)
+        yield probe("masking", "CV-9", placed, 0.34, MASKED_GRADIENT, **masked)
         yield probe("nan", "CV-10", placed, 0.34, **at)
         yield probe("determinism", "CV-21", placed, 0.34, **masked)
     tiny: dict[str, Any] = {"distance": ("cosine",), "scale": (-27, 27, -40, 40), "shape": ((5, 4), (1, 16))}
