@@ -129,7 +129,7 @@ class LossCases:
 
     @property
     def everything(self) -> dict[str, tuple[Any, ...]]:
-        """Return the fields that a probe varies which mixes them all."""
+        """Return what a probe varies that mixes every field."""
         return {name: values for name, values in self.space.items() if name not in SELDOM}
 
     def vary(self, **fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -171,8 +171,8 @@ class LossCases:
         """Fill a structure with numbers."""
         rng = generator(seed, {n: v for n, v in structure.items() if n not in OF_THE_CALL}, fill)
         inputs, dtype = self.inputs(structure, rng), structure["dtype"]
-        order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
         inputs |= mask(structure, rng, structure["shape"][:-1])
+        order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
         case = Case(self.loss, inputs, dtype, self.parameters(structure, offer), structure["mode"], order)
         reduced = structure.get("reduction") != "none" or structure.get("defaults")
         cotangent = np.asarray(rng.choice(COTANGENTS, size=() if reduced else terms_shape(case)))

@@ -81,8 +81,9 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
         return Probe(loss, check, clause, label, {**few, **vary}, options or own, effort)
 
     for placed in ("root", "floor"):
-        at = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), "reduction": space["reduction"], **swap}
-        masked = {**at, "mask": ("some",)}
+        at: dict[str, Any] = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), **swap}
+        at["reduction"] = space["reduction"]
+        masked: dict[str, Any] = {**at, "mask": ("some",)}
         yield probe("masking", "CV-8", placed, 0.34, MASKED_VALUE, **masked)
         yield probe("masking", "CV-9", placed, 0.34, MASKED_GRADIENT, **masked)
         yield probe("nan", "CV-10", placed, 0.34, **at)
@@ -96,5 +97,5 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
     for distance in space["distance"]:
         yield probe("interface", interface, f"no rows, {distance}", 0.17, shape=((0, 3),), distance=(distance,))
     yield probe("interface", interface, "mask of one row", 0.34, shape=((3,),), mask=("some",))
-    whole = {"margin": (2, 1), "p": (2, 1)} | ({"factor": (1, 2)} if "factor" in space else {})
+    whole: dict[str, Any] = {"margin": (2, 1), "p": (2, 1)} | ({"factor": (1, 2)} if "factor" in space else {})
     yield probe("interface", "CV-23", "whole numbers", 0.34, **whole)
