@@ -15,9 +15,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command_endings import end
 from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, is_complete
 from lossproof.conformance.host.session import Session, SessionError
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import worst
@@ -76,29 +74,28 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
     found, start = Alarms(), time.perf_counter()
     try:
         spaces = losses_known(settings.losses)
-        offered = offers(session, spaces, ours=settings.ours)
-        losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
+        first = Judge.of(session, spaces, ours=settings.ours, exact_only=settings.exact_only)
+        losses = [loss for loss in first.offers if not settings.losses or loss in settings.losses]
         if not losses:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
-        oracle = Oracle(ours=settings.ours, exact_only=settings.exact_only)
         for loss in losses:
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
             left_out = ("compiled", "errors", "examples")
             whole = plan(loss, spaces[loss])
             probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") != ("compiled",)]
             asked, seed = 0, settings.seed
-            fills = FILLS if offered[loss].effort == 1 else FILLS_IF_COMPILED
+            fills = FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED
             each = max(2, round(cases / seeds / len(probes) / fills))
             while asked < cases or seed - settings.seed < seeds:
                 judge = Judge(
                     session,
-                    offered,
-                    oracle,
+                    first.offers,
+                    first.oracle,
                     spaces,
                     seed=seed,
                     examples=each,
                     fills=fills,
-                    grade=str(session.hello.get("grade", "direct")),
+                    grade=first.grade,
                 )
                 for probe in probes:
                     result = judge.run(probe, CHECKS[probe.check])

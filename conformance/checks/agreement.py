@@ -50,8 +50,8 @@ def second(judge: Judge, probe: Probe, result: Result) -> None:
 def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the boundary cases for second derivatives: at a kink, ours are those of the branch the spec chooses."""
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
-    for clause in loss.gradient_boundaries:
-        for plain in loss.boundaries(clause, offer, judge.seed):
+    for clause in loss.boundaries.gradient:
+        for plain in loss.boundaries.cases(clause, offer, judge.seed):
             if plain.dtype in HALVES:
                 continue
             rows = {name: a for name, a in plain.inputs.items() if a.dtype.kind == "f"}
@@ -70,12 +70,12 @@ def _at_kinks(judge: Judge, probe: Probe, result: Result) -> None:
 
 def precision(judge: Judge, probe: Probe, result: Result) -> None:
     """Judge value or gradient where the budget is sharp; outside the domain, that nothing is NaN (CV-19)."""
-    if probe.clause == "CV-19":
-        if judge.oracle.exact_only:
-            raise Unsupported("the reference is written in float64 as the page is, and overflows beyond the domain")
-        return _no_filler(judge, probe, result) if probe.of(OfAgreement).filler else _no_nan(judge, probe, result)
-    agree(judge, probe, result, ("gradient",) if probe.clause == "CV-16" else ("value",))
-    return None
+    options = probe.of(OfAgreement)
+    if not options.beyond:
+        return agree(judge, probe, result, (options.part,))
+    if judge.oracle.exact_only:
+        raise Unsupported("the reference is written in float64 as the page is, and overflows beyond the domain")
+    return _no_filler(judge, probe, result) if options.filler else _no_nan(judge, probe, result)
 
 
 def _no_filler(judge: Judge, probe: Probe, result: Result) -> None:

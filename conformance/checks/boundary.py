@@ -25,9 +25,9 @@ MOST_OUTCOMES = 256
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask every boundary case of the clause."""
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
-    if probe.clause in loss.gradient_boundaries and 1 not in offer.orders:
+    if probe.clause in loss.boundaries.gradient and 1 not in offer.orders:
         raise Unsupported("no gradients")
-    for case in _each_way(loss.boundaries(probe.clause, offer, judge.seed), offer):
+    for case in _each_way(loss.boundaries.cases(probe.clause, offer, judge.seed), offer):
         result.planned += 1
         parts = ("value", "gradient") if case.order else ("value",)
         if judge.decided_by_rounding(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
@@ -67,7 +67,7 @@ def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch |
         if any(not against(judged, answer, e, ("value",), grade)[0] for e in outcomes):
             result.choice = result.choice or _sentence(mismatch.where, mismatch.got, mismatch.want)
             mismatch = None
-    if mismatch or judge.oracle.exact_only or probe.clause not in loss.gradient_boundaries:
+    if mismatch or judge.oracle.exact_only or probe.clause not in loss.boundaries.gradient:
         return mismatch
     if judge.oracle.ours:
         return _bit_for_bit(case, answer, expected)

@@ -45,8 +45,8 @@ def _at_ties(judge: Judge, probe: Probe) -> Iterator[Case]:
     """Yield the first boundary cases of each clause that are answered at all."""
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
     order = 1 if 1 in offer.orders else 0
-    for clause in (*loss.value_boundaries, *loss.gradient_boundaries):
-        for case in itertools.islice(loss.boundaries(clause, offer, judge.seed), 1 if offer.costly else 2):
+    for clause in loss.boundaries.clauses:
+        for case in itertools.islice(loss.boundaries.cases(clause, offer, judge.seed), 1 if offer.costly else 2):
             audited = replace(case, audit=True, order=min(case.order, order))
             if not unanswered(answer := judge.ask(audited)) and not answer.unsupported:
                 yield audited

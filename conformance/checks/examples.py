@@ -15,7 +15,7 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.compare import unanswered, wrong_shape
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Mismatch, Result
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfExamples, Probe
 from lossproof.spec import Example, clauses
 
 SLACK = 2.0**-20  # of 1 and a number of an inexact example, in float32, or the budget; other checks are sharper
@@ -25,7 +25,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Call each example of the clause, in float64 and in float32, or where it is about half formats in these."""
     offer = judge.offers[probe.loss]
     asked = False
-    dtypes = offer.choices("dtype", HALVES) if probe.clause == "CV-17" else offer.exact_dtypes
+    dtypes = offer.choices("dtype", HALVES) if probe.of(OfExamples).halves else offer.exact_dtypes
     for example in clauses()[probe.clause].examples:
         if (
             example.loss != probe.loss

@@ -12,20 +12,21 @@ from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.cases.structures import terms_shape
+from lossproof.conformance.plan.probe import OfAgreement, Probe
 
 _WIDTH = {"float32": 24, "float64": 53}
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
-    """CV-18 looks at dtypes; the others are legal calls that must be right."""
-    if probe.clause != "CV-18":
+    """Ask legal calls, which must be right, or look at the dtypes that come back (CV-18)."""
+    if not probe.of(OfAgreement).dtypes:
         return agree(judge, probe, result, ("value",), fills=1)
 
     offer = judge.offers[probe.loss]
     loss = judge.losses[probe.loss]
     plain, order = loss.legal(offer), 1 if 1 in offer.orders else 0
-    shape = loss.terms_shape(plain)
+    shape = terms_shape(plain)
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         parameters = (

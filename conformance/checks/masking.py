@@ -12,13 +12,14 @@ from lossproof.conformance.judge.compare import bits, unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfMasking, Probe
 from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """CV-7 by agreement with the oracle; CV-8 and CV-9 by two calls that differ in masked content alone."""
-    if probe.clause == "CV-7":
+    options = probe.of(OfMasking)
+    if not options.content:
         return agree(judge, probe, result, ("value",))
 
     def examine(structure: dict[str, Any]) -> Finding | None:
@@ -29,7 +30,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         clean = judge.ask(case)
         for content, width in ((np.nan, None), (np.inf, None), (3e4, None), (np.nan, 1)):
             dirty = _filled(case, content, width)
-            mismatch = _compare(probe, case, clean, judge.ask(dirty))
+            mismatch = _compare(options.part, case, clean, judge.ask(dirty))
             if mismatch:
                 return judge.finding(probe, mismatch, dirty)
         return None
@@ -53,12 +54,12 @@ def _filled(case: Case, content: float, width: int | None) -> Case:
     return replace(case, inputs=inputs)
 
 
-def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch | None:
+def _compare(part: str, case: Case, clean: Answer, dirty: Answer) -> Mismatch | None:
     found = unanswered(clean) or unanswered(dirty)
     if found or clean.unsupported:
         return found
     before, after = bits(clean), bits(dirty)
-    if probe.clause == "CV-8":
+    if part == "value":
         if before["value"] != after["value"]:
             return Mismatch("value", "loss", _number(dirty.value), _number(clean.value))
         return None

@@ -17,10 +17,10 @@ from lossproof.spec import losses
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Poison one row of a general case: CV-10 the value, CV-11 the other gradients, CV-12 infinity."""
-    if probe.clause == "CV-11" and 1 not in judge.offers[probe.loss].orders:
+    options = probe.of(OfNan)
+    if options.part == "gradient" and 1 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients")
-    parts = ("gradient",) if probe.clause == "CV-11" else ("value",)
-    poison = np.inf if probe.clause == "CV-12" else np.nan
+    left = judge.losses[probe.loss].unspecified if options.left_open else None
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         clean = judge.case(probe, structure, 0)
@@ -30,10 +30,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.judge_case(clean, structure, ("value", "gradient") if clean.order else ("value",)):
             judge.obscured += 1
             return None
-        zero = probe.of(OfNan).against_zero
-        case = _poisoned(clean, poison, generator(judge.seed, probe.name, structure), zero=zero)
-        left = judge.losses[probe.loss].unspecified if probe.clause in ("CV-11", "CV-12") else None
-        failure = judge.judge_case(case, structure, parts, result, left(case) if left else None)
+        rng = generator(judge.seed, probe.name, structure)
+        case = _poisoned(clean, options.poison, rng, zero=options.against_zero)
+        failure = judge.judge_case(case, structure, (options.part,), result, left(case) if left else None)
         if failure:
             return judge.finding(probe, failure[1], failure[0])
         return None

@@ -13,10 +13,8 @@ from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
-from lossproof.conformance.plan.probe import Probe
+from lossproof.conformance.plan.probe import OfAgreement, Probe
 from lossproof.spec.arguments import FLOAT_DTYPES, check_as_wide
-
-PART = {"CV-15": "value", "CV-16": "gradient"}
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -75,8 +73,9 @@ def _case(judge: Judge, probe: Probe, structure: Structure, wide: str) -> Case |
 
 
 def _wrong(judge: Judge, probe: Probe, structure: Structure, case: Case, result: Result) -> Mismatch | None:
-    if probe.clause in PART:
-        failure = judge.judge_case(case, structure, (PART[probe.clause],), result)
+    options = probe.of(OfAgreement)
+    if not options.dtypes:
+        failure = judge.judge_case(case, structure, (options.part,), result)
         return failure[1] if failure else None
     answer = judge.ask(case)
     if answer.problem or answer.unsupported:

@@ -29,6 +29,7 @@ from lossproof.conformance.judge.results import (
     Mismatch,
     Result,
 )
+from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
@@ -177,7 +178,7 @@ class Judge:
     def shape_clause(self, case: Case) -> str:
         """Return the clause of the reduction, which says what shape the loss has."""
         reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))
-        return {"none": "CV-1", "sum": "CV-2", "mean_nonzero": "CV-4"}.get(str(reduction), "CV-3")
+        return REDUCTIONS.get(str(reduction), REDUCTIONS["mean"])
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:
         """Return the case of a structure with nothing undecided, or None after a fair number of draws."""

@@ -108,19 +108,16 @@ def _blame(
         return (general and _cause(judge, probe, structure, mismatch)) or probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return loss.refusal(case)
-    clause = loss.blame(mismatch.kind, needed, case.dtype in ("float16", "bfloat16"))
+    clause = loss.blame(mismatch.kind, needed)
     if clause:
         return clause
     if mismatch.errored:
         return "CV-23"
     if is_coarse(mismatch, case):
+        added = loss.blame(mismatch.kind, {"eps": None}) if "eps" in loss.space and case.dtype == "float64" else None
         larger = loss.normal(structure | {"scale": 40}, judge.offers[probe.loss])
-        if (
-            loss.absolute is not None
-            and case.dtype == "float64"
-            and not any(judge.failure(probe, larger, fill, parts) for fill in range(FILLS))
-        ):
-            return loss.absolute[mismatch.kind]  # rounding would grow with the rows; this does not
+        if added and not any(judge.failure(probe, larger, fill, parts) for fill in range(FILLS)):
+            return added  # rounding would grow with the rows; this does not
         return "CV-15" if mismatch.kind == "value" else "CV-16"
     coupled = loss.row_clause if np.prod(structure["shape"][:-1]) > 1 else None
     return _cause(judge, probe, structure, mismatch) or coupled or loss.formula[mismatch.kind]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.fields import Varied
-from lossproof.conformance.plan.probe import LARGE, LARGE_AND_OWN, Probe
+from lossproof.conformance.plan.probe import GRADIENT, LARGE, LARGE_GRADIENT, OfAgreement, Probe
 
 ROWS = ("p_norm", "euclidean", "squared_euclidean")  # distances that an offset of the rows makes hard
 
@@ -17,7 +18,7 @@ def budgets(of: Varied) -> Iterator[Probe]:
     yield from _halves(of)
     distances = {name: of.space.get(name, ()) for name in ("distance", "p")}
     extremes = {"dtype": of.space["dtype"], **distances, "reduction": ("none", "mean")}
-    yield of.probe("precision", "CV-19", vary=extremes)
+    yield of.probe("precision", "CV-19", options=OfAgreement(beyond=True), vary=extremes)
     yield from _many_rows(of)
     yield from _wide_rows(of)
 
@@ -31,12 +32,12 @@ def _sharp(of: Varied) -> Iterator[Probe]:
         far = {"shape": ((2, 3), (5, 4)), "offset": (100.0, 1000.0), "eps": (0.0, 1e-6), "distance": ROWS}
         yield of.probe("precision", "CV-15", "far from the origin", effort=3.0, vary=sharp | far)
         sharp |= {"offset": (0.0, 100.0), "distance": ROWS}
-    yield of.probe("precision", "CV-16", effort=1.5, vary=sharp)
+    yield of.probe("precision", "CV-16", effort=1.5, options=GRADIENT, vary=sharp)
     if "offset" in of.space:  # rows in units of their own size
         ends = {"scale": (-40, 40), "dtype": dtype, "distance": ("p_norm", "euclidean"), "p": (2.0, 1.0)}
         ends["reduction"] = ("none", "mean_nonzero")
         yield of.probe("precision", "CV-15", "tiny and huge rows", vary=ends)
-        yield of.probe("precision", "CV-16", "tiny and huge rows", vary=ends)
+        yield of.probe("precision", "CV-16", "tiny and huge rows", options=GRADIENT, vary=ends)
 
 
 def _halves(of: Varied) -> Iterator[Probe]:
@@ -47,7 +48,7 @@ def _halves(of: Varied) -> Iterator[Probe]:
         fields = {"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)}
         yield of.probe("precision", "CV-17", half, vary=fields)
         yield of.probe("precision", "CV-17", f"{half}, every option", vary={**options, **fields})
-        yield of.probe("precision", "CV-16", half, vary=fields)
+        yield of.probe("precision", "CV-16", half, options=GRADIENT, vary=fields)
 
 
 def _many_rows(of: Varied) -> Iterator[Probe]:
@@ -60,9 +61,9 @@ def _many_rows(of: Varied) -> Iterator[Probe]:
     yield of.probe("precision", "CV-15", "many rows", 0.17, LARGE, vary=rows | most)
     fewer = rows | few | summed  # identities: there are fewer near ties
     yield of.probe("precision", "CV-15", "many rows, summed", 0.17, LARGE, vary=fewer)
-    yield of.probe("precision", "CV-16", "many rows", 0.17, LARGE, vary=rows | most | summed)
+    yield of.probe("precision", "CV-16", "many rows", 0.17, LARGE_GRADIENT, vary=rows | most | summed)
     means = {"reduction": tuple(r for r in of.space.get("reduction", ()) if r.startswith("mean"))}
-    for half, shape in zip(("bfloat16", "float16"), of.cases.counted, strict=True):  # more terms than it can count
+    for half, shape in zip(reversed(HALVES), of.cases.counted, strict=True):  # more terms than it can count
         fields = {"dtype": (half,), "shape": (shape,), "mask": (None,)}
         yield of.probe("precision", "CV-17", f"many rows, {half}", 0.34, LARGE, vary=rows | most | means | fields)
     if "offset" in of.space:
@@ -74,4 +75,5 @@ def _wide_rows(of: Varied) -> Iterator[Probe]:
     """Yield the probes of rows of many features."""
     wide = {**of.cases.basic, "shape": ((5, 130),)}
     yield of.probe("precision", "CV-15", "wide rows", 0.34, LARGE, vary=wide | {"offset": (1000.0,)})
-    yield of.probe("precision", "CV-16", "wide rows", 0.34, LARGE_AND_OWN, vary=wide)
+    own = replace(LARGE_GRADIENT, own_clause=True)
+    yield of.probe("precision", "CV-16", "wide rows", 0.34, own, vary=wide)

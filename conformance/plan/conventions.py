@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
+from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
-from lossproof.conformance.plan.probe import OWN, OfDeterminism, OfInvariances, OfLabels, Probe
+from lossproof.conformance.plan.probe import (
+    DTYPES,
+    GRADIENT,
+    MASKED_GRADIENT,
+    MASKED_VALUE,
+    OWN,
+    OfAgreement,
+    OfDeterminism,
+    OfInvariances,
+    OfLabels,
+    OfMasking,
+    OfNan,
+    Probe,
+)
 
 MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
     "eager": 0.3,
@@ -22,7 +37,6 @@ MODES = {  # mode -> share of the usual number of structures; what costs a compi
     "unknown_batch": 0.34,
     "compiled": 0.5,
 }
-CLAUSE_OF = {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}
 
 
 def conventions(cases: LossCases) -> Iterator[Probe]:
@@ -37,7 +51,7 @@ def _reductions(of: Varied) -> Iterator[Probe]:
     for reduction in of.reductions:
         masks = (None, "some", *(("nothing",) if reduction in ("none", "sum") else ()))  # of a mean, CV-5 says it
         fields = {"shape": of.space["shape"], "reduction": (reduction,), "mask": masks}
-        yield of.probe("reductions", CLAUSE_OF[reduction], vary={**of.cases.basic, **of.options, **fields})
+        yield of.probe("reductions", REDUCTIONS[reduction], vary={**of.cases.basic, **of.options, **fields})
     for clause, check in (("CV-5", "value"), ("CV-6", "gradient")):
         means = {"reduction": of.means, **of.options}
         yield of.probe(check, clause, "no rows", options=OWN, vary={**means, "shape": ((0, 3),)})
@@ -47,12 +61,12 @@ def _reductions(of: Varied) -> Iterator[Probe]:
 def _masks(of: Varied) -> Iterator[Probe]:
     """CV-7 to CV-9: masking is removing, and what is masked is not looked at."""
     masked = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **of.every}
-    yield of.probe("masking", "CV-7", options=OWN, vary=masked)
-    yield of.probe("masking", "CV-8", vary=masked | of.choices)
-    yield of.probe("masking", "CV-9", vary=masked | of.choices)
-    yield of.probe("masking", "CV-9", "half rows", 0.5, vary=masked | {"dtype": HALVES})
+    yield of.probe("masking", "CV-7", options=OfMasking(own_clause=True), vary=masked)
+    yield of.probe("masking", "CV-8", options=MASKED_VALUE, vary=masked | of.choices)
+    yield of.probe("masking", "CV-9", options=MASKED_GRADIENT, vary=masked | of.choices)
+    yield of.probe("masking", "CV-9", "half rows", 0.5, MASKED_GRADIENT, vary=masked | {"dtype": HALVES})
     compiled = {"shape": ((5, 4),), "mode": ("compiled",)}  # another path may mask, where no content can be looked at
-    yield of.probe("masking", "CV-9", "compiled", 0.34, vary=masked | compiled)
+    yield of.probe("masking", "CV-9", "compiled", 0.34, MASKED_GRADIENT, vary=masked | compiled)
 
 
 def _not_finite(of: Varied) -> Iterator[Probe]:
@@ -60,8 +74,9 @@ def _not_finite(of: Varied) -> Iterator[Probe]:
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
     yield of.probe("nan", "CV-10", effort=2.0, vary=mixed | of.every)
     if of.cases.unspecified:  # otherwise one row reaches every term
-        yield of.probe("nan", "CV-11", vary=mixed | of.every)
-        yield of.probe("nan", "CV-12", effort=4.0, vary=mixed | {"reduction": ("none",)})
+        gradient, infinite = OfNan(part="gradient", left_open=True), OfNan(poison=inf, left_open=True)
+        yield of.probe("nan", "CV-11", options=gradient, vary=mixed | of.every)
+        yield of.probe("nan", "CV-12", effort=4.0, options=infinite, vary=mixed | {"reduction": ("none",)})
 
 
 def _second_derivatives(of: Varied) -> Iterator[Probe]:
@@ -117,18 +132,18 @@ def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
         axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **of.choices, **of.every}
         yield of.probe("reductions", "CV-24", "batch axes", 2.0, vary=axes)
     for dtype in ("float64", "float32", *HALVES):
-        yield of.probe("interface", "CV-18", dtype, 0.5, vary={"dtype": (dtype,), **of.every})
+        yield of.probe("interface", "CV-18", dtype, 0.5, DTYPES, vary={"dtype": (dtype,), **of.every})
     if wider := of.page.tables:
-        for clause in ("CV-15", "CV-16", "CV-18"):
+        for clause, asked in (("CV-15", OfAgreement()), ("CV-16", GRADIENT), ("CV-18", DTYPES)):
             vary = {"shape": of.cases.few_rows[-1:], "dtype": of.space["dtype"], **of.every, "mask": (None, "some")}
-            yield of.probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, vary=vary)
+            yield of.probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, asked, vary=vary)
 
 
 def _determinism(of: Varied) -> Iterator[Probe]:
     """CV-21: the same call, the same bits."""
     mixed = {"mask": (None, "some"), "shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices, **of.every}
     yield of.probe("determinism", "CV-21", effort=2.0, vary=mixed)
-    if of.cases.gradient_boundaries:
+    if of.cases.boundaries.gradient:
         yield of.probe("determinism", "CV-21", "ties", options=OfDeterminism(ties=True), vary={})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossproof.conformance.plan.contract import Choices, LossCases
 from lossproof.conformance.plan.probe import Options, Probe
-from lossproof.spec import Page, losses
+from lossproof.spec import Page
 
 Fields = dict[str, tuple[Any, ...]]
 CLOSED = ("distance", "p", "reduction", "swap")  # fields whose values the page lists; others take any number
@@ -23,7 +23,7 @@ class Varied:
     @property
     def page(self) -> Page:
         """Return the page of the loss."""
-        return losses()[self.cases.loss]
+        return self.cases.page
 
     @property
     def space(self) -> Choices:

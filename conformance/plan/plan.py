@@ -10,9 +10,10 @@ from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.errors import wrongs
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import conventions
-from lossproof.conformance.plan.probe import OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
+from lossproof.conformance.plan.probe import OfExamples, OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
 from lossproof.spec import clauses, functions, losses, vectors
 
+HALF_FORMATS = "CV-17"  # whose examples are about these
 FILLS = 4  # sets of numbers for each structure: a structure may cost a compilation, a set of numbers does not
 
 
@@ -96,7 +97,7 @@ def everything() -> list[Probe]:
 def _examples(loss: str) -> Iterator[Probe]:
     for clause in clauses().values():
         if any(example.loss == loss and not example.raises for example in clause.examples):
-            yield Probe(loss, "examples", clause.id)
+            yield Probe(loss, "examples", clause.id, options=OfExamples(halves=clause.id == HALF_FORMATS))
 
 
 def _vectors(loss: str) -> Iterator[Probe]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, TypeVar
 
 
@@ -21,10 +22,20 @@ class Options:
 
 @dataclass(frozen=True)
 class OfAgreement(Options):
-    """Of checks that compare with the oracle: large batches are asked once, and fillers are of one distance."""
+    """Of checks that compare with the oracle, one part alone where they have the choice."""
 
-    large: bool = False
-    filler: str = ""
+    large: bool = False  # asked once
+    part: str = "value"
+    dtypes: bool = False  # not the numbers, but the dtypes that come back
+    beyond: bool = False  # rows beyond the domain: any number may come back, but not NaN
+    filler: str = ""  # the distance whose fillers such rows reach
+
+
+@dataclass(frozen=True)
+class OfMasking(OfAgreement):
+    """Whether two calls that differ in masked content alone are compared, instead of one with the oracle."""
+
+    content: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,19 @@ class OfErrors(Options):
 
 @dataclass(frozen=True)
 class OfNan(Options):
-    """Whether a row that holds NaN meets rows of 0."""
+    """What a row holds, and what is asked of the others."""
 
-    against_zero: bool = False
+    poison: float = nan
+    part: str = "value"
+    left_open: bool = False  # some of the results are not looked at
+    against_zero: bool = False  # the row meets rows of 0
+
+
+@dataclass(frozen=True)
+class OfExamples(Options):
+    """Whether the examples are about half formats."""
+
+    halves: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +122,11 @@ class OfRefusals(Options):
 
 OWN = OfAgreement(own_clause=True)
 LARGE = OfAgreement(large=True)
+GRADIENT = OfAgreement(part="gradient")
+LARGE_GRADIENT = OfAgreement(large=True, part="gradient")
+DTYPES = OfAgreement(dtypes=True)
+MASKED_VALUE = OfMasking(content=True)
+MASKED_GRADIENT = OfMasking(content=True, part="gradient")
 LARGE_AND_OWN = OfAgreement(own_clause=True, large=True)
 DEFAULTS = OfAgreement(own_clause=True, structure={"defaults": True})  # every option is left to its default
 Own = TypeVar("Own", bound=Options)

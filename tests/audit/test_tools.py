@@ -7,9 +7,8 @@ from audit.mutants.tools import NOTHING, REFUSED, TOOLS
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import TargetError
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import NoPlainCall, offers
+from lossproof.conformance.judge.first_questions import NoPlainCall
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
 
 LOSS = "triplet_margin_loss"
@@ -18,7 +17,7 @@ LOSS = "triplet_margin_loss"
 def judged(tool):
     """Return the findings of every probe but those that compile."""
     session, known = InProcess(tool.make(), "torch", adapter()), losses_known()
-    judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known)
+    judge = Judge.of(session, known, ours=False)
     probes = [p for p in plan(LOSS, known[LOSS]) if p.check != "compiled"]
     return [finding for probe in probes for finding in judge.run(probe, CHECKS[probe.check]).findings]
 

@@ -8,9 +8,7 @@ from audit.kills import adapter
 from audit.mutants.variants import VARIANTS
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
 
 
@@ -20,6 +18,6 @@ def test_a_correct_variant_is_not_accused(name):
     (loss,) = variant.losses
     session = InProcess(variant, "torch", adapter())
     session.hello["modes"] = ["eager"]
-    judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known, 78, 1, grade=variant.grade)
+    judge = Judge.of(session, known, ours=False, seed=78, examples=1)
     results = [judge.run(p, CHECKS[p.check]) for p in plan(loss, known[loss]) if p.check != "compiled"]
     assert [finding for result in results for finding in result.findings] == []

@@ -19,7 +19,6 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge import exact
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
@@ -85,7 +84,7 @@ def test_a_vector_is_a_plain_case_whose_numbers_its_dtype_holds(name):
 def judge_of(function, loss="triplet_margin_loss"):
     session = InProcess(Implementation({loss: function}), "numpy")
     known = losses_known()
-    return Judge(session, offers(session, known, ours=False), Oracle(ours=False), known)
+    return Judge.of(session, known, ours=False)
 
 
 def judged(function):

@@ -8,9 +8,7 @@ import pytest
 from lossproof.conformance import Implementation
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.assumptions import assumption
 from lossproof.conformance.report.certificate import finding_entry
@@ -23,7 +21,7 @@ def first_finding(function, loss=LOSS, check="value", **claims):
     origin = {loss: ("tool", "function")}
     session = InProcess(Implementation({loss: function}, origin=origin, **claims), "numpy")
     found = losses_known((loss,))
-    judge = Judge(session, offers(session, found, ours=False), Oracle(ours=False), found, examples=2)
+    judge = Judge.of(session, found, ours=False, examples=2)
     probes = [probe for probe in plan(loss, found[loss]) if probe.check == check]
     finding = next(f for probe in probes for f in judge.run(probe, CHECKS[probe.check]).findings)
     return finding, session.hello

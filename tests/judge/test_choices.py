@@ -14,9 +14,7 @@ from audit.mutants.correct import CORRECT
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses
@@ -32,7 +30,7 @@ OTHERS = {
 def judged(loss: str, function: Any, asked: set[str], *, ours: bool = False) -> Iterator[Result]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known())
+    judge = Judge.of(session, losses_known(), ours=ours)
     for probe in plan(loss, losses_known()[loss]):
         if probe.clause in asked and probe.check in ("boundary", "examples"):
             yield judge.run(probe, CHECKS[probe.check])

@@ -15,9 +15,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command import main
 from lossproof.conformance.host.implementation import resolve
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import clauses, losses, page, page_names
 
@@ -328,7 +326,7 @@ class Recorded(InProcess):
 def run(target, seed):
     """Return the session, and the results without their times, of a short run in this process."""
     session, known = Recorded(target), losses_known()
-    judge = Judge(session, offers(session, known, ours=False), Oracle(ours=False), known, seed, examples=2)
+    judge = Judge.of(session, known, ours=False, seed=seed, examples=2)
     checks = ("value", "reductions", "masking", "nan", "invariances", "precision")
     results = [judge.run(p, CHECKS[p.check]) for p in plan(LOSS, known[LOSS]) if p.check in checks]
     shown = [(r.probe.name, r.verdict, r.worst, r.run, r.reason, [str(f) for f in r.findings]) for r in results]

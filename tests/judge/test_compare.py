@@ -14,7 +14,6 @@ from lossproof.conformance.host.case import Answer, Case, from_json, read_answer
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.compare import against, bits, grade_of, is_coarse, shares
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle, output_slack
 from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, UNSUPPORTED, Mismatch
@@ -509,7 +508,7 @@ class Session(InProcess):
         return super().ask(case)
 
     def judge(self):
-        return Judge(self, offers(self, MODULES, ours=False), Oracle(ours=False), MODULES, examples=1)
+        return Judge.of(self, MODULES, ours=False, examples=1)
 
 
 def judged(function, name):
@@ -550,7 +549,7 @@ def test_a_derivative_outside_is_named_with_its_interval():
 
 def test_ours_may_not_lean():
     session = Session(leaning(1.0))
-    judge = Judge(session, offers(session, MODULES, ours=True), Oracle(ours=True), MODULES, examples=1)
+    judge = Judge.of(session, MODULES, ours=True, examples=1)
     assert judge.run(PROBES["boundary/CV-13"], CHECKS["boundary"]).verdict == NONCONFORMANT
 
 

@@ -18,9 +18,7 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import Finding
 from lossproof.conformance.plan.cases.error_options import bounds
 from lossproof.conformance.plan.cases.errors import wrongs
@@ -38,7 +36,7 @@ def labels_of(loss: str, clause: str) -> set[str]:
 def found(loss: str, function: Any, checks: set[str], *, ours: bool = False) -> list[Finding]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known(), examples=2)
+    judge = Judge.of(session, losses_known(), ours=ours, examples=2)
     asked = [probe for probe in plan(loss, losses_known()[loss]) if probe.check in checks]
     return [finding for probe in asked for finding in judge.run(probe, CHECKS[probe.check]).findings]
 

@@ -13,7 +13,6 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import CONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import plan_of_function
 from lossproof.spec import functions
@@ -22,7 +21,7 @@ from lossproof.spec import functions
 def findings(name, function):
     """Return what the judge finds in one function: clause and check label, in the order of the plan."""
     session = InProcess(Implementation({name: function}, name="test", limits={"dtype": ["float64"]}), "numpy")
-    judge = Judge(session, {}, Oracle(ours=False), {})
+    judge = Judge.of(session, {}, ours=False)
     results = [judge.run(probe, CHECKS[probe.check]) for probe in plan_of_function(name)]
     return [(finding.clause, finding.label) for result in results for finding in result.findings]
 
@@ -78,7 +77,7 @@ def test_the_blame_is_right_where_an_option_is_fixed():
 
     name = "update_oim_memory"
     said = Implementation({name: one_number}, name="test", limits={"dtype": ["float64"]}, fixed={"normalise": False})
-    judge = Judge(InProcess(said, "numpy"), {}, Oracle(ours=False), {})
+    judge = Judge.of(InProcess(said, "numpy"), {}, ours=False)
     drawn = next(probe for probe in plan_of_function(name) if getattr(probe.options, "plain", False))
     found = judge.run(drawn, CHECKS[drawn.check]).findings
     assert [finding.clause for finding in found] == ["OI-17"]
@@ -97,7 +96,7 @@ def test_a_function_that_knows_the_examples_alone_is_caught():
 
 def test_a_function_that_is_not_offered_is_unsupported():
     session = InProcess(Implementation({"triplet_masks": reference.triplet_masks}, name="test"), "numpy")
-    judge = Judge(session, {}, Oracle(ours=False), {})
+    judge = Judge.of(session, {}, ours=False)
     verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("update_centers")}
     assert verdicts == {UNSUPPORTED}
     verdicts = {judge.run(probe, CHECKS[probe.check]).verdict for probe in plan_of_function("triplet_masks")}
@@ -118,7 +117,7 @@ def test_a_number_that_is_wrong_in_a_plain_call_is_named_by_the_formula(label):
         return table + 0.5, *rest
 
     session = InProcess(Implementation({"update_oim_memory": called}, name="test"), "numpy")
-    judge = Judge(session, {}, Oracle(ours=False), {}, known={"calls of update_oim_memory": True})
+    judge = Judge.of(session, {}, ours=False, known={"calls of update_oim_memory": True})
     clause = "CV-33" if not label else "OI-21"
     plan = plan_of_function("update_oim_memory")
     probe = next(p for p in plan if (p.clause, p.label) == (clause, label) and (label or p.check == "refusals"))

@@ -6,9 +6,7 @@ import lossproof.reference as reference
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.conformance.report.certificate import tolerance
 from lossproof.spec import losses
@@ -19,7 +17,7 @@ LOSS = "triplet_margin_loss"
 def found(function, name, framework, check, clause, ours=False):
     """Return the mismatches that one check finds in a function, of the probes of one clause."""
     session, known = InProcess(Implementation({name: function}), framework), losses_known()
-    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=1)
+    judge = Judge.of(session, known, ours=ours, examples=1)
     asked = plan(name, known[name]) if name in losses() else plan_of_function(name)
     probes = [probe for probe in asked if (probe.check, probe.clause) == (check, clause)]
     return [f.mismatch for probe in probes for f in judge.run(probe, CHECKS[check]).findings]

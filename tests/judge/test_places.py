@@ -9,9 +9,7 @@ import lossproof.reference as reference
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.spec import losses
 
@@ -21,7 +19,7 @@ LOSS = "triplet_margin_loss"
 def found(function, name, framework, check, ours=False):
     """Return kind and clause of what the probes of one check find."""
     session, known = InProcess(Implementation({name: function}), framework), losses_known()
-    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=2)
+    judge = Judge.of(session, known, ours=ours, examples=2)
     asked = plan(name, known[name]) if name in losses() else plan_of_function(name)
     results = [judge.run(probe, CHECKS[check]) for probe in asked if probe.check == check]
     return {(f.mismatch.kind, f.mismatch.where, f.clause) for result in results for f in result.findings}

@@ -17,6 +17,8 @@ from lossproof.spec import clauses, losses
 
 OF = {
     "invariances": probes.OfInvariances,
+    "examples": probes.OfExamples,
+    "masking": probes.OfMasking,
     "errors": probes.OfErrors,
     "nan": probes.OfNan,
     "labels": probes.OfLabels,
@@ -60,10 +62,13 @@ def test_the_card_of_a_loss_names_clauses_and_fields_that_there_are(loss):
     own = losses_known()[loss]
     assert own.loss == loss
     assert isinstance(own, LossCases)
-    named = {*own.formula.values(), *own.value_boundaries, *own.gradient_boundaries, *own.gradient_of.values()}
-    named |= {*(own.absolute or {}).values(), *filter(None, [own.row_clause]), *(cause.clause for cause in own.causes)}
+    named = {*own.formula.values(), *own.boundaries.clauses, *own.gradient_of.values()}
+    named |= {*filter(None, [own.row_clause]), *(cause.clause for cause in own.causes)}
+    named |= {clause for row in own.blames for clause in (row.value, row.gradient) if clause}
     assert named <= clauses().keys()
     assert {*own.basic, *own.varied, *own.controlled} <= own.space.keys()
+    fields = {name for card in losses_known().values() for name in card.space}
+    assert {name for row in own.blames for name in (row.field, row.beside) if name} <= fields
 
 
 @pytest.mark.parametrize("path", CONTRACT, ids=lambda path: f"{path.parent.name}/{path.name}")

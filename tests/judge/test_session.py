@@ -10,9 +10,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host import session as session_module
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.session import Session, SessionError, worker_command
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import MAX_CRASHES, Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import CONFORMANT, ERRORED, NONCONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import losses_known, plan
 
@@ -92,7 +90,7 @@ def opened():
 def judge_of(opened):
     def start(command, **options):
         session = opened(command, **options)
-        return Judge(session, offers(session, MODULES, ours=False), Oracle(ours=False), MODULES, examples=1)
+        return Judge.of(session, MODULES, ours=False, examples=1)
 
     return start
 

@@ -12,9 +12,7 @@ from lossproof.conformance.checks import CHECKS  # noqa: E402
 from lossproof.conformance.host.frameworks import Request, torch_modes  # noqa: E402
 from lossproof.conformance.host.implementation import Implementation  # noqa: E402
 from lossproof.conformance.host.inprocess import InProcess  # noqa: E402
-from lossproof.conformance.judge.first_questions import offers  # noqa: E402
 from lossproof.conformance.judge.judge import Judge  # noqa: E402
-from lossproof.conformance.judge.oracle import Oracle  # noqa: E402
 from lossproof.conformance.plan.plan import losses_known, plan  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of its own forward mode, and of traces
@@ -121,7 +119,7 @@ def test_an_error_under_a_strict_switch_is_advice_to_others_and_a_fault_of_ours(
         return contrastive_loss(**given)
 
     session = InProcess(Implementation({loss: function}), "torch")
-    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=2)
+    judge = Judge.of(session, known, ours=ours, examples=2)
     probe = next(probe for probe in plan(loss, known[loss]) if probe.clause == "CV-36")
     result = judge.run(probe, CHECKS[probe.check])
     assert ([one.id for one in result.findings], [one.id for one in result.advice]) == (

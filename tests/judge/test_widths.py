@@ -15,7 +15,6 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.reproduce import line
-from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.judge.results import CONFORMANT, UNSUPPORTED, Result
@@ -31,7 +30,7 @@ LABELS = np.array([0, 1])
 def judged(loss: str, function: Any, *, ours: bool = False) -> list[Result]:
     session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
     session.hello["modes"] = session.hello["modes"][:1]
-    judge = Judge(session, offers(session, losses_known(), ours=ours), Oracle(ours=ours), losses_known())
+    judge = Judge.of(session, losses_known(), ours=ours)
     return [judge.run(p, CHECKS[p.check]) for p in plan(loss, losses_known()[loss]) if p.check == "widths"]
 
 

@@ -7,9 +7,8 @@ import lossproof.backends.torch as backend
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.first_questions import NoPlainCall, offers
+from lossproof.conformance.judge.first_questions import NoPlainCall
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import Oracle
 from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.spec import functions, losses
 
@@ -86,7 +85,7 @@ def judged(loss, wrong, ours):
     session = InProcess(Implementation({loss: function}), "torch")
     session.hello["modes"] = ["eager"]
     known = losses_known()
-    judge = Judge(session, offers(session, known, ours=ours), Oracle(ours=ours), known, seed=0, examples=1, fills=2)
+    judge = Judge.of(session, known, ours=ours, examples=1, fills=2)
     probes = [p for p in plan(loss, known[loss]) if p.check not in NEVER and (wrong is nan or not long(p))]
     return [judge.run(probe, CHECKS[probe.check]) for probe in probes]
 
@@ -115,8 +114,6 @@ def test_no_probe_ends_the_judge_and_the_fault_of_a_function_is_found(name, wron
         return changed if isinstance(found, tuple) else changed[0]
 
     session = InProcess(Implementation({name: function}), "torch")
-    judge = Judge(
-        session, offers(session, losses_known(), ours=False), Oracle(ours=False), losses_known(), seed=0, examples=2
-    )
+    judge = Judge.of(session, losses_known(), ours=False, examples=2)
     found = [judge.run(probe, CHECKS[probe.check]) for probe in plan_of_function(name)]
     assert any(result.findings for result in found) or name in ("triplet_masks", "classify_triplets")  # no floats

@@ -1,4 +1,4 @@
-"""What the cases of losses with a row distance share: fields, options that apply, and the clause a field blames."""
+"""What the cases of losses with a row distance share: fields with the clauses that they blame, rows, and probes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
-from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.structures import Structure
-from lossproof.conformance.plan.probe import OWN, Options, Probe
+import numpy as np
 
-OF_P_NORM = ("p", "eps", "eps_at")
+from lossproof.conformance.host.arrays import Array, rounded
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.blame import Blames, by_choice
+from lossproof.conformance.plan.cases.structures import Structure, held
+from lossproof.conformance.plan.probe import MASKED_GRADIENT, MASKED_VALUE, OWN, Options, Probe
 
 # The fields of a distance with their choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {
@@ -19,7 +21,20 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "eps": (0.0, 1e-6, 0.25),
     "eps_at": ("difference", "root", "floor"),
 }
-CONTROLLED = ("distance", *OF_P_NORM)  # options that a control case shares with a special one
+CONTROLLED = ("distance", "p", "eps", "eps_at")  # options that a control case shares with a special one
+SMALLER_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3))
+
+DISTANCE = by_choice(
+    "distance", {"squared_euclidean": ("DI-7", "DI-12"), "cosine": ("DI-8", "DI-13"), "euclidean": ("DI-9", "DI-11")}
+)
+BLAMES = (
+    *DISTANCE,
+    *by_choice("eps_at", {"difference": ("DI-4", "DI-11"), "root": ("DI-5", "DI-11"), "floor": ("DI-6", "DI-11")}),
+    Blames("eps", "DI-4", "DI-11"),
+    Blames("scale", "DI-19", "DI-19"),
+    *by_choice("p", {1.0: ("DI-2", "DI-11"), inf: ("DI-3", "DI-11")}),
+    Blames("p", "DI-1", "DI-11"),
+)
 
 
 def normal(structure: Structure, offer: Offer) -> Structure:
@@ -29,8 +44,7 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s.update(p=2.0, eps=offer.page.parameters["eps"]["default"], eps_at="difference")
     if s["p"] == inf and s["eps_at"] != "difference":
         s["eps"] = 0.0 if offer.has("eps") else s["eps"]
-    if s["dtype"] in ("float16", "bfloat16") and abs(s["scale"]) > 4:
-        s["scale"] = 0
+    s = held(s, offer)
     if not offer.ours and s["distance"] == "p_norm" and s["p"] not in (1.0, 2.0, inf):
         reach = int((900 if s["dtype"] == "float64" else 90) / s["p"])  # the domain of unscaled powers, DI-19
         s["scale"] = max(-reach, min(reach, s["scale"]))
@@ -39,23 +53,20 @@ def normal(structure: Structure, offer: Offer) -> Structure:
     return s
 
 
-def parameters(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of the call: those that apply and that the function has; the margin grows with the rows."""
-    if structure.get("defaults"):
-        return {}
+def grown(structure: Structure) -> Structure:
+    """Return the structure with a margin in units of the rows."""
     unit = 2.0 ** (structure["scale"] * {"squared_euclidean": 2, "cosine": 0}.get(structure["distance"], 1))
-    chosen = {name: structure[name] for name in options}
-    chosen["margin"] *= unit if unit != 1 else 1  # a whole number stays one
-    if structure["distance"] != "p_norm":
-        chosen = {name: value for name, value in chosen.items() if name not in OF_P_NORM}
-    return {name: value for name, value in chosen.items() if offer.has(name)}
+    return {**structure, "margin": structure["margin"] * unit if unit != 1 else structure["margin"]}  # 1 stays whole
 
 
-def judged_parameters(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options that the oracle works with: those of the call, and what the function has fixed."""
-    applies = structure["distance"] == "p_norm"
-    fixed = {n: v for n, v in offer.fixed.items() if not offer.has(n) and (applies or n not in OF_P_NORM)}
-    return fixed | parameters(structure, offer, options)
+def rows(
+    structure: Structure, rng: np.random.Generator, names: tuple[str, ...], sizes: list[float]
+) -> dict[str, Array]:
+    """Return inputs of rows of a few sizes around the offset, which the dtype of the structure holds."""
+    shape, unit = structure["shape"], 2.0 ** structure["scale"]
+    size = unit * rng.choice(sizes, size=(len(names), *shape[:-1], 1))
+    drawn = (np.asarray(structure["offset"] + s * rng.standard_normal(shape)) for s in size)
+    return {name: rounded(array, structure["dtype"]) for name, array in zip(names, drawn, strict=True)}
 
 
 def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> Iterator[Probe]:
@@ -63,15 +74,18 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
     few = {"shape": ((5, 4), (2, 3)), "dtype": space["dtype"]}
     swap = {"swap": (False, True)} if "swap" in space else {}
 
-    def probe(check: str, clause: str, label: str, effort: float = 1.0, **vary: Any) -> Probe:
+    def probe(
+        check: str, clause: str, label: str, effort: float = 1.0, options: Options | None = None, **vary: Any
+    ) -> Probe:
         own = OWN if clause == interface else Options()
-        return Probe(loss, check, clause, label, {**few, **vary}, own, effort)
+        return Probe(loss, check, clause, label, {**few, **vary}, options or own, effort)
 
     for placed in ("root", "floor"):
-        at = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), "reduction": space["reduction"], **swap}
-        masked = {**at, "mask": ("some",)}
-        yield probe("masking", "CV-8", placed, 0.34, **masked)
-        yield probe("masking", "CV-9", placed, 0.34, **masked)
+        at: dict[str, Any] = {"eps": (0.25, 1e-6), "eps_at": (placed,), "p": (2.0, 3.0), **swap}
+        at["reduction"] = space["reduction"]
+        masked: dict[str, Any] = {**at, "mask": ("some",)}
+        yield probe("masking", "CV-8", placed, 0.34, MASKED_VALUE, **masked)
+        yield probe("masking", "CV-9", placed, 0.34, MASKED_GRADIENT, **masked)
         yield probe("nan", "CV-10", placed, 0.34, **at)
         yield probe("determinism", "CV-21", placed, 0.34, **masked)
     tiny: dict[str, Any] = {"distance": ("cosine",), "scale": (-27, 27, -40, 40), "shape": ((5, 4), (1, 16))}
@@ -83,42 +97,5 @@ def probes(loss: str, space: Mapping[str, tuple[Any, ...]], interface: str) -> I
     for distance in space["distance"]:
         yield probe("interface", interface, f"no rows, {distance}", 0.17, shape=((0, 3),), distance=(distance,))
     yield probe("interface", interface, "mask of one row", 0.34, shape=((3,),), mask=("some",))
-    whole = {"margin": (2, 1), "p": (2, 1)} | ({"factor": (1, 2)} if "factor" in space else {})
+    whole: dict[str, Any] = {"margin": (2, 1), "p": (2, 1)} | ({"factor": (1, 2)} if "factor" in space else {})
     yield probe("interface", "CV-23", "whole numbers", 0.34, **whole)
-
-
-def blame(needed: Mapping[str, Any], *, gradient: bool) -> str | None:
-    """Return the clause of distances.md that a failure speaks of, from the fields without which it goes away."""
-    if "distance" in needed:
-        value, derivative = {
-            "squared_euclidean": ("DI-7", "DI-12"),
-            "cosine": ("DI-8", "DI-13"),
-            "euclidean": ("DI-9", "DI-11"),
-        }[needed["distance"]]
-        return derivative if gradient else value
-    if "eps_at" in needed or "eps" in needed:
-        placed = needed.get("eps_at", "difference")
-        return "DI-11" if gradient else {"difference": "DI-4", "root": "DI-5", "floor": "DI-6"}[placed]
-    if "scale" in needed:
-        return "DI-19"
-    if "p" in needed:
-        return "DI-11" if gradient else {1.0: "DI-2", inf: "DI-3"}.get(needed["p"], "DI-1")
-    return None
-
-
-def conventions(kind: str, needed: Mapping[str, Any], *, half: bool) -> str | None:
-    """Return the clause of conventions.md that a failure speaks of, if the fields name one."""
-    gradient = kind == "gradient"
-    if kind == "second":
-        return "CV-14"
-    if "mode" in needed:
-        return {"ambient": "CV-20", "strided": "CV-35", "strict": "CV-36"}.get(needed["mode"], "CV-22")
-    if "mask" in needed:
-        return "CV-9" if gradient else "CV-7"
-    if "offset" in needed:
-        return "CV-16" if gradient else "DI-4" if "eps" in needed else "CV-15"
-    if "dtype" in needed and half:
-        return "CV-16" if gradient else "CV-17"
-    if "reduction" in needed:
-        return {"none": "CV-1", "sum": "CV-2", "mean": "CV-3", "mean_nonzero": "CV-4"}[needed["reduction"]]
-    return None

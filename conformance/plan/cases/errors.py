@@ -6,13 +6,14 @@ thing changed. What only one loss has stands with its probes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import FORMATS, Array, rounded
+from lossproof.conformance.host.arrays import FORMATS, HALVES, Array, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.plan.cases import error_options
 from lossproof.spec import functions, losses
@@ -82,7 +83,7 @@ def _stacked(rows: list[str], clause: str, *, features: bool) -> Iterator[Wrong]
         if features:
             yield Wrong(clause, "features broadcast", {name: lambda a: a[..., :1]})
         if name != rows[0]:
-            for other in ("float16", "bfloat16"):
+            for other in HALVES:
                 yield Wrong("CV-26", "rows of two dtypes", dtypes={name: other})
     if features:
         yield Wrong("CV-25", "no features", dict.fromkeys(rows, _no_features))
@@ -105,7 +106,7 @@ def _batch(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
             yield Wrong("CV-26", label, {name: _typed(dtype)}, {name: dtype})
         if name != first and given["shape"] != "T":
             yield Wrong("CV-26", f"{name} narrower than {first}", dtypes={name: "float16"})
-            for one, other in (("float16", "bfloat16"), ("bfloat16", "float16")):
+            for one, other in itertools.permutations(HALVES):
                 others = dict.fromkeys(floats, one)
                 yield Wrong("CV-26", f"{name} of the other half format", dtypes=others | {name: other})
         if given["shape"] == "T":

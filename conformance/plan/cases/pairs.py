@@ -1,4 +1,4 @@
-"""What the cases of the mined triplet losses share: distances of the pairs of a batch, and the clauses they blame."""
+"""What the cases of the mined triplet losses share: distances of the pairs of a batch, and what they blame."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.arrays import Array
-from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.blame import PRECISION, Blames
 from lossproof.conformance.plan.cases import batches, distances
-from lossproof.conformance.plan.cases.structures import Structure, generator
+from lossproof.conformance.plan.cases.structures import Structure, held
 from lossproof.conformance.plan.probe import OWN, OfAgreement, OfErrors, Probe
 
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
+BLAMES = (
+    *distances.DISTANCE,
+    Blames("pairwise", "PW-6", "PW-7"),
+    Blames("floor", "PW-3", "PW-4"),
+    Blames("scale", "CV-15", "CV-16"),
+    PRECISION,
+)
 SMALLER_SHAPES = ((2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (5, 2))
 EVERY_SHAPE = ((7, 2), (8, 3), (12, 5), (5, 4))
 
@@ -25,35 +32,26 @@ def space(*, first: str, margins: tuple[float, ...], **options: tuple[Any, ...])
     return {**batches.SPACE, "distance": ordered, "margin": margins, **options}
 
 
-def build(loss: str, structure: Structure, options: dict[str, Any], seed: int, fill: int, *, pairs: bool) -> Case:
-    """Fill a structure with numbers; `pairs` says that the terms have the shape (B, B)."""
-    rng = generator(seed, {k: v for k, v in structure.items() if k not in ("mode", "order")}, fill)
-    rows = batches.embeddings(structure, rng)
-    inputs = {"embeddings": rows, "labels": batches.labels(structure, rng), **batches.mask(structure, rng)}
-    units = rows.shape[:1] * (2 if pairs else 1)
-    seeds = batches.cotangent(structure, rng, units)
-    return Case(loss, inputs, structure["dtype"], options, structure["mode"], min(structure["order"], 1), seeds)
+def basic(space: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Return the fields that most probes vary."""
+    few = {"shape": space["shape"][:3], "dtype": space["dtype"], "margin": space["margin"][:2]}
+    return {**few, "identities": ("few", "many rows")}
 
 
-def parameters(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of the call; the margin and the floor grow with the rows."""
-    power = {"squared_euclidean": 2, "cosine": 0}.get(structure["distance"], 1)
-    grown = {**structure, "margin": structure["margin"] * 2.0 ** (structure["scale"] * power)}
-    if "floor" in structure:
-        grown["floor"] = structure["floor"] * 4.0 ** structure["scale"]
-    return batches.given(grown, offer, (*options, *(n for n in ("max_positives",) if n in structure)))
+def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Fill a structure with numbers."""
+    return {"embeddings": batches.embeddings(structure, rng), "labels": batches.labels(structure, rng)}
 
 
-def fixed(structure: Structure, offer: Offer, options: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options that the oracle works with: those of the call, and what the function has fixed."""
-    return {n: v for n, v in offer.fixed.items() if not offer.has(n)} | parameters(structure, offer, options)
+def grown(structure: Structure) -> Structure:
+    """Return the structure with a margin and a floor in units of the rows."""
+    floor = {"floor": structure["floor"] * 4.0 ** structure["scale"]} if "floor" in structure else {}
+    return {**distances.grown(structure), **floor}
 
 
 def normal(structure: Structure, offer: Offer) -> Structure:
     """Return the structure with options that do not apply, or that contradict, at their neutral values."""
-    s = dict(structure)
-    if s["dtype"] in ("float16", "bfloat16") and abs(s["scale"]) > 4:
-        s["scale"] = 0
+    s = held(structure, offer)
     if s["distance"] == "cosine":
         s.update(offset=0.0)
         s["scale"] = min(26, max(-26, s["scale"])) if s["dtype"] == "float32" else s["scale"]  # products of two squares
@@ -62,21 +60,6 @@ def normal(structure: Structure, offer: Offer) -> Structure:
     if s.get("soft_margin"):
         s["margin"], s["scale"] = offer.page.parameters["margin"]["default"], 0
     return s
-
-
-def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
-    """Return the clause of the conventions, of the distances or of the pairs that a failure speaks of."""
-    gradient = kind == "gradient"
-    clause = distances.conventions(kind, needed, half=half)
-    if clause or "distance" in needed:
-        return clause or distances.blame(needed, gradient=gradient)
-    if "pairwise" in needed:
-        return "PW-7" if gradient else "PW-6"
-    if "floor" in needed:
-        return "PW-4" if gradient else "PW-3"
-    if "scale" in needed or "dtype" in needed:
-        return "CV-16" if gradient else "CV-15"
-    return None
 
 
 def lattice(rng: np.random.Generator, *shape: int) -> Array:

@@ -17,7 +17,7 @@ def extreme(loss: str, formula: str, basic: Mapping[str, Any]) -> Iterator[Probe
         label = f"huge rows, {distance}"
         yield Probe(loss, "value", formula, label, vary={**far, "distance": (distance,)}, options=OWN, effort=0.34)
         label = f"no filler decides, {distance}"
-        yield Probe(loss, "precision", "CV-19", label, options=OfAgreement(filler=distance), effort=0.34)
+        yield Probe(loss, "precision", "CV-19", label, options=OfAgreement(beyond=True, filler=distance), effort=0.34)
     cosine = {**basic, "distance": ("cosine",), "scale": (-40, 40)}
     yield Probe(loss, "value", "DI-8", "tiny and huge rows", vary=cosine, options=OWN, effort=0.67)
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.offer import Offer
 from lossproof.spec import losses
 
 Structure = dict[str, Any]
+Shape = tuple[int, ...]
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
@@ -26,12 +28,31 @@ def generator(seed: int, *parts: Any) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
 
 
-def terms_shape(case: Case) -> tuple[int, ...]:
-    """Return the shape of the unreduced loss where the page does not say otherwise: that of the mask."""
+def held(structure: Structure, offer: Offer) -> Structure:
+    """Return the structure with rows that a half format holds."""
+    beyond = structure["dtype"] in HALVES and abs(structure["scale"]) > 4
+    return {**structure, "scale": 0} if beyond else dict(structure)
+
+
+def mask(structure: Structure, rng: np.random.Generator, units: Shape) -> dict[str, Array]:
+    """Return the mask of the structure as an input, if it has one."""
+    if structure["mask"] is None:
+        return {}
+    if structure["mask"] == "nothing":
+        return {"mask": np.zeros(units, bool)}
+    chosen = np.asarray(rng.random(units) < 0.6)
+    if chosen.size:
+        chosen.flat[rng.integers(chosen.size)] = True
+    return {"mask": chosen}
+
+
+def terms_shape(case: Case) -> Shape:
+    """Return the shape of the unreduced loss, which the unit on its page gives."""
     page = losses()[case.loss]
-    axes = len(page.inputs["mask"]["shape"].split())
-    first = case.inputs[next(iter(page.inputs))].shape
-    return first[:-1] if page.inputs["mask"]["shape"] == "..." else first[:axes]
+    if page.front["unit"] == "batch":
+        return ()
+    units = case.inputs[next(iter(page.inputs))].shape[:-1]
+    return units * 2 if page.front["unit"] == "pair" else units
 
 
 def open_rows(case: Case) -> dict[str, Array]:

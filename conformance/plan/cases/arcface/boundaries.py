@@ -9,14 +9,12 @@ import numpy as np
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.arcface.space import LOSS, OPTIONS, parameters
+from lossproof.conformance.plan.cases.arcface.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-GRADIENT_BOUNDARIES = ("AF-13", "AF-14")
-VALUE_BOUNDARIES = ("AF-8", "AF-9", "CV-23")  # CV-23: rows of one feature
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases whose decisions, those that the clause is about, are exactly undecided."""
     rng = generator(seed, clause)
     for _ in range(16):
@@ -40,12 +38,12 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         }
         if clause == "CV-23":  # every angle is 0 or pi
             rows, weights, structure["beyond_pi"] = rows.sum(1, keepdims=True), weights.sum(1, keepdims=True), "keep"
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("scale", "margin")):
+        if any(not offer.choices(name, [structure[name]]) for name in CASES.options if name not in ("scale", "margin")):
             continue
         for dtype in offer.exact_dtypes:
             units = (2,) if structure["reduction"] == "none" else ()
             inputs = {"embeddings": rows, "labels": labels, "class_weights": weights}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _on_axes(rng: np.random.Generator, count: int) -> Array:
@@ -53,3 +51,8 @@ def _on_axes(rng: np.random.Generator, count: int) -> Array:
     rows = np.zeros((count, 3))
     rows[np.arange(count), rng.permutation(3)[:count]] = rng.choice([-4.0, -1.0, 0.5, 2.0], size=count)
     return rows
+
+
+BOUNDARIES = Boundaries(
+    cases, value=("AF-8", "AF-9", "CV-23"), gradient=("AF-13", "AF-14")
+)  # CV-23: rows of one feature

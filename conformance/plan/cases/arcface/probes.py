@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import pi
-from typing import Any
 
-from lossproof.conformance.plan.cases.arcface.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.plan.cases.arcface.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.arcface.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.arcface.space import CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("size", "mode", "order", "angle")}
@@ -15,8 +14,7 @@ EVERYTHING["shape"] = SPACE["shape"][1:3]
 WIDE = (1.25, 2.5)  # margins with which many angles are past pi
 
 
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -29,9 +27,7 @@ def probes() -> Iterator[Probe]:
     near = {"angle": ("small", "nearly pi"), "margin": (0.5, 1.25)}
     yield Probe(LOSS, "value", "AF-4", vary=_vary(**near), options=OWN, effort=1.5)
     yield Probe(LOSS, "gradient", "AF-11", "near 0 and pi", vary=_vary(**near), effort=1.5)
-    for clause, beyond in (("AF-5", "keep"), ("AF-6", "linear"), ("AF-7", "continuous")):
-        wide = _vary(beyond_pi=(beyond,), margin=WIDE, reduction=("none", "mean"))
-        yield Probe(LOSS, "value", clause, vary=wide, options=OWN)
+    yield from CASES.each("value", "beyond_pi", SPACE["beyond_pi"], OWN, margin=WIDE, reduction=("none", "mean"))
     sure = _vary(angle=("sure",), margin=(0.0, 0.1), scale=(64.0,), shape=((5, 4), (8, 3)))
     yield Probe(LOSS, "precision", "CV-15", "a sure row", vary=sure)
     narrow = _vary(beyond_pi=("linear", "continuous"), margin=(0.1, 0.0, 1.5), angle=("any", "nearly pi"))
@@ -47,7 +43,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"][:2]}, options=defaults)
     yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     accepted = {
         "shape": ((1, 2), (0, 3)),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array, rounded
+from lossproof.conformance.host.arrays import HALVES, Array, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases import batches, structures
+from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames, by_choice
+from lossproof.conformance.plan.cases import batches
 from lossproof.conformance.plan.cases.causes import unit_rows, without
-from lossproof.conformance.plan.cases.structures import Structure, generator
-from lossproof.spec import losses
+from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "arcface_loss"
-OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {
@@ -35,32 +34,16 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "order": (1,),
 }
 BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"], "scale": (8.0, 1.0)}  # few shapes: each is compiled
-VARIED = ("beyond_pi",)  # options that the conventions are asked about
-CONTROLLED = ("beyond_pi",)  # options that a control case shares with a special one
-SMALLER_SHAPES = ((1, 2), (2, 2), (2, 3), (3, 2))
 
 
 def normal(structure: Structure, offer: Offer) -> Structure:
-    """Return the structure as it is: no options contradict."""
-    s = dict(structure)
-    if s["dtype"] in ("float16", "bfloat16"):
-        s["size"] = max(-4, min(4, s["size"]))
-    return s
+    """Return the structure with rows that a half format holds."""
+    within = {"size": max(-4, min(4, structure["size"]))} if structure["dtype"] in HALVES else {}
+    return {**structure, **within}
 
 
-def parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
-    """Return the options of the call: those that the function has."""
-    return batches.given(structure, offer, OPTIONS)
-
-
-def judged_parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
-    """Return the options that the oracle works with: those of the call, and what the function has fixed."""
-    return batches.judged(structure, offer, OPTIONS)
-
-
-def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
+def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
     """Fill a structure with numbers."""
-    rng = generator(seed, {k: v for k, v in structure.items() if k not in ("mode", "order")}, fill)
     (count, width), classes, unit = structure["shape"], structure["classes"], 2.0 ** structure["size"]
     labels = batches.labels(structure, rng, classes)
     rows, weights = rng.standard_normal((count, width)), rng.standard_normal((classes, width))
@@ -71,46 +54,41 @@ def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
         rows = weights[labels] + rng.choice([3e-4, 1e-3]) * rows
         rows = rows if structure["angle"] == "small" else -rows
     rows = unit * rows * rng.choice([0.5, 1.0, 2.0], size=(count, 1))
-    inputs = {
+    return {
         "embeddings": rounded(rows, structure["dtype"]),
         "labels": labels,
         "class_weights": rounded(weights / unit, structure["dtype"]),
-        **batches.mask(structure, rng),
     }
-    return Case(
-        LOSS, inputs, structure["dtype"], parameters(structure, offer), structure["mode"], min(structure["order"], 1),
-        batches.cotangent(structure, rng),
-    )  # fmt: skip
 
 
 def unspecified(case: Case) -> dict[str, Array]:
     """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity, and every class weight."""
     weights = case.inputs["class_weights"]
-    return {**structures.open_rows(case), "class_weights": np.ones(len(weights), bool)}
+    return {**open_rows(case), "class_weights": np.ones(len(weights), bool)}
 
 
-def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
-    """Return the clause that a failure speaks of, from the fields without which it goes away; None: the formula."""
-    gradient = kind == "gradient"
-    clause = batches.blame(kind, needed, half)
-    if clause:
-        return clause
-    if "angle" in needed:
-        return "AF-11" if gradient else "AF-4"
-    if "beyond_pi" in needed:
-        return "AF-12" if gradient else {"linear": "AF-6", "continuous": "AF-7"}[needed["beyond_pi"]]
-    if "size" in needed:
-        return "AF-11" if gradient else "AF-2"
-    if "dtype" in needed:
-        return "CV-16" if gradient else "CV-15"
-    return None
-
-
-def legal(offer: Offer) -> Case:
-    """Return a plain legal call, the sibling of every wrong one."""
-    return batches.legal(LOSS, offer, class_weights=np.array([[1.0, 0.5], [-0.5, 2.0]]))
-
-
-FORMULA = {"value": "AF-1", "gradient": "AF-11"}
-CAUSES = (without("AF-2", unit_rows),)
-ROW_CLAUSE = "AF-16"  # where a failure needs more than one row
+CASES = LossCases(
+    loss=LOSS,
+    space=SPACE,
+    basic=BASIC,
+    varied=("beyond_pi",),
+    controlled=("beyond_pi",),
+    smaller_shapes=((1, 2), (2, 2), (2, 3), (3, 2)),
+    inputs=inputs,
+    legal_inputs={**batches.LEGAL, "class_weights": np.array([[1.0, 0.5], [-0.5, 2.0]])},
+    formula={"value": "AF-1", "gradient": "AF-11"},
+    blames=(
+        *CONVENTIONS,
+        Blames("angle", "AF-4", "AF-11"),
+        *by_choice(
+            "beyond_pi", {"keep": ("AF-5", "AF-12"), "linear": ("AF-6", "AF-12"), "continuous": ("AF-7", "AF-12")}
+        ),
+        Blames("size", "AF-2", "AF-11"),
+        PRECISION,
+    ),
+    normal=normal,
+    row_clause="AF-16",
+    causes=(without("AF-2", unit_rows),),
+    unspecified=unspecified,
+    vectorised=False,
+)

@@ -11,14 +11,12 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import pairs
-from lossproof.conformance.plan.cases.batch_all.space import LOSS, OPTIONS, parameters
+from lossproof.conformance.plan.cases.batch_all.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-GRADIENT_BOUNDARIES = ("BA-6", "DI-15", "DI-18")
-VALUE_BOUNDARIES = ("BA-2", "BA-4", "DI-10")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, LOSS, clause)
     neutral = {"margin": 256.0, "distance": "squared_euclidean", "scale": 0}
@@ -28,11 +26,11 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         chosen = [*offer.choices("reduction", wanted), "mean"][0]
         pairwise = offer.choices("pairwise", ["gram", "direct"]) or ["gram"]
         structure = {**neutral, **options, "pairwise": pairwise[number % len(pairwise)], "reduction": chosen}
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name != "margin"):
+        if any(not offer.choices(name, [structure[name]]) for name in CASES.options if name != "margin"):
             continue
         for dtype in offer.exact_dtypes:
             units = inputs["labels"].shape if chosen == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -50,3 +48,6 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], di
         rows = [[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]
         return {"distance": "cosine", "margin": 4.0}, pairs.shuffled(rng, rows, [0, 0, 1])
     raise ValueError(f"no boundary case for {clause}")
+
+
+BOUNDARIES = Boundaries(cases, value=("BA-2", "BA-4", "DI-10"), gradient=("BA-6", "DI-15", "DI-18"))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.batch_all.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.plan.cases.batch_all.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.batch_all.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.batch_all.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-
-
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -34,12 +29,11 @@ def probes() -> Iterator[Probe]:
         effort=2.0,
     )
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
-    for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
-        yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
-    yield Probe(LOSS, "value", "BA-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
+    yield Probe(LOSS, "value", "BA-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "BA-5", vary=_vary(distance=SPACE["distance"]), effort=1.5)
-    yield Probe(LOSS, "gradient", "BA-5", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
+    yield Probe(LOSS, "gradient", "BA-5", "everything at once", vary=CASES.everything, effort=2.0)
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     yield from extreme(LOSS, "BA-1", BASIC)
     yield from blocks(LOSS, "BA-1", BASIC, (131, 2), dtype=("float64",), pairwise=("direct",))

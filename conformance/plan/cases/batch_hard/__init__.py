@@ -1,46 +1,7 @@
 """The batch-hard triplet loss: what the judge knows of it."""
 
-from lossproof.conformance.plan.cases.batch_hard.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES, boundaries
-from lossproof.conformance.plan.cases.batch_hard.probes import probes
-from lossproof.conformance.plan.cases.batch_hard.space import (
-    BASIC,
-    CAUSES,
-    CONTROLLED,
-    FORMULA,
-    LOSS,
-    MANY,
-    SMALLER_SHAPES,
-    SPACE,
-    VARIED,
-    blame,
-    build,
-    judged_parameters,
-    legal,
-    normal,
-    parameters,
-)
-from lossproof.conformance.plan.contract import LossCases
+from dataclasses import replace
 
-CASES = LossCases(
-    loss=LOSS,
-    space=SPACE,
-    basic=BASIC,
-    varied=VARIED,
-    controlled=CONTROLLED,
-    smaller_shapes=SMALLER_SHAPES,
-    normal=normal,
-    parameters=parameters,
-    judged_parameters=judged_parameters,
-    build=build,
-    legal=legal,
-    boundaries=boundaries,
-    value_boundaries=VALUE_BOUNDARIES,
-    gradient_boundaries=GRADIENT_BOUNDARIES,
-    probes=probes,
-    formula=FORMULA,
-    blame=blame,
-    causes=CAUSES,
-    vectorised=False,
-    many=MANY,
-    counted=(MANY, MANY),
-)
+from lossproof.conformance.plan.cases.batch_hard import boundaries, probes, space
+
+CASES = replace(space.CASES, boundaries=boundaries.BOUNDARIES, probes=probes.probes)

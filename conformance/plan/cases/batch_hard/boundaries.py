@@ -11,14 +11,12 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases import pairs
-from lossproof.conformance.plan.cases.batch_hard.space import LOSS, OPTIONS, parameters
+from lossproof.conformance.plan.cases.batch_hard.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-GRADIENT_BOUNDARIES = ("BH-8", "BH-9", "BH-10", "PW-4", "DI-15", "DI-18")
-VALUE_BOUNDARIES = ("BH-2", "BH-3", "DI-10")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, LOSS, clause)
     neutral = {"margin": 64.0, "soft_margin": False, "distance": "squared_euclidean", "floor": 0.0}
@@ -26,11 +24,11 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         options, inputs = _boundary(clause, rng)
         chosen = [*offer.choices("reduction", ["sum", "none", "mean"]), "mean"][0]
         structure = {**neutral, "include_self": False, "scale": 0, **options, "reduction": chosen}
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name != "margin"):
+        if any(not offer.choices(name, [structure[name]]) for name in CASES.options if name != "margin"):
             continue
         for dtype in offer.exact_dtypes:
             units = inputs["labels"].shape if chosen == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -62,3 +60,8 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], di
         rows = [[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]
         return {"distance": "cosine", "margin": 4.0}, pairs.shuffled(rng, rows, [0, 0, 1])
     raise ValueError(f"no boundary case for {clause}")
+
+
+BOUNDARIES = Boundaries(
+    cases, value=("BH-2", "BH-3", "DI-10"), gradient=("BH-8", "BH-9", "BH-10", "PW-4", "DI-15", "DI-18")
+)

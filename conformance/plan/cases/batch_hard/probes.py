@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.batch_hard.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.plan.cases.batch_hard.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.batch_hard.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.batch_hard.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfErrors, OfInvariances, Probe
 
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-
-
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -31,15 +26,14 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     floored = _vary(floor=(0.25, 1.0, 4.0), distance=("euclidean", "squared_euclidean"))
     yield Probe(LOSS, "value", "PW-3", vary=floored, options=OWN)
-    for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
-        yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
-    yield Probe(LOSS, "value", "BH-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
+    yield Probe(LOSS, "value", "BH-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "BH-7", vary=_vary(distance=SPACE["distance"]), effort=1.5)
     yield Probe(LOSS, "gradient", "BH-7", "soft margin", vary=_vary(soft_margin=(True,), distance=SPACE["distance"]))
     yield Probe(LOSS, "gradient", "BH-10", vary=_vary(include_self=(True,), identities=("few", "apart")), options=OWN)
     yield Probe(LOSS, "gradient", "PW-4", vary=floored, options=OWN)
-    yield Probe(LOSS, "gradient", "BH-7", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
+    yield Probe(LOSS, "gradient", "BH-7", "everything at once", vary=CASES.everything, effort=2.0)
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     collapsed = _vary(offset=(100.0,), scale=(-10, -7), distance=SPACE["distance"][:2], shape=((7, 2), (8, 3)))
     yield Probe(LOSS, "precision", "BH-5", vary=collapsed, options=OWN)

@@ -9,14 +9,12 @@ import numpy as np
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.center.space import LOSS, OPTIONS, parameters
+from lossproof.conformance.plan.cases.center.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-VALUE_BOUNDARIES = ()
-GRADIENT_BOUNDARIES = ("CN-6", "CN-9")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of integers: what the clause is about is exact there."""
     rng = generator(seed, clause)
     neutral = {"factor": 0.5, "floor": 0.0, "ceiling": inf, "scale": 0, "reduction": "none"}
@@ -31,8 +29,11 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             bound = square + (number % 3 == 2) * (1.0 if number % 4 < 2 else -1.0)
             options = {"floor": bound} if number % 4 < 2 else {"ceiling": bound}
         structure = {**neutral, **options}
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS):
+        if any(not offer.choices(name, [structure[name]]) for name in CASES.options):
             continue
         inputs = {"embeddings": x, "labels": y, "centers": c}
         for dtype in offer.exact_dtypes:
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(3))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(3))
+
+
+BOUNDARIES = Boundaries(cases, gradient=("CN-6", "CN-9"))

@@ -10,14 +10,12 @@ import numpy as np
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.circle.space import LOSS, OPTIONS, parameters
+from lossproof.conformance.plan.cases.circle.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-VALUE_BOUNDARIES = ("CI-3", "CI-4", "CI-6", "CI-8")
-GRADIENT_BOUNDARIES = ("CI-11", "CI-12", "CI-13")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases in which a row is zero, a weight is clipped exactly at 0, or a set is empty."""
     rng = generator(seed, clause)
     neutral = {"margin": 0.25, "gamma": 4.0, "detach_weights": True}
@@ -26,13 +24,13 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         wanted = ["mean_nonzero"] if clause == "CI-8" else ["none", "sum", "mean"]
         reduction = offer.choices("reduction", wanted)[:1]
         structure = {**neutral, **options, "reduction": reduction[0] if reduction else wanted[0]}
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS):
+        if any(not offer.choices(name, [structure[name]]) for name in CASES.options):
             continue
         order = rng.permutation(len(rows))
         inputs = {"embeddings": rows[order], "labels": labels[order]}
         for dtype in offer.exact_dtypes:
             units = (len(rows),) if structure["reduction"] == "none" else ()
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Array, Array]:
@@ -62,3 +60,6 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Ar
         rows = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]) * rng.choice([0.5, 1.0, 4.0], size=(4, 1))
         return {"gamma": float(rng.choice([2048.0, 4096.0]))}, rows, np.array([5, 5, 0, 0])
     raise ValueError(f"no boundary case for {clause}")
+
+
+BOUNDARIES = Boundaries(cases, value=("CI-3", "CI-4", "CI-6", "CI-8"), gradient=("CI-11", "CI-12", "CI-13"))

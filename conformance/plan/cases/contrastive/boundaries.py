@@ -11,14 +11,12 @@ import numpy as np
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.contrastive.space import LOSS, OPTIONS, ROWS, parameters
+from lossproof.conformance.plan.cases.contrastive.space import CASES, LOSS, ROWS
 from lossproof.conformance.plan.cases.structures import generator
-
-GRADIENT_BOUNDARIES = ("CV-13", "CO-8", "DI-14", "DI-15", "DI-16", "DI-17", "DI-18")
-VALUE_BOUNDARIES = ("CO-6", "DI-10")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, clause)
     neutral = {"margin": 8.0, "factor": 0.5, "distance": "p_norm", "p": 1.0, "eps": 0.0, "eps_at": "difference"}
@@ -29,12 +27,14 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         structure = {**neutral, "scale": 0, **options, "reduction": reduction[0] if reduction else "mean"}
         if structure["eps"] == 0 and not offer.has("eps_at"):
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
-        if any(not offer.choices(name, [structure[name]]) for name in OPTIONS if name not in ("margin", "factor")):
+        if any(
+            not offer.choices(name, [structure[name]]) for name in CASES.options if name not in ("margin", "factor")
+        ):
             continue
         for dtype in (*offer.exact_dtypes, *halves[turn % 2 : turn % 2 + 1]):
             units = x.shape[:-1] if structure["reduction"] == "none" else ()
             inputs = {**dict(zip(ROWS, (x, y), strict=True)), "dissimilar": apart}
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], Any, Any, Any]:
@@ -66,3 +66,8 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], An
         x, y = [(axis, 0 * axis), (0 * axis, axis), (0 * axis, 0 * axis)][int(rng.integers(3))]
         return {"distance": "cosine", "margin": 4.0}, x, y, apart
     raise ValueError(f"no boundary case for {clause}")
+
+
+BOUNDARIES = Boundaries(
+    cases, value=("CO-6", "DI-10"), gradient=("CV-13", "CO-8", "DI-14", "DI-15", "DI-16", "DI-17", "DI-18")
+)

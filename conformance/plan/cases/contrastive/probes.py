@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
-from typing import Any
 
 from lossproof.conformance.plan.cases import distances
-from lossproof.conformance.plan.cases.contrastive.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.plan.cases.contrastive.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.contrastive.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.contrastive.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-
-
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -25,20 +20,15 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CO-3", vary=_vary(factor=(1.0, 0.3, 2.0)))
     yield Probe(LOSS, "value", "CO-5", vary=BASIC, options=DEFAULTS)
     yield Probe(LOSS, "value", "DI-1", vary=_vary(p=(3.0, 1.5, 7.0)))
-    for clause, p in (("DI-2", 1.0), ("DI-3", inf)):
-        yield Probe(LOSS, "value", clause, vary=_vary(p=(p,)))
-    for clause, placed in (("DI-4", "difference"), ("DI-5", "root"), ("DI-6", "floor")):
-        vary = _vary(eps=(0.25, 1e-6), eps_at=(placed,), p=(2.0, 1.0, 3.0))
-        yield Probe(LOSS, "value", clause, vary=vary)
-    for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
-        yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
-    yield Probe(LOSS, "value", "CO-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield from CASES.each("value", "p", (1.0, inf))
+    yield from CASES.each("value", "eps_at", SPACE["eps_at"], eps=(0.25, 1e-6), p=(2.0, 1.0, 3.0))
+    yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
+    yield Probe(LOSS, "value", "CO-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "CO-7", vary=_vary(distance=SPACE["distance"]), effort=1.5)
     yield Probe(LOSS, "gradient", "DI-11", vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]))
-    for clause, distance in (("DI-12", "squared_euclidean"), ("DI-13", "cosine")):
-        yield Probe(LOSS, "gradient", clause, vary=_vary(distance=(distance,)))
-    yield Probe(LOSS, "gradient", "CO-7", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
+    yield from CASES.each("gradient", "distance", ("squared_euclidean", "cosine"))
+    yield Probe(LOSS, "gradient", "CO-7", "everything at once", vary=CASES.everything, effort=2.0)
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     scales = {"p": (3.0, 1.5, 7.0), "scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"], "pairs": SPACE["pairs"]}
     yield Probe(LOSS, "precision", "DI-19", vary=scales)

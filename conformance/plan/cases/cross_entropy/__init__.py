@@ -1,45 +1,7 @@
 """The cross-entropy loss: what the judge knows of it."""
 
-from lossproof.conformance.plan.cases.cross_entropy.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES, boundaries
-from lossproof.conformance.plan.cases.cross_entropy.probes import probes
-from lossproof.conformance.plan.cases.cross_entropy.space import (
-    BASIC,
-    CONTROLLED,
-    FORMULA,
-    LOSS,
-    ROW_CLAUSE,
-    SMALLER_SHAPES,
-    SPACE,
-    VARIED,
-    blame,
-    build,
-    judged_parameters,
-    legal,
-    normal,
-    parameters,
-    unspecified,
-)
-from lossproof.conformance.plan.contract import LossCases
+from dataclasses import replace
 
-CASES = LossCases(
-    loss=LOSS,
-    space=SPACE,
-    basic=BASIC,
-    varied=VARIED,
-    controlled=CONTROLLED,
-    smaller_shapes=SMALLER_SHAPES,
-    normal=normal,
-    parameters=parameters,
-    judged_parameters=judged_parameters,
-    build=build,
-    legal=legal,
-    boundaries=boundaries,
-    value_boundaries=VALUE_BOUNDARIES,
-    gradient_boundaries=GRADIENT_BOUNDARIES,
-    probes=probes,
-    formula=FORMULA,
-    blame=blame,
-    row_clause=ROW_CLAUSE,
-    unspecified=unspecified,
-    vectorised=False,
-)
+from lossproof.conformance.plan.cases.cross_entropy import probes, space
+
+CASES = replace(space.CASES, probes=probes.probes)

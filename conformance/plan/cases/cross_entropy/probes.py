@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, LARGE, LARGE_AND_OWN, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, CASES, LOSS, SPACE
+from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, LARGE_GRADIENT, OWN, OfInvariances, Probe
 
-FIELDS = ("shape", "dtype", "identities", "mask", "reduction", "label_smoothing")
-EVERYTHING = {**{name: SPACE[name] for name in FIELDS}, "scale": (1, 3)}
+EVERYTHING = {n: v for n, v in CASES.everything.items() if n != "ruled_out"} | {"scale": (1, 3)}
 SMOOTHED = (0.1, 0.75)
 LARGE_LOGITS = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
 
 
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -30,7 +27,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "CE-4", vary=_vary(label_smoothing=SPACE["label_smoothing"]), effort=1.5)
     yield Probe(LOSS, "gradient", "CE-4", "large logits", vary=_vary(**LARGE_LOGITS, label_smoothing=(0.0, 0.1)))
     many = _vary(shape=((64, 300),), scale=(3,), label_smoothing=(0.1,))  # equal shares of a target, added up
-    yield Probe(LOSS, "precision", "CV-16", "many classes", vary=many, options=LARGE, effort=0.34)
+    yield Probe(LOSS, "precision", "CV-16", "many classes", vary=many, options=LARGE_GRADIENT, effort=0.34)
     yield Probe(LOSS, "value", "CE-5", vary=_vary(label_smoothing=(1.0,)), options=OWN)
     yield Probe(LOSS, "value", "CE-7", vary=_vary(ruled_out=("others",)), options=OWN)
     yield Probe(LOSS, "gradient", "CE-8", vary=_vary(ruled_out=("others",)), options=OWN)

@@ -1,51 +1,7 @@
 """The joint loss: what the judge knows of it."""
 
-from lossproof.conformance.plan.cases.joint.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES, boundaries
-from lossproof.conformance.plan.cases.joint.probes import probes
-from lossproof.conformance.plan.cases.joint.space import (
-    BASIC,
-    CAUSES,
-    CONTROLLED,
-    FEW_ROWS,
-    FORMULA,
-    LOSS,
-    MANY,
-    SMALLER_SHAPES,
-    SPACE,
-    VARIED,
-    blame,
-    build,
-    judged_parameters,
-    legal,
-    normal,
-    parameters,
-    terms_shape,
-)
-from lossproof.conformance.plan.contract import LossCases
+from dataclasses import replace
 
-CASES = LossCases(
-    loss=LOSS,
-    space=SPACE,
-    basic=BASIC,
-    varied=VARIED,
-    controlled=CONTROLLED,
-    smaller_shapes=SMALLER_SHAPES,
-    normal=normal,
-    parameters=parameters,
-    judged_parameters=judged_parameters,
-    build=build,
-    legal=legal,
-    boundaries=boundaries,
-    value_boundaries=VALUE_BOUNDARIES,
-    gradient_boundaries=GRADIENT_BOUNDARIES,
-    probes=probes,
-    formula=FORMULA,
-    blame=blame,
-    causes=CAUSES,
-    terms_shape=terms_shape,
-    vectorised=False,
-    few_rows=FEW_ROWS,
-    sharp_rows=FEW_ROWS,
-    many=MANY,
-    counted=(MANY, MANY),
-)
+from lossproof.conformance.plan.cases.joint import boundaries, probes, space
+
+CASES = replace(space.CASES, boundaries=boundaries.BOUNDARIES, probes=probes.probes)

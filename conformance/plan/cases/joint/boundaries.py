@@ -8,14 +8,12 @@ import numpy as np
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.joint.space import LOSS, OPTIONS
+from lossproof.conformance.plan.cases.joint.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-GRADIENT_BOUNDARIES = ("BH-8", "BH-9")
-VALUE_BOUNDARIES: tuple[str, ...] = ()
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, LOSS, clause)
     for _ in range(8):
@@ -34,7 +32,10 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             "centers": np.zeros((classes, 1)),
         }
         chosen = {"triplet_weight": 1.0, "center_weight": 0.0, "triplet_margin": margin, "label_smoothing": 0.0}
-        if any(not offer.has(name) for name in OPTIONS):
+        if any(not offer.has(name) for name in CASES.options):
             continue
         for dtype in offer.exact_dtypes:
             yield Case(LOSS, inputs, dtype, chosen, offer.modes[0], 1, np.ones(()))
+
+
+BOUNDARIES = Boundaries(cases, gradient=("BH-8", "BH-9"))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.joint.boundaries import GRADIENT_BOUNDARIES
-from lossproof.conformance.plan.cases.joint.space import BASIC, LOSS, OPTIONS, SPACE
+from lossproof.conformance.plan.cases.joint.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.joint.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
 
-FIELDS = ("dtype", "identities", "classes", "mask", *OPTIONS)
-EVERYTHING = {**{name: SPACE[name] for name in FIELDS}, "shape": SPACE["shape"][1:3]}
+EVERYTHING = CASES.everything | {"shape": SPACE["shape"][1:3]}
 
 
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -34,7 +31,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "JO-7", vary=_vary(**weights), options=OWN, effort=1.5)
     yield Probe(LOSS, "value", "JO-1", "everything at once", vary=EVERYTHING, effort=2.0)
     yield Probe(LOSS, "gradient", "JO-7", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in GRADIENT_BOUNDARIES:
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     accepted = {"shape": ((1, 3), (0, 3), (7, 2)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}
     yield Probe(LOSS, "interface", "CV-23", vary=accepted)

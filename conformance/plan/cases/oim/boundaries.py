@@ -8,14 +8,12 @@ import numpy as np
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.cases.oim.space import LOSS, parameters
+from lossproof.conformance.plan.cases.oim.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
-
-VALUE_BOUNDARIES = ()
-GRADIENT_BOUNDARIES = ("OI-3", "OI-5")
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases in which every number is an integer or a dyadic one, exact in any order."""
     rng = generator(seed, clause)
     for number in range(8):
@@ -37,4 +35,7 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         inputs = {"embeddings": x, "labels": y, "lookup_table": table, "queue": np.zeros((1, 3))}
         units = (2,) if structure["reduction"] == "none" else ()
         for dtype in offer.exact_dtypes:
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+
+
+BOUNDARIES = Boundaries(cases, gradient=("OI-3", "OI-5"))

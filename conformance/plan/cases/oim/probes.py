@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from lossproof.conformance.plan.cases.oim.boundaries import GRADIENT_BOUNDARIES
-from lossproof.conformance.plan.cases.oim.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.oim.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.oim.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "mode", "order")}
-
-
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
@@ -30,10 +25,10 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
     default = DEFAULTS
     yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
-    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "OI-8", vary=_vary(strangers=("some", "none"), queue=SPACE["queue"]), options=OWN)
-    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in GRADIENT_BOUNDARIES:
+    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=CASES.everything, effort=2.0)
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"]}
     yield Probe(LOSS, "precision", "CV-15", "scales", vary=scales)

@@ -1,48 +1,7 @@
 """The triplet margin loss: what the judge knows of it."""
 
-from lossproof.conformance.plan.cases.triplet_margin.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES, boundaries
-from lossproof.conformance.plan.cases.triplet_margin.probes import probes
-from lossproof.conformance.plan.cases.triplet_margin.space import (
-    ABSOLUTE,
-    BASIC,
-    CONTROLLED,
-    FORMULA,
-    LOSS,
-    ROW_CLAUSE,
-    SMALLER_SHAPES,
-    SPACE,
-    VARIED,
-    blame,
-    build,
-    judged_parameters,
-    legal,
-    normal,
-    parameters,
-    refusal,
-    unspecified,
-)
-from lossproof.conformance.plan.contract import LossCases
+from dataclasses import replace
 
-CASES = LossCases(
-    loss=LOSS,
-    space=SPACE,
-    basic=BASIC,
-    varied=VARIED,
-    controlled=CONTROLLED,
-    smaller_shapes=SMALLER_SHAPES,
-    normal=normal,
-    parameters=parameters,
-    judged_parameters=judged_parameters,
-    build=build,
-    legal=legal,
-    boundaries=boundaries,
-    value_boundaries=VALUE_BOUNDARIES,
-    gradient_boundaries=GRADIENT_BOUNDARIES,
-    probes=probes,
-    formula=FORMULA,
-    blame=blame,
-    refusal=refusal,
-    row_clause=ROW_CLAUSE,
-    absolute=ABSOLUTE,
-    unspecified=unspecified,
-)
+from lossproof.conformance.plan.cases.triplet_margin import boundaries, probes, space
+
+CASES = replace(space.CASES, boundaries=boundaries.BOUNDARIES, probes=probes.probes)

@@ -12,13 +12,11 @@ from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.cases.structures import generator
-from lossproof.conformance.plan.cases.triplet_margin.space import LOSS, OPTIONS, ROWS, parameters
-
-GRADIENT_BOUNDARIES = ("CV-13", "TM-6", "DI-14", "DI-15", "DI-16", "DI-17", "DI-18")
-VALUE_BOUNDARIES = ("TM-10", "DI-10")
+from lossproof.conformance.plan.cases.triplet_margin.space import CASES, LOSS, ROWS
+from lossproof.conformance.plan.contract import Boundaries
 
 
-def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
+def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, clause)
     halves = [] if offer.costly else offer.choices("dtype", HALVES)
@@ -42,13 +40,15 @@ def boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
         if structure["eps"] == 0 and not offer.has("eps_at"):
             structure["eps_at"] = offer.neutral("eps_at")  # where nothing is added, it does not matter where
         if any(
-            not offer.choices(name, [structure[name]]) for name in OPTIONS if name in structure and name != "margin"
+            not offer.choices(name, [structure[name]])
+            for name in CASES.options
+            if name in structure and name != "margin"
         ):
             continue
         for dtype in (*offer.exact_dtypes, *halves[turn % 2 : turn % 2 + 1]):
             units = shape[:-1] if structure["reduction"] == "none" else ()
             inputs = dict(zip(ROWS, map(np.asarray, rows), strict=True))
-            yield Case(LOSS, inputs, dtype, parameters(structure, offer), offer.modes[0], 1, np.ones(units))
+            yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
 
 
 def _lattice(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
@@ -98,3 +98,8 @@ def _boundary(clause: str, rng: np.random.Generator) -> tuple[dict[str, Any], li
         rows = [[row, axis, axis], [axis, row, 2 * axis], [axis, axis, row], [row, row, axis]][int(rng.integers(4))]
         return {"distance": "cosine", "margin": 4.0}, [r.copy() for r in rows]
     raise ValueError(f"no boundary case for {clause}")
+
+
+BOUNDARIES = Boundaries(
+    cases, value=("TM-10", "DI-10"), gradient=("CV-13", "TM-6", "DI-14", "DI-15", "DI-16", "DI-17", "DI-18")
+)

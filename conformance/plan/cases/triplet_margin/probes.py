@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
-from typing import Any
 
 from lossproof.conformance.plan.cases import distances
-from lossproof.conformance.plan.cases.triplet_margin.boundaries import GRADIENT_BOUNDARIES, VALUE_BOUNDARIES
-from lossproof.conformance.plan.cases.triplet_margin.space import BASIC, LOSS, SPACE
+from lossproof.conformance.plan.cases.triplet_margin.boundaries import BOUNDARIES
+from lossproof.conformance.plan.cases.triplet_margin.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, OfNan, Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
-EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("scale", "offset", "mode", "order")}
-
-
-def _vary(**fields: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
-    return {**BASIC, **fields}
+_vary = CASES.vary
 
 
 def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
-    yield Probe(LOSS, "value", "TM-1", vary=_vary())
+    yield Probe(LOSS, "value", "TM-1", vary=BASIC)
     yield Probe(LOSS, "value", "TM-4", vary=_vary(eps=(0.25,), swap=(False, True), p=(2.0, 1.0)))
     yield Probe(LOSS, "value", "TM-5", vary=_vary(swap=(True,), distance=SPACE["distance"]))
     yield Probe(
@@ -37,11 +32,10 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "DI-4", vary=_vary(eps=(1e-6, 0.25), p=(2.0, 1.0, 3.0), scale=(0, -20)))
     yield Probe(LOSS, "value", "DI-5", vary=_vary(eps=(0.25, 1e-6), eps_at=("root",), p=(2.0, 1.0, 3.0)))
     yield Probe(LOSS, "value", "DI-6", vary=_vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0)))
-    for clause, distance in (("DI-7", "squared_euclidean"), ("DI-8", "cosine"), ("DI-9", "euclidean")):
-        yield Probe(LOSS, "value", clause, vary=_vary(distance=(distance,)))
+    yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
     swapped = _vary(swap=(True,), p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"])
     yield Probe(LOSS, "value", "TM-4", "of every kind", vary=swapped, effort=2.0)
-    yield Probe(LOSS, "value", "TM-1", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "TM-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
     yield Probe(
         LOSS,
@@ -52,10 +46,9 @@ def probes() -> Iterator[Probe]:
     )
     floor = _vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0))
     yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor, effort=3.0)
-    yield Probe(LOSS, "gradient", "DI-12", vary=_vary(distance=("squared_euclidean",)))
-    yield Probe(LOSS, "gradient", "DI-13", vary=_vary(distance=("cosine",)))
-    yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=EVERYTHING, effort=2.0)
-    for clause in (*VALUE_BOUNDARIES, *GRADIENT_BOUNDARIES):
+    yield from CASES.each("gradient", "distance", ("squared_euclidean", "cosine"))
+    yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=CASES.everything, effort=2.0)
+    for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     yield Probe(
         LOSS,

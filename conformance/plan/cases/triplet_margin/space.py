@@ -1,22 +1,20 @@
-"""Cases of the triplet margin loss: its space of structures, its boundary cases, and which clause a field blames."""
+"""Cases of the triplet margin loss: its space of structures, and which clause a field blames."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import rounded
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
 from lossproof.conformance.plan.cases import distances
-from lossproof.conformance.plan.cases.structures import COTANGENTS, Structure, generator, open_rows
-from lossproof.spec import losses
+from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "triplet_margin_loss"
 ROWS = ("anchor", "positive", "negative")
-OPTIONS = tuple(losses()[LOSS].parameters)
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {
@@ -33,89 +31,11 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "order": (1,),
 }
 BASIC = {"shape": SPACE["shape"][:3], "dtype": SPACE["dtype"], "margin": SPACE["margin"][:2]}
-VARIED = ()  # options besides distance, p and swap that the conventions are asked about
-CONTROLLED = distances.CONTROLLED
-SMALLER_SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3))
 
 
-normal = distances.normal
-
-
-def parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
-    """Return the options of the call: those that apply and that the function has."""
-    return distances.parameters(structure, offer, OPTIONS)
-
-
-def judged_parameters(structure: Structure, offer: Offer) -> dict[str, Any]:
-    """Return the options that the oracle works with: those of the call, and what the function has fixed."""
-    return distances.judged_parameters(structure, offer, OPTIONS)
-
-
-def build(structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
-    """Fill a structure with numbers."""
-    rng = generator(seed, {k: v for k, v in structure.items() if k not in ("mode", "order")}, fill)
-    shape, dtype, unit = structure["shape"], structure["dtype"], 2.0 ** structure["scale"]
-    size = unit * rng.choice([0.5, 1.0, 2.0], size=(3, *shape[:-1], 1))  # so that some terms are 0 and some are not
-    rows = [rounded(np.asarray(structure["offset"] + s * rng.standard_normal(shape)), dtype) for s in size]
-    inputs = dict(zip(ROWS, rows, strict=True))
-    if structure["mask"] == "some":
-        mask = np.asarray(rng.random(shape[:-1]) < 0.6)
-        if mask.size:
-            mask.flat[rng.integers(mask.size)] = True
-        inputs["mask"] = np.asarray(mask)
-    elif structure["mask"] == "nothing":
-        inputs["mask"] = np.zeros(shape[:-1], bool)
-    units = shape[:-1] if structure["reduction"] == "none" and not structure.get("defaults") else ()
-    cotangent = np.asarray(rng.choice(COTANGENTS, size=units))
-    tangents = (
-        {name: rounded(np.asarray(rng.standard_normal(shape)), dtype) for name in ROWS}
-        if structure["order"] == 2
-        else {}
-    )
-    return Case(
-        LOSS,
-        inputs,
-        dtype,
-        parameters(structure, offer),
-        structure["mode"],
-        structure["order"],
-        cotangent,
-        tangents,
-    )
-
-
-def blame(kind: str, needed: Mapping[str, Any], half: bool) -> str | None:
-    """Return the clause that a failure speaks of, from the fields without which it goes away; None: the formula."""
-    gradient = kind == "gradient"
-    clause = distances.conventions(kind, needed, half=half)
-    if clause:
-        return clause
-    if "swap" in needed:
-        return "TM-4" if "eps" in needed and not gradient else "TM-7" if gradient else "TM-5"
-    clause = distances.blame(needed, gradient=gradient)
-    if clause:
-        return clause
-    if "dtype" in needed:
-        return "CV-16" if gradient else "CV-15"
-    return None
-
-
-def legal(offer: Offer) -> Case:
-    """Return a plain legal call, the sibling of every wrong one."""
-    rows = [
-        np.array([[1.0, 2.0], [0.5, -1.0]]),
-        np.array([[1.5, 2.0], [0.5, 1.0]]),
-        np.array([[0.0, 3.0], [2.0, 2.0]]),
-    ]
-    dtype = offer.choices("dtype", ["float32", "float64"])[0]
-    return Case(
-        LOSS,
-        dict(zip(ROWS, rows, strict=True)),
-        dtype,
-        {},
-        offer.modes[-1] if "eager" not in offer.modes else "eager",
-        0,
-    )
+def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Fill a structure with numbers: some terms are 0 and some are not."""
+    return distances.rows(structure, rng, ROWS, [0.5, 1.0, 2.0])
 
 
 def refusal(case: Case) -> str:
@@ -123,7 +43,30 @@ def refusal(case: Case) -> str:
     return "TM-3" if case.parameters.get("margin") == 0 else "CV-23"
 
 
-unspecified = open_rows
-FORMULA = {"value": "TM-1", "gradient": "TM-7", "second": "CV-14"}
-ABSOLUTE = {"value": "DI-4", "gradient": "DI-11", "second": "CV-14"}  # a small error that does not scale: eps
-ROW_CLAUSE = "TM-8"  # where a failure needs more than one row
+CASES = LossCases(
+    loss=LOSS,
+    space=SPACE,
+    basic=BASIC,
+    varied=(),  # options besides distance, p and swap that the conventions are asked about
+    controlled=distances.CONTROLLED,
+    smaller_shapes=distances.SMALLER_SHAPES,
+    inputs=inputs,
+    legal_inputs={
+        "anchor": np.array([[1.0, 2.0], [0.5, -1.0]]),
+        "positive": np.array([[1.5, 2.0], [0.5, 1.0]]),
+        "negative": np.array([[0.0, 3.0], [2.0, 2.0]]),
+    },
+    formula={"value": "TM-1", "gradient": "TM-7", "second": "CV-14"},
+    blames=(
+        *CONVENTIONS,
+        Blames("swap", "TM-4", beside="eps"),
+        Blames("swap", "TM-5", "TM-7"),
+        *distances.BLAMES,
+        PRECISION,
+    ),
+    normal=distances.normal,
+    grown=distances.grown,
+    refusal=refusal,
+    row_clause="TM-8",
+    unspecified=open_rows,
+)
