@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.evaluation import described
+from lossproof.reference.inputs import described
 from lossproof.reference.typing import Array, Value
 from lossproof.spec.arguments import check_ascending, check_distances, check_mask, check_real, check_thresholds
 

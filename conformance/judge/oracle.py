@@ -6,17 +6,18 @@ where it is wider than float64, mpmath elsewhere and for the reference itself.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+import lossproof.reference as reference
 from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.judge import exact
+from lossproof.reference import judged
 from lossproof.spec import losses
 
 NEAR = 4.0  # a decision is undecided within this many budgets
@@ -47,14 +48,13 @@ class Oracle:
         width, most = _longest_sum(case)
         return float(np.sqrt(width)) if self.ours else float(width + (most if terms is None else terms))
 
-    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
+    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> judged.Evaluation:
         """Return the reference's evaluation, wider than the case's own dtype."""
         wide = np.longdouble if case.widest == "float64" and _WIDE else np.float64
         inputs = {name: a.astype(wide) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
-        module = importlib.import_module(f"lossproof.reference.{losses()[case.loss].name}")
-        return module.evaluate(**inputs, **case.parameters, overrides=overrides)
+        return judged.evaluate(getattr(reference, case.loss), overrides, **inputs, **case.parameters)
 
-    def undecided(self, case: Case, evaluation: Any | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
+    def undecided(self, case: Case, evaluation: judged.Evaluation | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
         """Return the decisions that no implementation at this precision can be held to."""
         kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
         summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
@@ -62,18 +62,20 @@ class Oracle:
         return list((evaluation or self.evaluate(case)).decisions.undecided(error))
 
     @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
-    def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
+    def expected(self, case: Case, evaluation: judged.Evaluation | None = None) -> Expected:
         """Return what the case must return."""
         found = evaluation or self.evaluate(case)
         needs_exact = self.exact_only or (case.widest == "float64" and not _WIDE)
         cotangent = np.ones(found.value.shape) if case.cotangent is None else case.cotangent
         if cotangent.shape != found.value.shape:
             cotangent = np.resize(cotangent, found.value.shape)
-        value, gradients, second = found.value, {}, {}
-        if case.order:
-            gradients = found.vjp(cotangent)
+        value, gradients = found.value, found.vjp(cotangent) if case.order else {}
+        second: Mapping[str, Array] = {}
+        second_scale: Mapping[str, Array] = {}
         if case.order == 2:
-            second = found.hvp(cotangent, case.tangents)
+            assert found.hvp is not None
+            assert found.hvp_scale is not None
+            second, second_scale = found.hvp(cotangent, case.tangents), found.hvp_scale(cotangent, case.tangents)
         if needs_exact:
             known, blur = gradients, exact.blur(case, np.abs(cotangent) * found.scale)
             value, gradients, second = exact.evaluate(case, cotangent)
@@ -106,8 +108,7 @@ class Oracle:
                 for grade in GRADES
             },
             second_budget={
-                name: (accuracy["kappa_second"] * growth + g) * unit * scale
-                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
+                name: (accuracy["kappa_second"] * growth + g) * unit * scale for name, scale in second_scale.items()
             },
         )
 
@@ -152,7 +153,7 @@ def _radius(rows: Array, grade: str) -> Any:
     return np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
 
 
-def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
+def _grade_scales(case: Case, found: judged.Evaluation, unit: float) -> tuple[dict[str, Any], dict[str, float]]:
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     value: dict[str, Any] = {"direct": np.zeros(())}
     gradient = {"direct": 0.0}
@@ -176,7 +177,9 @@ def _grade_scales(case: Case, found: Any, unit: float) -> tuple[dict[str, Any], 
     return value, gradient
 
 
-def _pair_errors(case: Case, found: Any, grade: str, unit: float, cotangent: Array) -> tuple[Any, Mapping[str, Array]]:
+def _pair_errors(
+    case: Case, found: judged.Evaluation, grade: str, unit: float, cotangent: Array
+) -> tuple[Any, Mapping[str, Array]]:
     """Return what a grade adds to the value and to the gradients of a loss of the pairs of a batch: PW-6, PW-7."""
     distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
     if found.pair_errors is None or grade == "direct" or distance == "cosine":
