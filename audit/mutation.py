@@ -45,7 +45,7 @@ JUDGE = ("judge/compare", "judge/judge", "judge/oracle", "judge/smallest", "chec
 def modules(wing: str) -> list[Path]:
     """Return the files that are mutated."""
     root = Path(str(files("lossproof")))
-    names = [f"reference/{name}" for name in ("*",)] if wing == "reference" else [f"conformance/{n}" for n in JUDGE]
+    names = ["reference/*", "reference/judged/*"] if wing == "reference" else [f"conformance/{n}" for n in JUDGE]
     return sorted(p for name in names for p in root.glob(f"{name}.py") if p.name != "__init__.py")
 
 

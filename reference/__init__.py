@@ -1,7 +1,7 @@
 """The spec in float64 numpy, written to be read. Same names and keywords as every backend.
 
-Each function also takes `cotangent` and then returns its gradients; each module's `evaluate` returns what the judge
-needs besides: error scales, second derivatives and the decisions taken.
+Each function also takes `cotangent` and then returns its gradients; the class beside it says what they are made of, and
+how. What only the judge asks for stands apart, in `judged/`.
 """
 
 from lossproof.reference.arcface import arcface_loss

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from math import pi
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.cross_entropy import UNDERFLOW, cross_entropy
-from lossproof.reference.decisions import Decisions, Place
-from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.cross_entropy import cross_entropy
+from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.terms import Terms, differentiable
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real, check_table
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
 
+@differentiable
 def arcface_loss(
     embeddings: ArrayLike,
     labels: ArrayLike,
@@ -30,7 +29,7 @@ def arcface_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> ArcFace:
     """Return the ArcFace loss of rows, in float64.
 
     Cross-entropy of ``scale * cos(theta_j)``, with ``scale * cos(theta_y + margin)`` for the label y, where theta_j is
@@ -58,28 +57,6 @@ def arcface_loss(
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
     gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
     """
-    loss = evaluate(
-        embeddings, labels, class_weights, scale=scale, margin=margin, beyond_pi=beyond_pi, mask=mask,
-        reduction=reduction,
-    )  # fmt: skip
-    if cotangent is None:
-        return loss.value
-    return loss.value, loss.vjp(np.asarray(cotangent))
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    labels: ArrayLike,
-    class_weights: ArrayLike,
-    *,
-    scale: float = 64.0,
-    margin: float = 0.5,
-    beyond_pi: str = "keep",
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("scale", scale, 0)
     check_real("margin", margin, 0, high=pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)  # CV-27
@@ -90,71 +67,92 @@ def evaluate(
     (w,) = as_rows(class_weights=class_weights)
     if labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), 0, len(w) - 1)  # CV-33
-
     s, m = (w.dtype.type(number) for number in (scale, margin))
-    decisions = Decisions(overrides, takes_part)
-    rows = np.arange(len(x))
-    own = labels[:, None] == np.arange(len(w))
-    with np.errstate(all="ignore"):
+
+    angles = Angles.between(x, w, labels)
+    past = (angles.c < -np.cos(m)) & (beyond_pi != "keep")  # AF-5, AF-8
+    return arcface(angles, past, s, m, beyond_pi, takes_part, reduction)
+
+
+@dataclass(frozen=True)
+class Angles:
+    """The angles of rows with the classes, by cosine, and that with the class of the label, by sine too."""
+
+    labels: Array
+    x: tuple[Array, Array]  # unit rows and the inverse of their norms
+    w: tuple[Array, Array]
+    zero: Array  # (B, C), where one of the two is a zero row: AF-9
+    cosine: Array  # (B, C)
+    c: Array  # (B,), the cosine of the label
+    sine: Array  # (B,), that of the label
+
+    @staticmethod
+    def between(x: Array, w: Array, labels: Array) -> Angles:
+        """Return the angles of the rows of x with those of w."""
+        rows = np.arange(len(x))
         (x_unit, x_inverse), (w_unit, w_inverse) = _unit(x), _unit(w)  # AF-2
-        zero = (x_inverse == 0)[:, None] | (w_inverse == 0)  # AF-9
-        for name, inverse in (("embedding", x_inverse[:, None]), ("class weight", w_inverse[None])):
-            norm = np.where(inverse == 0, 0, 1) * np.ones(zero.shape)
-            decisions.take(f"the {name} is 0", norm > 0, norm, norm, (False, True))
+        zero = (x_inverse == 0)[:, None] | (w_inverse == 0)
         cosine = x_unit @ w_unit.T
-        c, y_unit, y_zero = cosine[rows, labels], w_unit[labels], zero[rows, labels]
-        away = x_unit - c[:, None] * y_unit
-        sine = np.where(y_zero, 1, np.sqrt(np.sum(away * away, axis=-1)))  # AF-4
-        past = np.zeros(c.shape, bool)  # AF-5
-        if beyond_pi != "keep":  # AF-8
-            past = decisions.take("past pi", c < -np.cos(m), c + np.cos(m), np.ones_like(c), (False, True))
-        shift = -m * np.sin(m) if beyond_pi == "linear" else np.cos(m) - 1  # AF-6, AF-7
-        moved = np.where(past, c + shift, c * np.cos(m) - sine * np.sin(m))  # AF-1, AF-3
-        logits = s * np.where(own, moved[:, None], cosine)
-        found = cross_entropy(logits, labels, 0.0)
-        value = reduce(found.value, takes_part, reduction)
-        weight = weights(found.value, takes_part, reduction)
+        c = cosine[rows, labels]
+        away = x_unit - c[:, None] * w_unit[labels]
+        sine = np.where(zero[rows, labels], 1, np.sqrt(np.sum(away * away, axis=-1)))  # AF-4
+        return Angles(labels, (x_unit, x_inverse), (w_unit, w_inverse), zero, cosine, c, sine)
 
-        # d z_y = s (slope dc - turn dsin); at sin = 0 the second is 0: AF-13
-        slope, turn = np.where(past, 1, np.cos(m)), np.where(past | y_zero, 0, np.sin(m))
-        corner = decisions.take("the angle is 0 or pi", np.zeros_like(sine), sine, np.ones_like(sine), (-1, 0, 1))
-        p = found.probability
-        rest = np.sum(np.where(own, 0, p), axis=-1)  # 1 - p_y
-        scales = np.where(takes_part, 1 + found.value + 4 * s * rest, 0)
-        others = np.where(own, rest[:, None], 1 - p)
-        size = p * (1 + np.where(p == 0, 0, found.surprise) + 4 * s * others) + own + UNDERFLOW
-        size = size + own * (rest * turn / np.where(sine == 0, 1, sine))[:, None]
-        size = np.where(zero, 0, size)
 
-    def part(cotangent: Array) -> Array:
-        return np.where(weight != 0, cotangent * weight, 0)[:, None]
+def arcface(
+    angles: Angles, past: Array, s: Array, m: Array, beyond_pi: str, takes_part: Array, reduction: str
+) -> ArcFace:
+    """Return the terms, where `past` says which angles with the margin are past pi."""
+    c, rows = angles.c, np.arange(len(past))
+    own = angles.labels[:, None] == np.arange(angles.cosine.shape[1])
+    shift = -m * np.sin(m) if beyond_pi == "linear" else np.cos(m) - 1  # AF-6, AF-7
+    moved = np.where(past, c + shift, c * np.cos(m) - angles.sine * np.sin(m))  # AF-1, AF-3
+    logits = s * np.where(own, moved[:, None], angles.cosine)
+    found = cross_entropy(logits, angles.labels, 0.0, takes_part, reduction)
+    rest = np.sum(np.where(own, 0, found.probability), axis=-1)
+    # d z_y = s (slope dc - turn dsin)
+    slope, turn = np.where(past, 1, np.cos(m)), np.where(past | angles.zero[rows, angles.labels], 0, np.sin(m))
+    return ArcFace(
+        found.terms, takes_part, reduction, angles, s, m, beyond_pi, own, found.probability, found.surprise, rest,
+        slope, turn, np.zeros(c.shape, int),
+    )  # fmt: skip
 
-    def sine_gradient(far: Array, near: Array) -> Array:
+
+@dataclass(frozen=True)
+class ArcFace(Terms):
+    """The terms of rows against the weights of the classes."""
+
+    angles: Angles
+    scale: Array
+    margin: Array
+    beyond_pi: str
+    own: Array  # (B, C), the class of the label
+    probability: Array  # (B, C), p
+    surprise: Array  # (B, C), -log p
+    rest: Array  # (B,), 1 - p_y
+    slope: Array  # (B,), d logit of the label / d cosine, over the scale
+    turn: Array  # (B,), less d that / d sine
+    corner: Array  # (B,), the gradient of the sine where it is 0, which is 0 in each coordinate: AF-13
+
+    def to_inputs(self, w: Array) -> dict[str, Array]:
+        """Carry the gradient of the terms to the logits, to cosines and sines, and on to the rows."""
+        cosine, labels, zero = self.angles.cosine, self.angles.labels, self.angles.zero
+        (x_unit, x_inverse), (w_unit, w_inverse) = self.angles.x, self.angles.w
+        to_logits = w[:, None] * self.scale * np.where(self.own, -self.rest[:, None], self.probability)  # CE-4
+        to_cosine = np.where(zero, 0, to_logits * np.where(self.own, self.slope[:, None], 1))  # AF-11, AF-12, AF-14
+        to_sine = -(to_logits[np.arange(len(w)), labels] * self.turn)[:, None]
+        to_x = np.sum(to_cosine[..., None] * (w_unit - cosine[..., None] * x_unit[:, None]), axis=1)
+        to_w = np.sum(to_cosine[..., None] * (x_unit[:, None] - cosine[..., None] * w_unit), axis=0)
+        to_x = to_x + to_sine * self.sine_gradient(x_unit, w_unit[labels])
+        np.add.at(to_w, labels, to_sine * self.sine_gradient(w_unit[labels], x_unit))
+        to_x = np.where((self.weights() == 0)[:, None], 0, _times(to_x, x_inverse))
+        return {"embeddings": to_x, "class_weights": _times(to_w, w_inverse)}
+
+    def sine_gradient(self, far: Array, near: Array) -> Array:
         """Return the gradient of |far - c near| with respect to the row whose unit vector is `far`, times its norm."""
-        along = (far - c[:, None] * near) / np.where(sine == 0, 1, sine)[:, None] - sine[:, None] * far
-        return np.where((sine == 0)[:, None], corner[:, None], along)
-
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        with np.errstate(all="ignore"):
-            to_logits = part(cotangent) * s * np.where(own, -rest[:, None], p)  # CE-4
-            to_cosine = np.where(zero, 0, to_logits * np.where(own, slope[:, None], 1))  # AF-11, AF-12, AF-14
-            to_sine = -(to_logits[rows, labels] * turn)[:, None]
-            to_x = np.sum(to_cosine[..., None] * (w_unit - cosine[..., None] * x_unit[:, None]), axis=1)
-            to_w = np.sum(to_cosine[..., None] * (x_unit[:, None] - cosine[..., None] * w_unit), axis=0)
-            to_x = to_x + to_sine * sine_gradient(x_unit, y_unit)
-            np.add.at(to_w, labels, to_sine * sine_gradient(y_unit, x_unit))
-            to_x = np.where((weight == 0)[:, None], 0, _times(to_x, x_inverse))
-            return {"embeddings": to_x, "class_weights": _times(to_w, w_inverse)}
-
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        with np.errstate(all="ignore"):
-            sizes = np.abs(part(cotangent)) * s * size
-            to_x = (np.sum(sizes, axis=-1) * x_inverse)[:, None] * np.ones_like(x)
-            to_w = (np.sum(sizes, axis=0) * w_inverse)[:, None] * np.ones_like(w)
-            return {"embeddings": to_x, "class_weights": to_w}
-
-    reduced = scales if reduction == "none" else np.asarray(np.sum(weight * scales))
-    return Evaluation(value, reduced, vjp, vjp_scale, decisions)
+        c, sine = self.angles.c[:, None], self.angles.sine[:, None]
+        along = (far - c * near) / np.where(sine == 0, 1, sine) - sine * far
+        return np.where(sine == 0, self.corner[:, None], along)
 
 
 def _times(rows: Array, inverse: Array) -> Array:

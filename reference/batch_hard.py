@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions, Place
 from lossproof.reference.distances import Metric, RowDistance
-from lossproof.reference.evaluation import Evaluation, as_batch
+from lossproof.reference.inputs import as_batch
 from lossproof.reference.pairwise import all_pairs, candidates, pair_metric
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -25,6 +22,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@differentiable
 def batch_hard_triplet_loss(
     embeddings: ArrayLike,
     labels: ArrayLike,
@@ -37,7 +35,7 @@ def batch_hard_triplet_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> BatchHard:
     """Return the batch-hard triplet loss, in float64.
 
     ``max(0, margin + max_p d(a, p) - min_n d(a, n))`` for each anchor a, over the positives p and the negatives n of
@@ -66,93 +64,71 @@ def batch_hard_triplet_loss(
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0.
     Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
-    loss = evaluate(
-        embeddings, labels, margin=margin, soft_margin=soft_margin, distance=distance, floor=floor,
-        include_self=include_self, mask=mask, reduction=reduction,
-    )  # fmt: skip
-    if cotangent is None:
-        return loss.value
-    return loss.value, loss.vjp(np.asarray(cotangent))
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    labels: ArrayLike,
-    *,
-    margin: float = 0.3,
-    soft_margin: bool = False,
-    distance: str = "euclidean",
-    floor: float = 0.0,
-    include_self: bool = False,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("margin", margin, 0)  # CV-28
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
-    margin, d = float(margin), pair_metric(distance, float(floor))
+    d = pair_metric(distance, float(floor))
+
     positive, negative = candidates(identity, takes_part, include_self=include_self)  # BH-3, PW-2
-    anchors = np.asarray(positive.any(axis=-1) & negative.any(axis=-1))  # BH-2
-    decisions = Decisions(overrides, anchors)
-    with np.errstate(all="ignore"):
-        every = all_pairs(rows, d)
-        hardest = _pick("hardest positive", every.value, every.scale, positive, decisions)  # BH-1, BH-8, PW-5
-        nearest = _pick("hardest negative", -every.value, every.scale, negative, decisions)
-        ap = _to_positive(rows, hardest, d, decisions)
-        an = d(rows, rows[nearest], "d(a, n)", decisions)
-        slack, spread = ap.value - an.value, ap.scale + an.scale
-        if soft_margin:
-            terms, scale = np.logaddexp(0, slack), 1 + spread  # BH-4
-            active = np.exp(-np.logaddexp(0, -slack))
-            growth = 1 + (1 - active) * spread
-            reduction = "mean" if reduction == "mean_nonzero" else reduction
-        else:
-            slack, scale = margin + slack, margin + spread
-            terms = np.where(slack <= 0, 0, slack)  # BH-1
-            active = decisions.take("hinge", ~(slack <= 0), slack, scale, (False, True))  # BH-9
-            growth = np.ones_like(terms)
-        value = reduce(terms, anchors, reduction)
-        weight = weights(terms, anchors, reduction)
-        scale = reduce(scale, anchors, "none") if reduction == "none" else np.asarray(np.sum(weight * scale))
+    every = all_pairs(rows, d).value
+    mined = Mined(rows, d, np.where(positive, every, -np.inf), np.where(negative, -every, -np.inf))
+    hardest, nearest = (largest(of_each) for of_each in (mined.positive, mined.negative))  # BH-1, BH-8, PW-5
+    anchors = np.any(positive, axis=-1) & np.any(negative, axis=-1)  # BH-2
+    return triplets(mined, hardest, nearest, anchors, None if soft_margin else float(margin), reduction)
 
-    def combine(w: Array, near: tuple[Array, Array], far: tuple[Array, Array], sign: int) -> dict[str, Array]:
+
+@dataclass(frozen=True)
+class Mined:
+    """The rows of a batch, and what the hardest of each anchor are picked from."""
+
+    rows: Array
+    d: Metric
+    positive: Array  # (B, B), the distances to positives, -inf elsewhere
+    negative: Array  # (B, B), minus the distances to negatives, -inf elsewhere
+
+
+def largest(values: Array) -> Array:
+    """Return the index of the largest value of each row, the lowest of those that tie."""
+    return np.argmax(values, axis=-1) if len(values) else np.zeros(0, int)
+
+
+def triplets(
+    mined: Mined, hardest: Array, nearest: Array, anchors: Array, margin: float | None, reduction: str
+) -> BatchHard:
+    """Return the terms of each anchor with its hardest rows; without a margin it is the soft one."""
+    rows, d = mined.rows, mined.d
+    ap, an, itself = d(rows, rows[hardest]), d(rows, rows[nearest]), hardest == np.arange(len(rows))
+    slack = ap.value - an.value
+    if margin is None:
+        terms, active = np.logaddexp(0, slack), np.exp(-np.logaddexp(0, -slack))  # BH-4
+        reduction = "mean" if reduction == "mean_nonzero" else reduction
+    else:
+        slack = margin + slack
+        terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # BH-1, BH-9
+    return BatchHard(terms, anchors, reduction, margin, mined, hardest, nearest, itself, ap, an, slack, active)
+
+
+@dataclass(frozen=True)
+class BatchHard(Terms):
+    """The terms of the anchors of a batch."""
+
+    margin: float | None
+    mined: Mined
+    hardest: Array
+    nearest: Array
+    itself: Array  # where the hardest positive is the anchor, which gives no gradient: BH-10
+    ap: RowDistance
+    an: RowDistance
+    slack: Array
+    active: Array  # d term / d slack
+
+    def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as hardest positive and as hardest negative: BH-7."""
-        gradient = np.zeros_like(rows)
-        with np.errstate(all="ignore"):
-            w = np.where(weight != 0, w * weight * active, 0)[:, None]
-            parts = (near[0] + sign * far[0], near[1], sign * far[1])
-            for at, part in zip((np.arange(len(rows)), hardest, nearest), parts, strict=True):
-                np.add.at(gradient, at, np.where(w != 0, w * part, 0))
+        w, gradient = times(w, self.active)[:, None], np.zeros_like(self.mined.rows)
+        ap, an = [np.where(self.itself[:, None], 0, part) for part in self.ap.gradients], self.an.gradients
+        for at, part in ((np.arange(len(w)), ap[0] - an[0]), (self.hardest, ap[1]), (self.nearest, -an[1])):
+            np.add.at(gradient, at, times(w, part))
         return {"embeddings": gradient}
-
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        return combine(cotangent, ap.gradients, an.gradients, -1)
-
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        return combine(np.abs(cotangent) * growth, ap.gradient_scales, an.gradient_scales, 1)
-
-    return Evaluation(value, scale, vjp, vjp_scale, decisions)
-
-
-def _pick(name: str, values: Array, scale: Array, among: Array, decisions: Decisions) -> Array:
-    """Return the index of the largest value of each anchor among its candidates, the lowest of those that tie."""
-    if not len(values):
-        return np.zeros(0, int)
-    eligible = np.where(among, values, -np.inf)
-    best = np.argmax(eligible, axis=-1)
-    return decisions.pick_largest(name, eligible, np.take_along_axis(scale, best[:, None], axis=-1)[:, 0])
-
-
-def _to_positive(rows: Array, hardest: Array, d: Metric, decisions: Decisions) -> RowDistance:
-    """Return the distances of the hardest positives; that of an anchor to itself has no kink and no gradient: BH-10."""
-    itself = hardest == np.arange(len(rows))
-    own = Decisions(decisions.overrides, ~itself & np.asarray(decisions.participates))
-    found = d(rows, rows[hardest], "d(a, p)", own)
-    decisions.taken.extend(own.taken)
-    first, second = (np.where(itself[:, None], 0, gradient) for gradient in found.gradients)
-    return replace(found, gradients=(first, second))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions, Place
-from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -22,6 +20,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@differentiable
 def center_loss(
     embeddings: ArrayLike,
     labels: ArrayLike,
@@ -33,7 +32,7 @@ def center_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> Center:
     """Return the center loss of a batch, in float64.
 
     ``factor * min(max(|x - c_y|^2, floor), ceiling)`` for each row x with label y.
@@ -59,80 +58,45 @@ def center_loss(
     At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
     Source: Wen et al. (2016), eq. 2.
     """
-    loss = evaluate(
-        embeddings, labels, centers, factor=factor, floor=floor, ceiling=ceiling, mask=mask, reduction=reduction
-    )
-    return loss.value if cotangent is None else (loss.value, loss.vjp(np.asarray(cotangent)))
-
-
-def _batch_of(
-    embeddings: ArrayLike, labels: ArrayLike, centers: ArrayLike, mask: ArrayLike | None
-) -> tuple[Array, Array, Array, Array]:
-    """Check the batch and its table; return labels, mask, rows and centers."""
-    own, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
-    described_ = described(embeddings=embeddings, centers=centers)
-    (shape, dtype), (table, own_dtype) = described_["embeddings"], described_["centers"]
-    check_table("centers", table, own_dtype, "embeddings", shape[1], dtype)
-    if own.size:
-        check_label_range("labels", int(own.min()), int(own.max()), 0, table[0] - 1)  # CV-33
-    (c,) = as_rows(centers=centers)
-    return own, takes_part, x, c
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    labels: ArrayLike,
-    centers: ArrayLike,
-    *,
-    factor: float = 0.5,
-    floor: float = 0.0,
-    ceiling: float = inf,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("factor", factor, 0)  # CV-28
     check_real("floor", floor, 0)
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     y, takes_part, x, c = _batch_of(embeddings, labels, centers, mask)
     factor, floor, ceiling = float(factor), float(floor), float(ceiling)
-    decisions = Decisions(overrides, takes_part)
 
-    with np.errstate(all="ignore"):
-        t = np.where(takes_part[:, None], x - c[y], 0)  # CN-1, CN-3, CN-5; a masked row meets no center, CN-6
-        square = np.sum(t * t, axis=-1)
-        kept = np.where(square < floor, floor, np.where(square > ceiling, ceiling, square))  # CN-2; NaN stays, CV-10
-        above, below = ~(square <= floor), ~(square >= ceiling)  # CN-9
-        if floor > 0:
-            above = decisions.take("above the floor", above, square - floor, kept, (False, True))
-        if ceiling < inf:
-            below = decisions.take("below the ceiling", below, ceiling - square, kept, (False, True))
-        terms = factor * kept
-        value = reduce(terms, takes_part, reduction)
-        weight = weights(terms, takes_part, reduction)
-        scale = reduce(terms, takes_part, reduction)
-        slope = np.where((above & below)[:, None], 2 * factor * t, 0)  # CN-7
+    t = np.where(takes_part[:, None], x - c[y], 0)  # CN-1, CN-3, CN-5; a masked row meets no center, CN-6
+    square = np.sum(t * t, axis=-1)
+    kept = np.where(square < floor, floor, np.where(square > ceiling, ceiling, square))  # CN-2; NaN stays, CV-10
+    above, below = ~(square <= floor), ~(square >= ceiling)  # CN-9
+    slope = 2 * factor * t
+    return Center(factor * kept, takes_part, reduction, floor, ceiling, square, kept, above, below, slope, y, len(c))
 
-    def to_centers(rows: Array) -> Array:
-        """Add the rows of each class: CN-8."""
-        total = np.zeros_like(c)
-        np.add.at(total, y, rows)
+
+@dataclass(frozen=True)
+class Center(Terms):
+    """The terms of rows and the centers of their classes."""
+
+    floor: float
+    ceiling: float
+    square: Array  # |x - c_y|^2
+    kept: Array  # the same between floor and ceiling
+    above: Array  # the floor
+    below: Array  # the ceiling
+    slope: Array  # (B, D), d term / d row between the two
+    labels: Array
+    classes: int
+
+    def to_inputs(self, w: Array) -> dict[str, Array]:
+        """Send each row its gradient, and its center the opposite: CN-7, CN-8."""
+        rows = times(w[:, None], np.where((self.above & self.below)[:, None], self.slope, 0))
+        return {"embeddings": rows, "centers": self.by_class(-rows)}
+
+    def by_class(self, rows: Array) -> Array:
+        """Add the rows of each class."""
+        total = np.zeros((self.classes, rows.shape[1]), rows.dtype)
+        np.add.at(total, self.labels, rows)
         return total
-
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        with np.errstate(all="ignore"):
-            w = np.where(takes_part, cotangent * weight, 0)[:, None]
-            rows = np.where(w != 0, w * slope, 0)
-            return {"embeddings": rows, "centers": to_centers(-rows)}
-
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        rows = np.abs(vjp(cotangent)["embeddings"])
-        visits = np.maximum(np.bincount(y[takes_part], minlength=len(c)), 1)
-        return {"embeddings": rows, "centers": to_centers(rows) * np.sqrt(visits)[:, None]}
-
-    return Evaluation(value, scale, vjp, vjp_scale, decisions)
 
 
 def update_centers(
@@ -170,3 +134,17 @@ def update_centers(
             own = x[takes_part & (y == j)]
             moved[j] = c[j] + float(alpha) * np.sum(own - c[j], axis=0) / (1 + len(own))  # CN-11
     return moved
+
+
+def _batch_of(
+    embeddings: ArrayLike, labels: ArrayLike, centers: ArrayLike, mask: ArrayLike | None
+) -> tuple[Array, Array, Array, Array]:
+    """Check the batch and its table; return labels, mask, rows and centers."""
+    own, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
+    described_ = described(embeddings=embeddings, centers=centers)
+    (shape, dtype), (table, own_dtype) = described_["embeddings"], described_["centers"]
+    check_table("centers", table, own_dtype, "embeddings", shape[1], dtype)
+    if own.size:
+        check_label_range("labels", int(own.min()), int(own.max()), 0, table[0] - 1)  # CV-33
+    (c,) = as_rows(centers=centers)
+    return own, takes_part, x, c

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions, Place
-from lossproof.reference.evaluation import Evaluation, as_batch
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.inputs import as_batch
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real
 
-UNDERFLOW = 2.0**-100  # of a gradient's error scale: an exponential below the normal numbers may be 0
 
-
-@dataclass(frozen=True)
-class Terms:
-    """The terms of a batch of logits (B, K), with what their gradient p - t is made of."""
-
-    value: Array  # (B,)
-    probability: Array  # (B, K), p
-    target: Array  # (B, K), t
-    surprise: Array  # (B, K), -log p
-
-
-def cross_entropy(logits: Array, labels: Array, label_smoothing: float) -> Terms:
-    """Return the terms; every sum is one of numbers that are not negative, so nothing cancels."""
-    rows, classes = logits.shape
-    target = np.full(logits.shape, logits.dtype.type(label_smoothing) / classes)  # CE-2
-    target[np.arange(rows), labels] += 1 - logits.dtype.type(label_smoothing)
-    below = np.max(logits, axis=-1, keepdims=True) - logits  # CE-3
-    powers = np.exp(-below)
-    total = np.sum(powers, axis=-1, keepdims=True)
-    shares = np.where(target == 0, 0, target * below)  # CE-7; CE-9 where the target is not 0
-    value = np.log(total[:, 0]) + np.sum(shares, axis=-1)  # CE-1, CE-5, CE-10
-    return Terms(value, powers / total, target, np.log(total) + below)
-
-
+@differentiable
 def cross_entropy_loss(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -49,7 +22,7 @@ def cross_entropy_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> CrossEntropy:
     """Return the cross-entropy of rows of logits with the labels' classes, in float64.
 
     ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``.
@@ -73,46 +46,37 @@ def cross_entropy_loss(
     Clauses CE-1 to CE-12, CV-1 to CV-38.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
-    loss = evaluate(logits, labels, label_smoothing=label_smoothing, mask=mask, reduction=reduction)
-    if cotangent is None:
-        return loss.value
-    return loss.value, loss.vjp(np.asarray(cotangent))
-
-
-def evaluate(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    *,
-    label_smoothing: float = 0.0,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("label_smoothing", label_smoothing, 0, high=1)  # CE-6, CV-28
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     labels, takes_part, z = as_batch(labels, mask, logits=logits)
     if labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), 0, z.shape[1] - 1)  # CV-33
+    return cross_entropy(z, labels, float(label_smoothing), takes_part, reduction)
 
-    with np.errstate(all="ignore"):
-        found = cross_entropy(z, labels, float(label_smoothing))
-        value = reduce(found.value, takes_part, reduction)
-        weight = weights(found.value, takes_part, reduction)
-        scales = np.where(takes_part, 1 + found.value, 0)
-        p, t = found.probability, found.target
-        size = p + np.where(p == 0, 0, p * found.surprise) + t + UNDERFLOW
 
-    def weighted(cotangent: Array, part: Array) -> dict[str, Array]:
-        w = np.where(weight != 0, cotangent * weight, 0)[:, None]
-        with np.errstate(all="ignore"):
-            return {"logits": np.where(w != 0, w * part, 0)}
+def cross_entropy(
+    logits: Array, labels: Array, label_smoothing: float, takes_part: Array, reduction: str
+) -> CrossEntropy:
+    """Return the terms; every sum is one of numbers that are not negative, so nothing cancels."""
+    rows, classes = logits.shape
+    target = np.full(logits.shape, logits.dtype.type(label_smoothing) / classes)  # CE-2
+    target[np.arange(rows), labels] += 1 - logits.dtype.type(label_smoothing)
+    below = np.max(logits, axis=-1, keepdims=True) - logits  # CE-3
+    powers = np.exp(-below)
+    total = np.sum(powers, axis=-1, keepdims=True)
+    shares = np.where(target == 0, 0, target * below)  # CE-7; CE-9 where the target is not 0
+    terms = np.log(total[:, 0]) + np.sum(shares, axis=-1)  # CE-1, CE-5, CE-10
+    return CrossEntropy(terms, takes_part, reduction, powers / total, target, np.log(total) + below)
 
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        return weighted(cotangent, p - t)  # CE-4, CE-8
 
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        return weighted(np.abs(cotangent), size)
+@dataclass(frozen=True)
+class CrossEntropy(Terms):
+    """The terms of a batch of logits."""
 
-    scale = scales if reduction == "none" else np.asarray(np.sum(weight * scales))
-    return Evaluation(value, scale, vjp, vjp_scale, Decisions(overrides, takes_part))
+    probability: Array  # (B, K), p
+    target: Array  # (B, K), t
+    surprise: Array  # (B, K), -log p
+
+    def to_inputs(self, w: Array) -> dict[str, Array]:
+        """Send each logit p - t: CE-4, CE-8."""
+        return {"logits": times(w[:, None], self.probability - self.target)}

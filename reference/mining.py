@@ -8,9 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions
 from lossproof.reference.distances import metric
-from lossproof.reference.evaluation import as_batch, as_rows, described
+from lossproof.reference.inputs import as_batch, as_rows, described
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     KINDS,
@@ -212,7 +211,7 @@ def sample_negatives(
     pairwise = metric(distance, 2.0, 0.0, "difference")  # MI-17
     with np.errstate(all="ignore"):
         left, right = np.broadcast_arrays(rows[:, None], rows[None, :])
-        d = pairwise(left, right, "d", Decisions()).value  # (a, other)
+        d = pairwise(left, right).value  # (a, other)
     picks = []
     for a, p in np.argwhere(positive):  # MI-15
         codes = classify_triplets(np.full(len(y), d[a, p]), d[a], margin=margin)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions, Place
-from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -24,6 +22,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@differentiable
 def oim_loss(
     embeddings: ArrayLike,
     labels: ArrayLike,
@@ -35,7 +34,7 @@ def oim_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> Oim:
     """Return the OIM loss of a batch, in float64.
 
     ``logsumexp_j(<x, w_j> / temperature) - <x, w_y> / temperature`` for each labelled row x, over the rows w of the
@@ -61,80 +60,36 @@ def oim_loss(
 
     Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
     """
-    loss = evaluate(
-        embeddings, labels, lookup_table, queue, temperature=temperature, unlabelled=unlabelled, mask=mask,
-        reduction=reduction,
-    )  # fmt: skip
-    if cotangent is None:
-        return loss.value
-    memory = {"lookup_table": lookup_table, "queue": queue}
-    constant = {name: np.zeros(np.shape(rows)) for name, rows in memory.items()}  # OI-9
-    return loss.value, loss.vjp(np.asarray(cotangent)) | constant
-
-
-def _batch_of(
-    embeddings: ArrayLike, labels: ArrayLike, lookup_table: ArrayLike, queue: ArrayLike, unlabelled: int, mask: Any
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Check the batch and the memory; return labels, who is an identity, who is none, rows, table and queue."""
-    own, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
-    given = described(embeddings=embeddings, lookup_table=lookup_table, queue=queue)
-    shape, dtype = given["embeddings"]
-    check_table("lookup_table", *given["lookup_table"], "embeddings", shape[1], dtype)
-    check_table("queue", *given["queue"], "embeddings", shape[1], dtype, empty=True)  # OI-6, OI-12
-    classes = given["lookup_table"][0][0]
-    check_unlabelled(unlabelled, classes)  # OI-11
-    known = takes_part & (own != unlabelled)  # OI-4
-    own = np.where(known, own, 0)
-    if own.size:
-        check_label_range("labels", int(own.min()), int(own.max()), 0, classes - 1)  # CV-33
-    table, rows = as_rows(lookup_table=lookup_table, queue=queue)
-    return own, known, takes_part & ~known, x, table, rows
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    labels: ArrayLike,
-    lookup_table: ArrayLike,
-    queue: ArrayLike,
-    *,
-    temperature: float = 0.1,
-    unlabelled: int = -1,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; the loss is smooth, so nothing is decided."""
     check_real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     y, known, _, x, table, rows = _batch_of(embeddings, labels, lookup_table, queue, unlabelled, mask)
-    tau = float(temperature)
     x = np.where(known[:, None], x, 0)  # OI-3: what an unlabelled row holds is not looked at
-    memory = np.concatenate([table, rows])
+    memory, tau = np.concatenate([table, rows]), float(temperature)
 
-    with np.errstate(all="ignore"):
-        z = np.sum(x[:, None, :] * memory, axis=-1) / tau  # OI-1, OI-2
-        largest = np.max(z, axis=1, keepdims=True)
-        power = np.exp(z - largest)  # OI-5
-        total = np.sum(power, axis=1, keepdims=True)
-        terms = np.log(total[:, 0]) + largest[:, 0] - np.take_along_axis(z, y[:, None], axis=1)[:, 0]
-        size = 1 + np.max(np.sum(np.abs(x[:, None, :] * memory), axis=-1), axis=1) / tau
-        value = reduce(terms, known, reduction)
-        weight = weights(terms, known, reduction)
-        scale = np.where(known, size, 0) if reduction == "none" else np.sum(weight * np.where(known, size, 0))
-        slope = (power / total @ memory - table[y]) / tau  # OI-8
-        steepest = (1 + size)[:, None] * np.max(np.abs(memory), axis=0) / tau
+    z = np.sum(x[:, None, :] * memory, axis=-1) / tau  # OI-1, OI-2
+    largest = np.max(z, axis=1, keepdims=True)
+    power = np.exp(z - largest)  # OI-5
+    total = np.sum(power, axis=1, keepdims=True)
+    terms = np.log(total[:, 0]) + largest[:, 0] - np.take_along_axis(z, y[:, None], axis=1)[:, 0]
+    slope = (power / total @ memory - table[y]) / tau  # OI-8
+    return Oim(terms, known, reduction, slope, x, memory, tau, np.shape(lookup_table), np.shape(queue))
 
-    def weighted(cotangent: Array, rows_: Array) -> dict[str, Array]:
-        w = np.where(known, cotangent * weight, 0)[:, None]
-        return {"embeddings": np.where(w != 0, w * rows_, 0)}  # OI-9: to the embeddings alone
 
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        return weighted(cotangent, slope)
+@dataclass(frozen=True)
+class Oim(Terms):
+    """The terms of the labelled rows."""
 
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        return weighted(np.abs(cotangent), steepest)
+    slope: Array  # (B, D), d term / d row
+    rows: Array
+    memory: Array  # the table, then the queue
+    temperature: float
+    of_table: tuple[int, ...]
+    of_queue: tuple[int, ...]
 
-    return Evaluation(value, np.asarray(scale), vjp, vjp_scale, Decisions(overrides, known))
+    def to_inputs(self, w: Array) -> dict[str, Array]:
+        """Send each row its slope, and the memory nothing: OI-9."""
+        constant = {"lookup_table": np.zeros(self.of_table), "queue": np.zeros(self.of_queue)}
+        return {"embeddings": times(w[:, None], self.slope), **constant}
 
 
 def update_oim_memory(
@@ -199,3 +154,27 @@ def _unit(row: Array) -> Array:
         return row
     row = row / largest
     return np.asarray(row / np.sqrt(np.sum(row * row)))
+
+
+def _batch_of(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    lookup_table: ArrayLike,
+    queue: ArrayLike,
+    unlabelled: int,
+    mask: ArrayLike | None,
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Check the batch and the memory; return labels, who is an identity, who is none, rows, table and queue."""
+    own, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
+    given = described(embeddings=embeddings, lookup_table=lookup_table, queue=queue)
+    shape, dtype = given["embeddings"]
+    check_table("lookup_table", *given["lookup_table"], "embeddings", shape[1], dtype)
+    check_table("queue", *given["queue"], "embeddings", shape[1], dtype, empty=True)  # OI-6, OI-12
+    classes = given["lookup_table"][0][0]
+    check_unlabelled(unlabelled, classes)  # OI-11
+    known = takes_part & (own != unlabelled)  # OI-4
+    own = np.where(known, own, 0)
+    if own.size:
+        check_label_range("labels", int(own.min()), int(own.max()), 0, classes - 1)  # CV-33
+    table, rows = as_rows(lookup_table=lookup_table, queue=queue)
+    return own, known, takes_part & ~known, x, table, rows

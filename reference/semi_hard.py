@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.decisions import Decisions, Place
-from lossproof.reference.evaluation import Evaluation, PairError, as_batch
-from lossproof.reference.pairwise import all_pairs, candidates, most_positives, pair_metric, reach
-from lossproof.reference.reductions import reduce, weights
+from lossproof.reference.distances import RowDistance
+from lossproof.reference.inputs import as_batch
+from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_real
 
 
+@differentiable
 def semi_hard_triplet_loss(
     embeddings: ArrayLike,
     labels: ArrayLike,
@@ -27,7 +27,7 @@ def semi_hard_triplet_loss(
     mask: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
-) -> Any:
+) -> SemiHard:
     """Return the semi-hard triplet loss, in float64.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
@@ -56,98 +56,59 @@ def semi_hard_triplet_loss(
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0.
     Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-38. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
-    loss = evaluate(
-        embeddings, labels, margin=margin, distance=distance, pairwise=pairwise, max_positives=max_positives,
-        mask=mask, reduction=reduction,
-    )  # fmt: skip
-    if cotangent is None:
-        return loss.value
-    return loss.value, loss.vjp(np.asarray(cotangent))
-
-
-def evaluate(
-    embeddings: ArrayLike,
-    labels: ArrayLike,
-    *,
-    margin: float = 1.0,
-    distance: str = "squared_euclidean",
-    pairwise: str = "gram",
-    max_positives: int | None = None,
-    mask: ArrayLike | None = None,
-    reduction: str = "mean",
-    overrides: Mapping[Place, Any] | None = None,
-) -> Evaluation:
-    """Return everything the judge asks about one call; `overrides` takes single decisions the other way."""
     check_real("margin", margin, 0)  # CV-28
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
-    margin, d = float(margin), pair_metric(distance)
     positive, negative = candidates(identity, takes_part)  # PW-2
     most_positives(positive, max_positives)  # PW-8
+
+    ap = all_pairs(rows, pair_metric(distance))
+    farther = (ap.value[:, None, :] > ap.value[:, :, None]) & negative[:, None, :]  # SH-2
+    preference = preferred(ap.value, farther, negative)
+    chosen = np.argmax(preference, axis=-1) if len(rows) else np.zeros((0, 0), int)  # SH-8: the lowest that ties
+    batch = Batch(rows, takes_part, distance, pairwise)
+    return triplets(batch, ap, float(margin), positive, negative, chosen, reduction)
+
+
+def preferred(d: Array, farther: Array, negative: Array) -> Array:
+    """Return, for each pair (a, p), numbers (B, B, B) of which that of its negative is the largest: SH-3."""
+    nearest = np.where(farther, -d[:, None, :], -np.inf)
+    farthest = np.where(negative, d, -np.inf)[:, None, :]
+    return np.where(farther.any(axis=-1, keepdims=True), nearest, farthest)
+
+
+def triplets(
+    batch: Batch, ap: RowDistance, margin: float, positive: Array, negative: Array, chosen: Array, reduction: str
+) -> SemiHard:
+    """Return the terms of the pairs (a, p), each with its chosen negative."""
+    rows, d = batch.rows, pair_metric(batch.distance)
     pairs = positive & np.any(negative, axis=-1, keepdims=True)  # SH-4
-    decisions = Decisions(overrides, pairs)
-    with np.errstate(all="ignore"):
-        every = all_pairs(rows, d)
-        spread = reach(every, rows, takes_part, distance, pairwise)
-        chosen = _choose(every.value, spread, negative, decisions)
-        shape = (*pairs.shape, rows.shape[-1])
-        anchors = np.broadcast_to(rows[:, None], shape)
-        ap = d(anchors, np.broadcast_to(rows, shape), "d(a, p)", decisions)
-        an = d(anchors, rows[chosen], "d(a, n)", decisions)
-        unknown = np.any(np.isnan(np.where(negative, every.value, 0)), axis=-1, keepdims=True)  # SH-10
-        slack = np.where(unknown, np.nan, margin + ap.value - an.value)
-        terms = np.where(slack <= 0, 0, slack)  # SH-1
-        near, far = spread, np.take_along_axis(spread, chosen, axis=-1)
-        active = decisions.take("hinge", ~(slack <= 0), slack, margin + near + far, (False, True))  # CV-13
-        value = reduce(terms, pairs, reduction)
-        weight = weights(terms, pairs, reduction)
-        scale = margin + ap.scale + an.scale
-        scale = (
-            reduce(scale, pairs, "none")
-            if reduction == "none"
-            else np.asarray(np.sum(np.where(pairs, scale, 0) * weight))
-        )
+    an = d(np.broadcast_to(rows[:, None], (*chosen.shape, rows.shape[-1])), rows[chosen])
+    unknown = np.any(np.isnan(np.where(negative, ap.value, 0)), axis=-1, keepdims=True)  # SH-10
+    slack = np.where(unknown, np.nan, margin + ap.value - an.value)
+    terms = np.where(slack <= 0, 0, slack)  # SH-1
+    return SemiHard(terms, pairs, reduction, batch, margin, positive, negative, chosen, ap, an, slack, ~(slack <= 0))
 
-    def combine(cotangent: Array, near: tuple[Array, Array], far: tuple[Array, Array], sign: int) -> dict[str, Array]:
+
+@dataclass(frozen=True)
+class SemiHard(Terms):
+    """The terms of the pairs (a, p) of a batch."""
+
+    batch: Batch
+    margin: float
+    positive: Array
+    negative: Array
+    chosen: Array  # (B, B), the negative of each pair
+    ap: RowDistance
+    an: RowDistance
+    slack: Array
+    active: Array  # where the hinge lets the gradient through
+
+    def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as positive and as chosen negative: SH-7."""
-        gradient = np.zeros_like(rows)
-        with np.errstate(all="ignore"):
-            w = np.where(weight != 0, cotangent * weight * active, 0)[..., None]
-            to_anchor, to_positive, to_negative = (
-                np.where(w != 0, w * part, 0) for part in (near[0] + sign * far[0], near[1], sign * far[1])
-            )
-            gradient += to_anchor.sum(axis=1) + to_positive.sum(axis=0)
-            np.add.at(gradient, chosen, to_negative)
+        w, ap, an = times(w, self.active)[..., None], self.ap.gradients, self.an.gradients
+        gradient = times(w, ap[0] - an[0]).sum(axis=1) + times(w, ap[1]).sum(axis=0)
+        np.add.at(gradient, self.chosen, times(w, -an[1]))
         return {"embeddings": gradient}
-
-    def vjp(cotangent: Array) -> dict[str, Array]:
-        return combine(cotangent, ap.gradients, an.gradients, -1)
-
-    def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        return combine(np.abs(cotangent), ap.gradient_scales, an.gradient_scales, 1)
-
-    def pair_errors(error: PairError, turn: PairError, cotangent: Array) -> tuple[Array, dict[str, Array]]:
-        added = np.where(pairs, error(ap.value) + error(an.value), 0)
-        turns = [np.broadcast_to(turn(part.value)[..., None], shape) for part in (ap, an)]
-        to_rows = combine(np.abs(cotangent), (turns[0], turns[0]), (turns[1], turns[1]), 1)
-        return (added if reduction == "none" else np.asarray(np.sum(added * weight))), to_rows
-
-    return Evaluation(value, scale, vjp, vjp_scale, decisions, pair_errors=pair_errors)
-
-
-def _choose(distances: Array, spread: Array, negative: Array, decisions: Decisions) -> Array:
-    """Return the index of the negative of each pair (a, p)."""
-    if not len(distances):
-        return np.zeros(distances.shape, int)
-    ap, an = distances[:, :, None], distances[:, None, :]
-    among = np.broadcast_to(negative[:, None, :], (*distances.shape, len(distances)))
-    slack = np.where(among, an - ap, np.inf)
-    scale = spread[:, :, None] + spread[:, None, :]
-    farther = decisions.take("d(a, n) > d(a, p)", an > ap, slack, scale, (False, True)) & among  # SH-2
-    nearest = np.where(farther, -an, -np.inf)
-    farthest = np.where(among, an, -np.inf)
-    values = np.where(farther.any(axis=-1, keepdims=True), nearest, farthest)  # SH-3
-    best = np.argmax(values, axis=-1)
-    return decisions.pick_largest("negative", values, np.take_along_axis(spread, best, axis=-1))  # SH-8

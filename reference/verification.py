@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias, overload
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.evaluation import described
+from lossproof.reference.inputs import described
 from lossproof.reference.typing import Array, Value
 from lossproof.spec.arguments import check_ascending, check_distances, check_mask, check_real, check_thresholds
 
+Number: TypeAlias = float | np.floating[Any]
+Numbers: TypeAlias = Sequence[float] | Array
 
-def verification_rates(distances: ArrayLike, same: ArrayLike, thresholds: ArrayLike) -> tuple[Value, Value]:
+
+@overload
+def verification_rates(distances: ArrayLike, same: ArrayLike, thresholds: Number) -> tuple[np.float64, np.float64]: ...
+@overload
+def verification_rates(distances: ArrayLike, same: ArrayLike, thresholds: Numbers) -> tuple[Array, Array]: ...
+def verification_rates(distances: ArrayLike, same: ArrayLike, thresholds: Number | Numbers) -> tuple[Value, Value]:
     """Return the validation rate and the false accept rate at each threshold.
 
     ``VAL(t)`` is the share of same pairs, and ``FAR(t)`` that of different pairs, with ``distance <= t``.
@@ -33,14 +43,18 @@ def verification_rates(distances: ArrayLike, same: ArrayLike, thresholds: ArrayL
     return _share(d[alike], t), _share(d[~alike], t)
 
 
-def verification_accuracy(distances: ArrayLike, same: ArrayLike, thresholds: ArrayLike) -> Value:
+@overload
+def verification_accuracy(distances: ArrayLike, same: ArrayLike, thresholds: Number) -> np.float64: ...
+@overload
+def verification_accuracy(distances: ArrayLike, same: ArrayLike, thresholds: Numbers) -> Array: ...
+def verification_accuracy(distances: ArrayLike, same: ArrayLike, thresholds: Number | Numbers) -> Value:
     """Return the share of pairs that are judged rightly at each threshold (VE-9); arguments as `verification_rates`."""
     d, alike = _pairs(distances, same)
     t = _thresholds(thresholds, distances)
     return _accuracy(d, alike, t)
 
 
-def best_accuracy(distances: ArrayLike, same: ArrayLike) -> tuple[Value, Value]:
+def best_accuracy(distances: ArrayLike, same: ArrayLike) -> tuple[np.float64, np.float64]:
     """Return the greatest accuracy over all thresholds, and the lowest threshold that reaches it (VE-10).
 
     The candidates are -inf and the distances; arguments as `verification_rates`.
@@ -54,7 +68,7 @@ def best_accuracy(distances: ArrayLike, same: ArrayLike) -> tuple[Value, Value]:
     return accuracy[best], candidates[best]
 
 
-def val_at_far(distances: ArrayLike, same: ArrayLike, *, far: float = 1e-3) -> tuple[Value, Value]:
+def val_at_far(distances: ArrayLike, same: ArrayLike, *, far: float = 1e-3) -> tuple[np.float64, np.float64]:
     """Return VAL at the largest distance whose FAR is at most `far`, in [0, 1], and that distance (VE-11)."""
     d, alike = _pairs(distances, same)
     check_real("far", far, 0, high=1)
@@ -62,7 +76,7 @@ def val_at_far(distances: ArrayLike, same: ArrayLike, *, far: float = 1e-3) -> t
         return np.float64(np.nan), np.float64(np.nan)
     candidates = np.sort(np.append(d, -np.inf))
     threshold = candidates[np.asarray(_share(d[~alike], candidates)) <= far][-1]
-    return _share(d[alike], threshold), threshold
+    return np.float64(_share(d[alike], threshold)), threshold
 
 
 def _pairs(distances: ArrayLike, same: ArrayLike) -> tuple[Array, Array]:

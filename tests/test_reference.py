@@ -8,10 +8,10 @@ import pytest
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge import exact
-from lossproof.reference import triplet_margin_loss
-from lossproof.reference.triplet_margin import evaluate
+from lossproof.reference import judged, triplet_margin_loss
 from lossproof.spec import clauses
 
+evaluate = partial(judged.evaluate, triplet_margin_loss, None)
 NAMES = ("anchor", "positive", "negative")
 EXAMPLES = {
     f"{clause.id}-{example.index}": example
@@ -216,7 +216,7 @@ every_decision = pytest.mark.parametrize("name", DECISIONS, ids=str)
 def at_kink(name, overrides=None):
     rows, options, _ = DECISIONS[name]
     options = {"margin": 1.0, "eps": 0.0, "reduction": "sum", **options}
-    return evaluate(*rows, **options, overrides=overrides)
+    return judged.evaluate(triplet_margin_loss, overrides, *rows, **options)
 
 
 @every_decision
@@ -274,9 +274,8 @@ def test_row_that_takes_no_part_decides_nothing():
 
 def test_swap_that_is_overridden_takes_the_other_distance():
     anchor, positive, negative = row(0.0), row(4.0), row(2.0)
-    found = evaluate(
-        anchor, positive, negative, margin=1.0, p=1.0, eps=0.0, swap=True, overrides={("swap", (0,)): True}
-    )
+    options = {"margin": 1.0, "p": 1.0, "eps": 0.0, "swap": True}
+    found = judged.evaluate(triplet_margin_loss, {("swap", (0,)): True}, anchor, positive, negative, **options)
     assert [g.item() for g in found.vjp(np.ones(())).values()] == [-1.0, 0.0, 1.0]
 
 

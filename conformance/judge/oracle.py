@@ -6,7 +6,6 @@ where it is wider than float64, mpmath elsewhere and for the reference itself.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+import lossproof.reference as reference
 from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge import exact
+from lossproof.reference import judged
 from lossproof.spec import losses
 
 NEAR = 4.0  # a decision is undecided within this many budgets
@@ -48,26 +49,25 @@ class Oracle:
     def __init__(self, *, ours: bool, exact_only: bool = False):
         self.ours = ours
         self.exact_only = exact_only
-        self._last: tuple[Case, Any] | None = None  # a case is looked at for decisions, then for what it must return
+        self._last: tuple[Case, judged.Evaluation] | None = None  # of a case: asked for decisions, then for the answer
 
     def allowance(self, case: Case, terms: int | None = None) -> float:
         """Return r, the allowance for the order of summation (CV-15), of `terms` where they are fewer than B or B^2."""
         width, most = _longest_sum(case)
         return float(np.sqrt(width)) if self.ours else float(width + (most if terms is None else terms))
 
-    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> Any:
+    def evaluate(self, case: Case, overrides: Mapping[Any, Any] | None = None) -> judged.Evaluation:
         """Return the reference's evaluation, wider than the case's own dtype; that of the last case is kept."""
         if overrides is None and self._last and _alike(self._last[0], case):
             return self._last[1]
         wide = np.longdouble if case.widest == "float64" and _WIDE else np.float64
         inputs = {name: a.astype(wide) if a.dtype.kind == "f" else a for name, a in case.inputs.items()}
-        module = importlib.import_module(f"lossproof.reference.{losses()[case.loss].name}")
-        found = module.evaluate(**inputs, **case.parameters, overrides=overrides)
+        found = judged.evaluate(getattr(reference, case.loss), overrides, **inputs, **case.parameters)
         if overrides is None:
             self._last = (case, found)
         return found
 
-    def undecided(self, case: Case, evaluation: Any | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
+    def undecided(self, case: Case, evaluation: judged.Evaluation | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
         """Return the decisions that no implementation at this precision can be held to."""
         kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
         summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
@@ -75,18 +75,20 @@ class Oracle:
         return list((evaluation or self.evaluate(case)).decisions.undecided(error))
 
     @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
-    def expected(self, case: Case, evaluation: Any | None = None) -> Expected:
+    def expected(self, case: Case, evaluation: judged.Evaluation | None = None) -> Expected:
         """Return what the case must return."""
         found = evaluation or self.evaluate(case)
         needs_exact = self.exact_only or (case.widest == "float64" and not _WIDE)
         cotangent = np.ones(found.value.shape) if case.cotangent is None else case.cotangent
         if cotangent.shape != found.value.shape:
             cotangent = np.resize(cotangent, found.value.shape)
-        value, gradients, second = found.value, {}, {}
-        if case.order:
-            gradients = found.vjp(cotangent)
+        value, gradients = found.value, found.vjp(cotangent) if case.order else {}
+        second: Mapping[str, Array] = {}
+        second_scale: Mapping[str, Array] = {}
         if case.order == 2:
-            second = found.hvp(cotangent, case.tangents)
+            assert found.hvp is not None
+            assert found.hvp_scale is not None
+            second, second_scale = found.hvp(cotangent, case.tangents), found.hvp_scale(cotangent, case.tangents)
         if needs_exact:
             known, blur = gradients, exact.blur(case, np.abs(cotangent) * found.scale)
             value, gradients, second = exact.evaluate(case, cotangent)
@@ -117,8 +119,7 @@ class Oracle:
             second=second,
             budgets=cache(np.errstate(over="ignore")(budgets)),  # most answers need the first grade alone
             second_budget={
-                name: (accuracy["kappa_second"] * growth + g) * unit * scale
-                for name, scale in (found.hvp_scale(cotangent, case.tangents) if case.order == 2 else {}).items()
+                name: (accuracy["kappa_second"] * growth + g) * unit * scale for name, scale in second_scale.items()
             },
         )
 
@@ -169,7 +170,7 @@ def _radius(rows: Array, grade: str) -> Any:
     return np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
 
 
-def _grade_scales(case: Case, found: Any, unit: float, grade: str) -> tuple[Any, float]:
+def _grade_scales(case: Case, found: judged.Evaluation, unit: float, grade: str) -> tuple[Any, float]:
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     if not found.distances or grade == "direct":
         return np.zeros(()), 0.0
@@ -185,7 +186,9 @@ def _grade_scales(case: Case, found: Any, unit: float, grade: str) -> tuple[Any,
     return np.nan_to_num(sum(parts, np.zeros(()))), gradient
 
 
-def _pair_errors(case: Case, found: Any, grade: str, unit: float, cotangent: Array) -> tuple[Any, Mapping[str, Array]]:
+def _pair_errors(
+    case: Case, found: judged.Evaluation, grade: str, unit: float, cotangent: Array
+) -> tuple[Any, Mapping[str, Array]]:
     """Return what a grade adds to the value and to the gradients of a loss of the pairs of a batch: PW-6, PW-7."""
     distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
     if found.pair_errors is None or grade == "direct" or distance == "cosine":

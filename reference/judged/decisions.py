@@ -1,7 +1,7 @@
 """Decisions: the places where a loss jumps, or where its gradient does.
 
 A hinge, a swap, a zero coordinate: near such a place no implementation in floating point can be held to one
-outcome. The reference takes each decision through `Decisions`, which keeps how far it was from going the other
+outcome. What the judge asks takes each decision through `Decisions`, which keeps how far it was from going the other
 way (`slack`) and the scale of the error of that distance; the judge asks which decisions were undecided at a given
 precision, and asks again what the gradient is under the other outcomes.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from lossproof.reference.typing import Array
 
-Place = tuple[str, tuple[int, ...]]
+Place: TypeAlias = tuple[str, tuple[int, ...]]
+Overrides: TypeAlias = Mapping[Place, Any] | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Decision:
 class Decisions:
     """Takes decisions as the spec says, or as `overrides` says at single places, and remembers them."""
 
-    def __init__(self, overrides: Mapping[Place, Any] | None = None, participates: Array | None = None):
+    def __init__(self, overrides: Overrides, participates: Array):
         self.overrides = dict(overrides or {})
         self.participates = participates
         self.taken: list[Decision] = []
@@ -40,8 +41,7 @@ class Decisions:
     def take(self, name: str, outcome: Array, slack: Array, scale: Array, outcomes: tuple[Any, ...]) -> Array:
         """Record a decision and return its outcome, an array over rows (..., or over coordinates)."""
         slack = np.array(slack)
-        if self.participates is not None:
-            slack[~self.participates] = np.inf
+        slack[~self.participates] = np.inf
         self.taken.append(Decision(name, slack, np.broadcast_to(scale, slack.shape), outcomes))
         return self._overridden(name, outcome)
 
@@ -50,8 +50,7 @@ class Decisions:
         index = np.argmax(values, axis=-1)
         gap = np.max(values, axis=-1, keepdims=True) - values
         np.put_along_axis(gap, index[..., None], np.inf, axis=-1)  # the pick itself competes with nobody
-        if self.participates is not None:
-            gap[~self.participates] = np.inf
+        gap[~self.participates] = np.inf
         self.taken.append(Decision(name, gap, np.broadcast_to(scale[..., None], gap.shape), ("pick",)))
         return self._overridden(name, index)
 

@@ -1,0 +1,26 @@
+"""Cross-entropy loss: what the judge asks besides value and gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lossproof.reference.cross_entropy import CrossEntropy
+from lossproof.reference.judged.decisions import Decisions, Overrides
+from lossproof.reference.judged.evaluation import Evaluation, judge, reduced
+from lossproof.reference.terms import times
+from lossproof.reference.typing import Array
+
+UNDERFLOW = 2.0**-100  # of a gradient's error scale: an exponential below the normal numbers may be 0
+
+
+@judge.register
+def _(found: CrossEntropy, overrides: Overrides) -> Evaluation:
+    p = found.probability
+    size = p + np.where(p == 0, 0, p * found.surprise) + found.target + UNDERFLOW
+
+    @np.errstate(all="ignore")
+    def vjp_scale(cotangent: Array) -> dict[str, Array]:
+        return {"logits": times(times(found.weights(), np.abs(cotangent))[:, None], size)}
+
+    scale, decisions = reduced(1 + found.terms, found), Decisions(overrides, found.takes_part)
+    return Evaluation(found.value(), scale, found.gradients, vjp_scale, decisions)

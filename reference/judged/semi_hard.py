@@ -1,0 +1,51 @@
+"""Semi-hard triplet loss: what the judge asks besides value and gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lossproof.reference.judged.decisions import Decisions, Overrides
+from lossproof.reference.judged.distances import Parts, judged
+from lossproof.reference.judged.evaluation import Evaluation, PairError, judge, reduced
+from lossproof.reference.judged.pairwise import reach, undecided_pairs
+from lossproof.reference.semi_hard import SemiHard, preferred, triplets
+from lossproof.reference.typing import Array
+
+
+@judge.register
+def _(found: SemiHard, overrides: Overrides) -> Evaluation:
+    decisions = Decisions(overrides, found.takes_part)
+    spread = reach(undecided_pairs(found.ap), found.batch)
+    chosen = _choose(found, spread, decisions)
+    found = triplets(found.batch, found.ap, found.margin, found.positive, found.negative, chosen, found.reduction)
+    ap, an = judged(found.ap, "d(a, p)", decisions), judged(found.an, "d(a, n)", decisions)
+    undecided = found.margin + spread + np.take_along_axis(spread, chosen, axis=-1)
+    active = decisions.take("hinge", found.active, found.slack, undecided, (False, True))  # CV-13
+    taken = replace(found, ap=ap, an=an, active=active)
+    scale = reduced(found.margin + ap.scale + an.scale, taken)
+
+    def vjp_scale(cotangent: Array) -> dict[str, Array]:
+        return replace(taken, ap=ap.scales(), an=an.scales(sign=-1)).gradients(np.abs(cotangent))
+
+    def pair_errors(error: PairError, turn: PairError, cotangent: Array) -> tuple[Array, dict[str, Array]]:
+        near, far = (np.broadcast_to(turn(pair.value)[..., None], pair.gradients[0].shape) for pair in (ap, an))
+        turns = replace(taken, ap=Parts(ap.value, (near, near)), an=Parts(an.value, (-far, -far)))
+        return reduced(error(ap.value) + error(an.value), taken), turns.gradients(np.abs(cotangent))
+
+    return Evaluation(taken.value(), scale, taken.gradients, vjp_scale, decisions, pair_errors=pair_errors)
+
+
+def _choose(found: SemiHard, spread: Array, decisions: Decisions) -> Array:
+    """Return the index of the negative of each pair (a, p)."""
+    d, negative = found.ap.value, found.negative
+    if not len(d):
+        return found.chosen
+    ap, an = d[:, :, None], d[:, None, :]
+    slack = np.where(negative[:, None, :], an - ap, np.inf)
+    scale = spread[:, :, None] + spread[:, None, :]
+    farther = decisions.take("d(a, n) > d(a, p)", an > ap, slack, scale, (False, True)) & negative[:, None, :]
+    values = preferred(d, farther, negative)
+    best = np.argmax(values, axis=-1)
+    return decisions.pick_largest("negative", values, np.take_along_axis(spread, best, axis=-1))
