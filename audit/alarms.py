@@ -77,7 +77,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
     try:
         spaces = losses_known(settings.losses)
         offered = offers(session, spaces, ours=settings.ours)
-        losses = [loss for loss in offered if not settings.losses or loss in settings.losses]
+        losses = [loss for loss in spaces if loss in offered]
         if not losses:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         oracle = Oracle(ours=settings.ours, exact_only=settings.exact_only)

@@ -59,7 +59,7 @@ def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch
         return found
     before, after = bits(clean), bits(dirty)
     if probe.clause == "CV-8":
-        if before["value"] != after["value"]:
+        if before["loss"] != after["loss"]:
             return Mismatch("value", "loss", _number(dirty.value), _number(clean.value))
         return None
     masked = ~case.inputs["mask"]
@@ -77,7 +77,7 @@ def _compare(probe: Probe, case: Case, clean: Answer, dirty: Answer) -> Mismatch
                 0.0,
                 np.inf,
             )
-        if before[name] != after[name]:
+        if before[f"gradient of {name}"] != after[f"gradient of {name}"]:
             return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits")
     return None
 
