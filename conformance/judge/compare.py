@@ -73,8 +73,8 @@ def farthest(
 def stated(want: Any) -> tuple[Array, Array]:
     """Return the numbers of a worked example, and which of them are left open: "unspecified", alone or as a row."""
     if not isinstance(want, list):
-        left_open = isinstance(want, str)
-        return np.array(0.0 if left_open else want, float), np.array(left_open)
+        unsaid = isinstance(want, str)
+        return np.array(0.0 if unsaid else want, float), np.array(unsaid)
     parts = [stated(entry) for entry in want]
     shape = (len(want), *max((numbers.shape for numbers, _ in parts), key=len, default=()))
     numbers, left_open = np.zeros(shape), np.zeros(shape, bool)
