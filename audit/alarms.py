@@ -75,7 +75,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
     try:
         spaces = losses_known(settings.losses)
         first = Judge.of(session, spaces, ours=settings.ours, exact_only=settings.exact_only)
-        losses = [loss for loss in first.offers if not settings.losses or loss in settings.losses]
+        losses = [loss for loss in spaces if loss in first.offers]
         if not losses:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         for loss in losses:

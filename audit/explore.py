@@ -60,7 +60,7 @@ def explore(settings: Settings, cases: int) -> list[Worst]:
     try:
         known, ours = losses_known(settings.losses), settings.ours
         judge = Judge.of(session, known, ours=ours, exact_only=settings.exact_only, seed=settings.seed)
-        losses = [loss for loss in judge.offers if not settings.losses or loss in settings.losses]
+        losses = [loss for loss in known if loss in judge.offers]
         if not losses:
             raise NothingToJudge(f"{settings.target} has none of the losses asked for")
         dtypes = {loss: [d for d in EXACT if d in judge.offers[loss].dtypes] for loss in losses}

@@ -45,10 +45,9 @@ class Judging:
             seed=settings.seed,
             examples=settings.examples,
         )
-        others = [name for name in session.hello.get("functions", {}) if name in (settings.losses or functions())]
         if not settings.ours:
-            answer_to_functions(session, others)
-        self.probes = [p for p in planned(settings) if p.loss in (*self.judge.offers, *others)]
+            answer_to_functions(session, settings.losses or functions())
+        self.probes = [p for p in planned(settings) if p.loss in self.judge.offers]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one test of each probe."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,15 +30,24 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         cases += _at_ties(judge, probe)
     else:
         judge.structures(probe, result, collect)
-    first: list[Answer] = [judge.ask(case) for case in cases]
     result.planned += len(cases)
-    for repeat in range(REPEATS):
+    found = again(judge, cases, REPEATS, apart)
+    if found:
+        result.findings.append(judge.finding(probe, *found))
+
+
+def again(
+    judge: Judge, cases: Sequence[Case], repeats: int, apart: Callable[[Answer, Answer], Mismatch | None]
+) -> tuple[Mismatch, Case] | None:
+    """Ask all cases, then all of them again, several times over; return what first differs, and where."""
+    first = [judge.ask(case) for case in cases]
+    for repeat in range(repeats):
         pairs = list(zip(cases, first, strict=True))
         for case, before in reversed(pairs) if repeat % 2 else pairs:  # no call has the same one before it twice
-            mismatch = _compare(before, judge.ask(case))
+            mismatch = apart(before, judge.ask(case))
             if mismatch:
-                result.findings.append(judge.finding(probe, mismatch, case))
-                return
+                return mismatch, case
+    return None
 
 
 def _at_ties(judge: Judge, probe: Probe) -> Iterator[Case]:
@@ -52,14 +61,13 @@ def _at_ties(judge: Judge, probe: Probe) -> Iterator[Case]:
                 yield audited
 
 
-def _compare(before: Answer, after: Answer) -> Mismatch | None:
-    if unanswered(before) or unanswered(after):
-        return unanswered(before) or unanswered(after)
-    if after.changed:
-        return Mismatch("changed", ", ".join(after.changed), "changed by the call", "unchanged")
+def apart(before: Answer, after: Answer) -> Mismatch | None:
+    """Return the mismatch of two answers to the same call, or of a call that changes something."""
+    found, changed = unanswered(before) or unanswered(after), before.changed or after.changed
+    if found:
+        return found
+    if changed:
+        return Mismatch("changed", ", ".join(changed), "changed by the call", "unchanged")
     one, two = bits(before), bits(after)
-    for name in one:
-        if one[name] != two.get(name):
-            what = "loss" if name == "value" else f"gradient of {name}"
-            return Mismatch("value", what, "other bits the second time", "the same bits")
-    return None
+    where = next((name for name in one if one[name] != two.get(name)), None)
+    return None if where is None else Mismatch("value", where, "other bits the second time", "the same bits")

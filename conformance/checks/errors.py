@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.compare import unanswered
+from lossproof.conformance.judge.compare import accepted, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
-from lossproof.conformance.judge.results import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Result
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
 from lossproof.conformance.plan.probe import OfErrors, Probe
@@ -19,7 +19,8 @@ from lossproof.conformance.plan.probe import OfErrors, Probe
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the legal call, then the same call with one thing wrong, for each way to be wrong."""
     legal = judge.losses[probe.loss].legal(judge.offers[probe.loss])
-    asked = [(_sibling(legal, wrong), wrong) for wrong in questions(judge, probe)]
+    known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
+    asked = [(_sibling(legal, wrong), wrong) for wrong in offered(judge, probe.loss, known)]
     for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or "mask" in case.inputs][:1]:
         result.planned += 1
         answer = judge.ask(sibling)
@@ -28,34 +29,25 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             assert mismatch is not None
             result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, sibling))
             return
-    for sibling, wrong in asked:
+    refused(judge, probe, result, [wrong.applied(sibling) for sibling, wrong in asked])
+
+
+def refused(judge: Judge, probe: Probe, result: Result, cases: Sequence[Case]) -> None:
+    """Ask calls that are wrong; the first that is not refused is a finding."""
+    for case in cases:
         result.planned += 1
-        case = wrong.applied(sibling)
-        found = accepted(judge, case)
+        found = accepted(judge.ask(case))
         if found:
             result.findings.append(judge.finding(probe, found, case))
             return
 
 
-def questions(judge: Judge, probe: Probe) -> list[Wrong]:
-    """Return the wrong calls of a probe that the implementation could make at all."""
-    known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
-    offered = [wrong for wrong in known if _offered(judge, probe, wrong)]
-    if not offered:
+def offered(judge: Judge, name: str, known: Sequence[Wrong]) -> list[Wrong]:
+    """Return the wrong calls of a loss, or of another function, that the implementation could make at all."""
+    found = [wrong for wrong in known if _offered(judge, name, wrong)]
+    if not found:
         raise Unsupported("the call uses what is not offered")
-    return offered
-
-
-def accepted(judge: Judge, case: Case) -> Mismatch | None:
-    """Return the mismatch of a wrong call that is answered, or breaks the worker; None where it is refused."""
-    answer = judge.ask(case)
-    if answer.refused:
-        return None
-    if answer.problem:
-        return Mismatch("failure", "the call", answer.problem, "an error", errored=True)
-    assert answer.value is not None
-    got = float(answer.value) if answer.value.ndim == 0 else answer.value.tolist()
-    return Mismatch("accepted", "the call", got, "an error")
+    return found
 
 
 def _given(probe: Probe) -> Iterator[Wrong]:
@@ -66,16 +58,16 @@ def _given(probe: Probe) -> Iterator[Wrong]:
         yield Wrong(probe.clause, probe.label, changed, parameters=parameters)
 
 
-def _offered(judge: Judge, probe: Probe, wrong: Wrong) -> bool:
+def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     """Whether the implementation has the arguments of a wrong call, reads its dtypes, and has its other options."""
-    offer, hello = judge.offers[probe.loss], judge.session.hello
-    read = {"bool", "int64", "int32", *hello.get("integers", ()), *hello["dtypes"]}
-    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.page.parameters or n == "mask"]
+    offer = judge.offers[name]
+    read = {"bool", "int64", "int32", *offer.integers, *judge.session.hello["dtypes"]}
+    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.parameters or n == "mask"]
     if not all(map(offer.has, names)) or not set(wrong.dtypes.values()) <= read:
         return False
     if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
         return True
-    return not any(value in offer.refused.get(name, ()) for name, value in wrong.parameters.items())
+    return not any(value in offer.refused.get(option, ()) for option, value in wrong.parameters.items())
 
 
 def _sibling(legal: Case, wrong: Wrong) -> Case:

@@ -2,112 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lossproof.conformance.checks.function_calls import (
-    answer,
-    can_give,
-    legal,
-    offered,
-    plain_dtype,
-    plain_probe,
-    sound,
-)
-from lossproof.conformance.checks.function_results import judged
+from lossproof.conformance.checks.errors import offered, refused
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.judge.functions import against, failure, obscured, offer_of
+from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Mismatch, Result
-from lossproof.conformance.plan.cases.error_options import UNHEARD
-from lossproof.conformance.plan.cases.errors import Wrong, wrongs
+from lossproof.conformance.plan.cases.errors import wrongs
+from lossproof.conformance.plan.cases.functions import legal
+from lossproof.conformance.plan.plan import plain_probe
 from lossproof.conformance.plan.probe import OfRefusals, Probe
 from lossproof.spec import functions
 
 SIZES = {"...": 3, "B": 3, "C": 3, "Q": 3, "D": 2, "N": 4, "T": 3}  # a shape that is wrong is no other right one
 ROW = 1
-# A call, what must come back (None: an error), whether an error is as right, whether nothing is wrong with the call
-Call = tuple[Case, list[Any] | None, bool, bool]
+
+
+@dataclass(frozen=True)
+class Wild:
+    """Calls with a label or an index that is no row, and the legal call that they must be answered like."""
+
+    sibling: Case
+    cases: Sequence[Case]
+    may_raise: bool  # an error is as right
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the call that is wrong; or, with an option, calls whose label or index is outside its range."""
-    offered(judge, probe)
-    if not sound(judge, probe):
-        judge.obscured = result.planned = 1
-        return
-    for case, wanted, choice, right in _calls(judge, probe):
-        result.planned += 1
-        found = judge.ask(case)
-        if choice and found.refused:
-            continue
-        mismatch: Mismatch | None = judged(case, found, wanted, exact=False, ours=judge.oracle.ours)
-        if mismatch and choice and not mismatch.errored:
-            mismatch = replace(mismatch, want=f"an error, or {mismatch.want} as without that row")
-        if mismatch:
-            blamed = replace(probe, clause=plain_probe(probe.loss).clause) if right else probe
-            result.findings.append(judge.finding(blamed, mismatch, case))
-            return
-
-
-def _calls(judge: Judge, probe: Probe) -> Iterator[Call]:
-    """Yield calls that are wrong, and before them those that they are made of."""
-    case, _ = legal(judge, probe, 0, plain_dtype(judge), SIZES)
-    if "mask" in functions()[probe.loss]["inputs"] and can_give(judge, probe.loss, "mask"):
-        case = replace(case, inputs={**case.inputs, "mask": np.arange(SIZES["B"]) != 0})
-    case = _whole(case)
     asked = probe.of(OfRefusals)
+    offer = offer_of(judge, probe, compared=not asked.wrong)
+    if obscured(judge, probe, result):
+        return None
+    plain = _whole(legal(offer, probe, judge.seed, 0, sizes=SIZES))
+    if "mask" in functions()[probe.loss]["inputs"] and offer.has("mask"):
+        plain = replace(plain, inputs={**plain.inputs, "mask": np.arange(SIZES["B"]) != 0})
     if asked.wrong:
-        known = {"bool", "int64", "int32", *judge.session.hello.get("integers", ()), *judge.session.hello["dtypes"]}
-        given = [wrong for wrong in wrongs(probe.loss)[probe.clause, probe.label] if _given(judge, probe.loss, wrong)]
-        if not given:
-            raise Unsupported(f"no argument that {probe.label} speaks of")
-        for wrong in given:
-            if set(wrong.dtypes.values()) <= known:
-                yield wrong.applied(case), None, False, False
-    elif asked.index:
-        name, size = asked.index, SIZES["Q"]
-        for index in (size, -1, 7 * size + 1):
-            legal_one = replace(case, inputs={**case.inputs, name: np.array(index % size)})
-            wanted = answer(probe.loss, legal_one.inputs, case.parameters)
-            yield legal_one, wanted, False, True
-            yield replace(case, inputs={**case.inputs, name: np.array(index)}), wanted, True, False
-    else:
-        yield from _labels(judge, case)
+        given = offered(judge, probe.loss, wrongs(probe.loss)[probe.clause, probe.label])
+        return refused(judge, probe, result, [wrong.applied(plain) for wrong in given])
+    for wild in _indices(plain, asked.index) if asked.index else _labels(plain, offer):
+        for case in (wild.sibling, *wild.cases):
+            result.planned += 1
+            mismatch = failure(judge, case) if case is wild.sibling else _wrong(judge, wild, case)
+            if mismatch:
+                blamed = replace(probe, clause=plain_probe(probe.loss).clause) if case is wild.sibling else probe
+                result.findings.append(judge.finding(blamed, mismatch, case))
+                return None
+    return None
 
 
-def _given(judge: Judge, name: str, wrong: Wrong) -> bool:
-    """Whether the implementation has what a wrong call gives; an unknown option is one that nobody has."""
-    options = [option for option in wrong.parameters if option != UNHEARD]
-    return all(can_give(judge, name, argument) for argument in (*wrong.inputs, *options))
+def _wrong(judge: Judge, wild: Wild, case: Case) -> Mismatch | None:
+    """Return the mismatch of a call that is neither refused, where it may be, nor answered like its sibling."""
+    answer = judge.ask(case)
+    if wild.may_raise and answer.refused:
+        return None
+    wanted = judge.oracle.results(judge.with_fixed(wild.sibling))
+    mismatch = against(case, answer, wanted, ours=judge.oracle.ours)
+    if mismatch and wild.may_raise and not mismatch.errored:
+        return replace(mismatch, want=f"an error, or {mismatch.want} as without that row")
+    return mismatch
 
 
-def _labels(judge: Judge, case: Case) -> Iterator[Call]:
-    """Yield calls with one label out of range, of a row that takes part and of one that does not."""
-    entry = functions()[case.loss].get("parameters", {})
-    options = {n: -5 for n in ("unlabelled",) if n in entry and can_give(judge, case.loss, n)}
-    if not can_give(judge, case.loss, "mask"):
-        raise Unsupported("no argument mask")
+def _indices(plain: Case, name: str) -> Iterator[Wild]:
+    """Yield calls with an index out of range."""
+    size = SIZES["Q"]
+    for index in (size, -1, 7 * size + 1):
+        sibling, case = (replace(plain, inputs={**plain.inputs, name: np.array(i)}) for i in (index % size, index))
+        yield Wild(sibling, [case], may_raise=True)
+
+
+def _labels(plain: Case, offer: Offer) -> Iterator[Wild]:
+    """Yield calls with one label out of range, of a row that takes part and, where a mask can say so, of another."""
+    own = {n: offer.limits.get(n, [-5])[0] for n in offer.parameters if n == "unlabelled" and offer.has(n)}
     labels = np.arange(SIZES["B"]) % SIZES["C"]
-    part = case.inputs.get("mask", np.ones(len(labels), bool))
-    case = replace(case, parameters={**case.parameters, **options})
-    for row in (ROW, 0):
-        inputs = {**case.inputs, "labels": labels, "mask": part & (np.arange(len(labels)) != row)}
-        wanted = answer(case.loss, inputs, case.parameters)
-        yield replace(case, inputs=inputs), wanted, False, True
-        for wild in (SIZES["C"], -1, -7, 10**6):
-            given = {**case.inputs, "labels": np.where(np.arange(len(labels)) == row, wild, labels)}
-            yield replace(case, inputs=given), wanted, bool(part[row]), False
-        if (
-            "uint64" in judge.session.hello.get("integers", ()) and part[row]
-        ):  # 2**64 - 1 is not -1, the label of rows without an identity
-            most = labels.astype(np.uint64)
-            most[row] = np.iinfo(np.uint64).max
-            none = dict.fromkeys(options, -1)
-            given, parameters = {**case.inputs, "labels": most}, {**case.parameters, **none}
-            yield replace(case, inputs=given, dtypes={"labels": "uint64"}, parameters=parameters), wanted, True, False
+    plain = replace(plain, inputs={**plain.inputs, "labels": labels}, parameters={**plain.parameters, **own})
+    none = plain.parameters.get("unlabelled", offer.neutral("unlabelled"))
+    part = plain.inputs.get("mask", np.ones(len(labels), bool))
+    for row in (ROW, 0) if offer.has("mask") else (ROW,):
+        others = np.arange(len(labels)) != row
+        wild = [np.where(others, labels, number) for number in (SIZES["C"], -1, -7, 10**6) if number != none]
+        cases = [replace(plain, inputs={**plain.inputs, "labels": array}) for array in wild]
+        if "uint64" in offer.integers and part[row]:
+            cases.append(_at_the_end(plain, offer, row))
+        yield Wild(_without(plain, offer, others), cases, may_raise=bool(part[row]))
+
+
+def _without(plain: Case, offer: Offer, others: Array) -> Case:
+    """Return the call without a row: masked out, or left out where no mask can be given."""
+    if offer.has("mask"):
+        return replace(plain, inputs={**plain.inputs, "mask": plain.inputs["mask"] & others})
+    aligned = [n for n, entry in functions()[plain.loss]["inputs"].items() if entry["shape"].split()[:1] == ["B"]]
+    return replace(plain, inputs={n: a[others] if n in aligned else a for n, a in plain.inputs.items()})
+
+
+def _at_the_end(plain: Case, offer: Offer, row: int) -> Case:
+    """Return the call with the largest label that there is: it is not -1, the label of rows without an identity."""
+    labels = plain.inputs["labels"].astype(np.uint64)
+    labels[row] = np.iinfo(np.uint64).max
+    own = {n: -1 for n in plain.parameters if n == "unlabelled" and offer.choices(n, [-1])}
+    inputs, parameters = {**plain.inputs, "labels": labels}, {**plain.parameters, **own}
+    return replace(plain, inputs=inputs, dtypes={"labels": "uint64"}, parameters=parameters)
 
 
 def _whole(case: Case) -> Case:

@@ -2,78 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.checks.function_calls import (
-    answer,
-    ask,
-    calls,
-    fixed,
-    offered,
-    plain_dtype,
-    plain_probe,
-    possible,
-    remember,
-    right,
-    sound,
-)
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.functions import examples_right, failure, failure_of_example, obscured, offer_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Mismatch, Result
-from lossproof.conformance.plan.cases.functions import Call, examples
+from lossproof.conformance.plan.cases.functions import calls, examples
+from lossproof.conformance.plan.plan import plain_probe
 from lossproof.conformance.plan.probe import OfFunctions, Probe
-from lossproof.spec import functions
+from lossproof.spec import Example, functions
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the examples of the clause; or, with the option `drawn`, calls whose arguments are drawn."""
-    offered(judge, probe)
     options = probe.of(OfFunctions)
-    dtype = options.dtype or plain_dtype(judge)
-    limits = judge.session.hello["functions"][probe.loss].get("limits", {})
-    if dtype not in judge.session.hello["dtypes"] or dtype not in limits.get("dtype", [dtype]):
+    offer = offer_of(judge, probe, compared=options.drawn)
+    dtype = options.dtype or offer.plain_dtype
+    if dtype not in offer.dtypes:
         raise Unsupported(f"dtype = {dtype!r}")
     if not options.drawn:
-        asked: Iterable[Call] = possible(judge, examples(probe.loss, [probe.clause], dtype))
-    elif right(judge, probe) if options.plain else sound(judge, probe):
-        asked = calls(judge, probe, dtype)
-    else:
-        judge.obscured = result.planned = 1  # an example, or a plain call, is wrong already, and names its own clause
-        return
-    for case, wanted, exact in asked:
+        return _examples(judge, probe, result, examples(probe.loss, offer))
+    if options.plain and not examples_right(judge, probe.loss):
+        judge.obscured = result.planned = 1
+        return None
+    if not options.plain and obscured(judge, probe, result):
+        return None
+    for case in calls(offer, probe, dtype, judge.seed, judge.examples):
         result.planned += 1
-        mismatch = ask(judge, case, wanted, exact)
+        mismatch = failure(judge, case)
         if mismatch and options.lenient and mismatch.errored:
             raise Unsupported(f"refused: {mismatch.got}")
         if mismatch:
-            result.findings.append(judge.finding(_named(judge, probe, mismatch, (case, wanted, exact)), mismatch, case))
+            named = replace(probe, clause=_clause(judge, probe, mismatch, case))
+            result.findings.append(judge.finding(named, mismatch, case))
             break
     if options.plain:
-        remember(judge, probe, sound=not result.findings)
+        judge.plain.right(probe.loss, "drawn", lambda: not result.findings)
+    return None
 
 
-def _named(judge: Judge, probe: Probe, mismatch: Mismatch, call: Call) -> Probe:
-    """Return the probe with the clause of what is wrong: a number that is wrong in a plain call too is no dtype's."""
-    case, wanted, exact = call
+def _examples(judge: Judge, probe: Probe, result: Result, known: Sequence[Example]) -> None:
+    for example in (example for example in known if example.clause == probe.clause):
+        result.planned += 1
+        case, mismatch = failure_of_example(judge, example)
+        if mismatch:
+            result.findings.append(judge.finding(probe, mismatch, case))
+            return
+
+
+def _clause(judge: Judge, probe: Probe, mismatch: Mismatch, case: Case) -> str:
+    """Return the clause of what is wrong: a number that is wrong in a plain call too is no dtype's."""
+    clause = probe.clause
     if not probe.of(OfFunctions).plain:
-        plain = replace(case, dtype=plain_dtype(judge), dtypes={})
+        plain = replace(case, dtype=judge.offers[case.loss].plain_dtype, dtypes={})
         typed = case.dtype != plain.dtype or bool(case.dtypes)
-        if mismatch.kind != "value" or not typed or not ask(judge, plain, wanted, exact):
-            return probe
-        case, probe = plain, replace(probe, clause=plain_probe(probe.loss).clause)
-    return replace(probe, clause=_blame(judge, case) or probe.clause)
+        if mismatch.kind != "value" or not typed or not failure(judge, plain):
+            return clause
+        case, clause = plain, plain_probe(probe.loss).clause
+    return _blame(judge, case) or clause
 
 
 def _blame(judge: Judge, case: Case) -> str | None:
     """Return the clause of the first thing without which a drawn call is right."""
     for clause, inputs, parameters in _simpler(case):
         plain = replace(case, inputs={**case.inputs, **inputs}, parameters={**case.parameters, **parameters})
-        wanted = answer(case.loss, plain.inputs, {**fixed(judge, case.loss), **plain.parameters})
-        if ask(judge, plain, wanted, False) is None:
+        if failure(judge, plain) is None:
             return clause
     return None
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import unanswered
+from lossproof.conformance.judge.compare import farthest, unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
@@ -78,32 +77,22 @@ def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -
         return unanswered(after)
     assert after.value is not None
     if not before.value.ndim and not np.isnan(after.value):
-        return _wrong("loss", float(after.value), NAN_OR_ERROR)
+        return _wrong("loss", float(after.value))
     if not before.value.ndim and "reduction" not in losses()[clean.loss].parameters:
         return None  # one number, of which every row is a part
     if before.value.ndim and not np.isnan(after.value[row]):
-        return _wrong(f"loss[{row}]", float(after.value[row]), NAN_OR_ERROR)
-    others = np.arange(len(clean.inputs["labels"])) != row
+        return _wrong(f"loss[{row}]", float(after.value[row]))
+    own = np.arange(len(clean.inputs["labels"])) == row
     expected = judge.oracle.expected(clean)
-    room = np.asarray(expected.value_budget(judge.grade), float) + output_slack(expected.value, before.value_dtype)
-    mismatch = (
-        _apart("loss", after.value, before.value, 2 * np.asarray(room, float), others) if before.value.ndim else None
-    )
+    room = expected.value_budget(judge.grade) + output_slack(expected.value, before.value_dtype)
+    mismatch = farthest("value", "loss", after.value, before.value, 2 * room, own)[0] if before.value.ndim else None
     name = next(iter(losses()[clean.loss].inputs))
     if mismatch or name not in after.gradients or name not in expected.gradients:
         return mismatch
     slack = expected.gradient_budget(judge.grade)[name] + output_slack(expected.gradients[name], clean.dtype)
-    return _apart(f"gradient of {name}", after.gradients[name], before.gradients[name], 2 * slack, others)
+    got, want = after.gradients[name], before.gradients[name]
+    return farthest("value", f"gradient of {name}", got, want, 2 * slack, own[:, None])[0]
 
 
-def _apart(where: str, got: Array, want: Array, room: Array, others: Array) -> Mismatch | None:
-    wrong = ~(np.abs(got - want) <= room) & others.reshape(-1, *(1,) * (np.ndim(got) - 1))
-    if not wrong.any():
-        return None
-    place = tuple(map(int, np.argwhere(wrong)[0]))
-    limit = float(np.broadcast_to(room, np.shape(got))[place])
-    return _wrong(f"{where}{list(place)}", float(got[place]), float(want[place]), limit)
-
-
-def _wrong(where: str, got: float, want: float | str, budget: float = 0.0) -> Mismatch:
-    return Mismatch("value", where, got, want, budget)
+def _wrong(where: str, got: float) -> Mismatch:
+    return Mismatch("value", where, got, NAN_OR_ERROR)

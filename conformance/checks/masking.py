@@ -60,7 +60,7 @@ def _compare(part: str, case: Case, clean: Answer, dirty: Answer) -> Mismatch | 
         return found
     before, after = bits(clean), bits(dirty)
     if part == "value":
-        if before["value"] != after["value"]:
+        if before["loss"] != after["loss"]:
             return Mismatch("value", "loss", _number(dirty.value), _number(clean.value))
         return None
     masked = ~case.inputs["mask"]
@@ -78,7 +78,7 @@ def _compare(part: str, case: Case, clean: Answer, dirty: Answer) -> Mismatch | 
                 0.0,
                 np.inf,
             )
-        if before[name] != after[name]:
+        if before[f"gradient of {name}"] != after[f"gradient of {name}"]:
             return Mismatch("gradient", f"gradient of {name}", "other bits", "the same bits")
     return None
 

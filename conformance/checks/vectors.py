@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.checks.examples import offered
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case, from_json, inputs_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
@@ -32,7 +31,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     offer = judge.offers[probe.loss]
     known = [case_of(v) for v in vectors(probe.loss) if v.clauses[0] == probe.clause]
     known = [case for case in known if case.dtype in offer.dtypes]
-    known = [case for case in known if offered(offer, case.parameters, masked="mask" in case.inputs)]
+    known = [case for case in known if offer.allows(case.parameters, masked="mask" in case.inputs)]
     if not known:
         raise Unsupported("the vectors use what is not offered")
     for case in known:

@@ -6,25 +6,64 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lossproof.spec import Page
+from lossproof.conformance.host.case import from_json
+from lossproof.conformance.host.options import parameters_of
+from lossproof.spec import Page, losses
 
 COSTLY = 0.5  # effort below which each new structure costs a compilation
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What an implementation says it accepts, from its signature, its limits and a first question for each choice."""
+    """What an implementation says it accepts of a loss, or of another function: from its signature and its limits.
 
-    page: Page
+    Of a loss, what it raised on when it was first asked is left out.
+    """
+
+    name: str
     accepts: Sequence[str] | None  # None: any keyword
     fixed: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     dtypes: Sequence[str] = ("float64", "float32")
     modes: Sequence[str] = ("eager",)
     orders: Sequence[int] = (0, 1)
+    integers: Sequence[str] = ("int64",)
     refused: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field -> choices it raised on
     ours: bool = False
     effort: float = 1.0  # share of the usual number of structures; below 1 where a new structure is costly
+
+    @classmethod
+    def of(cls, name: str, hello: Mapping[str, Any], *, ours: bool) -> Offer:
+        """Return what an implementation says of a loss, or of another function, in its hello."""
+        entry = hello["losses"][name] if name in hello["losses"] else hello["functions"][name]
+        limits = {option: [from_json(value) for value in own] for option, own in entry.get("limits", {}).items()}
+        return cls(
+            name,
+            accepts=entry.get("accepts"),
+            fixed={option: from_json(value) for option, value in entry.get("fixed", {}).items()},
+            limits=limits,
+            dtypes=[dtype for dtype in hello["dtypes"] if dtype in limits.get("dtype", hello["dtypes"])],
+            modes=hello.get("modes", ["eager"]),
+            orders=hello.get("orders", [0, 1]),
+            integers=hello.get("integers", ["int64"]),
+            ours=ours,
+            effort=float(hello.get("effort", 1.0)),
+        )
+
+    @property
+    def page(self) -> Page:
+        """Return the page of the loss."""
+        return losses()[self.name]
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Return the options that the page gives the loss, or the function."""
+        return parameters_of(self.name)
+
+    @property
+    def plain_dtype(self) -> str:
+        """Return the dtype of plain calls."""
+        return "float64" if "float64" in self.dtypes else "float32"
 
     @property
     def costly(self) -> bool:
@@ -43,7 +82,7 @@ class Offer:
 
     def neutral(self, name: str) -> Any:
         """Return the value of an option that the function has no parameter for."""
-        return self.fixed.get(name, self.page.parameters.get(name, {}).get("default"))
+        return self.fixed.get(name, self.parameters.get(name, {}).get("default"))
 
     def choices(self, name: str, wanted: Sequence[Any]) -> list[Any]:
         """Return those of the wanted values of a field that the implementation offers."""
@@ -55,11 +94,21 @@ class Offer:
             offered = [m for m in wanted if m is None or self.has("mask")]
         elif name == "order":
             offered = [o for o in wanted if o in self.orders]
-        elif name in self.page.parameters:
+        elif name in self.parameters:
             offered = list(wanted) if self.has(name) else [v for v in wanted if v == self.neutral(name)]
         else:
             return list(wanted)
         return [v for v in offered if v not in self.refused.get(name, ()) and self._within(name, v)]
+
+    def allows(self, given: Mapping[str, Any], *, masked: bool) -> bool:
+        """Whether the implementation has the options of a call, and the defaults of those that are not given."""
+        distance = given.get("distance", "p_norm")
+        for name, entry in self.parameters.items():
+            applies = distance == entry.get("applies_to", distance)
+            applies = applies and not (name == "eps_at" and given.get("eps") == 0)
+            if applies and not self.choices(name, [given.get(name, entry.get("default"))]):
+                return False
+        return not masked or self.has("mask")
 
     def _within(self, name: str, value: Any) -> bool:
         limit = self.limits.get(name)

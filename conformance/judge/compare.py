@@ -30,14 +30,57 @@ def wrong_shape(got: Array, want: Array) -> Mismatch:
     return Mismatch("failure", "shape of the loss", got.shape, want.shape, errored=True, of_shape=True)
 
 
+def accepted(answer: Answer) -> Mismatch | None:
+    """Return the mismatch of a wrong call that is answered, or breaks the worker; None where it is refused."""
+    if answer.refused:
+        return None
+    if answer.problem:
+        return Mismatch("failure", "the call", answer.problem, "an error", errored=True)
+    got = "results" if answer.value is None else answer.value.tolist()
+    return Mismatch("accepted", "the call", got, "an error")
+
+
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
     """Return the error of each entry as a share of its budget; NaN where NaN is right counts as 0."""
+    return _of_room(got, want, budget + output_slack(want, dtype))
+
+
+def _of_room(got: Array, want: Array, room: Array) -> Array:
     wide = np.longdouble if want.dtype == np.longdouble else np.float64
     with np.errstate(all="ignore"):
-        error = np.abs(got.astype(wide) - want)
-        share = np.asarray(error / (budget + output_slack(want, dtype)), float)
+        share = np.asarray(np.abs(got.astype(wide) - want) / room, float)
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     return np.where(same, 0.0, np.where(np.isnan(share), np.inf, share))
+
+
+def farthest(
+    kind: str, where: str, got: Array, want: Array, room: Array, left_open: Array | bool = False
+) -> tuple[Mismatch | None, float]:
+    """Return the mismatch of the entry that is farthest out of its room, if one is, and the worst share of a room.
+
+    `left_open` marks entries that the spec leaves open.
+    """
+    share = np.where(left_open, 0.0, _of_room(got, want, room))
+    worst = float(np.max(share, initial=0.0))
+    if worst <= 1:
+        return None, worst
+    place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
+    limit = float(np.broadcast_to(room, share.shape)[place])
+    where += str(list(place)) if place else ""
+    return Mismatch(kind, where, float(got[place]), float(want[place]), limit, worst), worst
+
+
+def stated(want: Any) -> tuple[Array, Array]:
+    """Return the numbers of a worked example, and which of them are left open: "unspecified", alone or as a row."""
+    if not isinstance(want, list):
+        unsaid = isinstance(want, str)
+        return np.array(0.0 if unsaid else want, float), np.array(unsaid)
+    parts = [stated(entry) for entry in want]
+    shape = (len(want), *max((numbers.shape for numbers, _ in parts), key=len, default=()))
+    numbers, left_open = np.zeros(shape), np.zeros(shape, bool)
+    for place, part in enumerate(parts):
+        numbers[place], left_open[place] = part
+    return numbers, left_open
 
 
 def against(
@@ -65,16 +108,15 @@ def against(
                 return _missing(name, part, answer, want) or Mismatch(
                     "failure", f"shape of the {name}", got.shape, want.shape, errored=True
                 ), worst
-            share = shares(got, want, budget, dtype)
-            left_open = (unspecified or {}).get(name.split()[-1])
-            if left_open is not None and (part != "value" or want.shape == left_open.shape):
-                share = np.where(left_open if part == "value" else left_open[..., None], 0.0, share)
-            worst[part] = max(worst.get(part, 0.0), float(np.max(share, initial=0.0)))
-            if share.size and np.max(share) > 1:
-                place = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
-                limit = float(np.broadcast_to(budget, share.shape)[place] + output_slack(want, dtype)[place])
-                where = name + ("[" + ", ".join(map(str, place)) + "]" if place else "")
-                return Mismatch(part, where, float(got[place]), float(want[place]), limit, float(share[place])), worst
+            left_open = (unspecified or {}).get(name.split()[-1], np.array(False))
+            if part != "value":
+                left_open = left_open[..., None]
+            elif left_open.shape != want.shape:
+                left_open = np.array(False)
+            mismatch, share = farthest(part, name, got, want, budget + output_slack(want, dtype), left_open)
+            worst[part] = max(worst.get(part, 0.0), share)
+            if mismatch:
+                return mismatch, worst
     return None, worst
 
 
@@ -118,6 +160,10 @@ def is_coarse(mismatch: Mismatch, case: Case) -> bool:
 
 
 def bits(answer: Answer) -> Any:
-    """Return everything numeric of an answer, for comparisons bit for bit (zeros of either sign are equal)."""
-    arrays = {"value": answer.value, **answer.gradients}
-    return {name: None if a is None else (a.shape, (a + 0.0).tobytes()) for name, a in arrays.items()}
+    """Return everything numeric of an answer, for comparisons bit for bit (zeros of either sign are equal).
+
+    The results of a function that is no loss keep the signs of their zeros.
+    """
+    arrays = {"loss": answer.value, **{f"gradient of {name}": array for name, array in answer.gradients.items()}}
+    found: dict[str, Any] = {w: None if a is None else (a.shape, (a + 0.0).tobytes()) for w, a in arrays.items()}
+    return {"the results": [(a.shape, a.tobytes()) for a in answer.results], **found}

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.case import Answer, Case, from_json
+from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
-from lossproof.conformance.plan.cases.functions import examples
+from lossproof.conformance.plan.cases.functions import case_of, examples
 from lossproof.conformance.plan.contract import LossCases
-from lossproof.spec import clauses, functions, losses
+from lossproof.spec import functions
 
 MOST_CRASHES = 3  # of the first question
 REFUSALS = {"ValueError", "TypeError", "NotImplementedError", "KeyError", "AssertionError"}
@@ -41,26 +41,13 @@ class NoPlainCall(SessionError):
 
 
 def offers(session: Asked, known: Mapping[str, LossCases], *, ours: bool) -> dict[str, Offer]:
-    """Return the offer of each loss of the implementation."""
-    hello = session.hello
+    """Return the offer of each loss that is known, and of each other function, of the implementation."""
     found = {}
-    for loss, entry in hello["losses"].items():
-        if loss not in known:
-            continue
-        limits = {name: [from_json(value) for value in values] for name, values in entry.get("limits", {}).items()}
-        offer = Offer(
-            page=losses()[loss],
-            accepts=entry.get("accepts"),
-            fixed={name: from_json(value) for name, value in entry.get("fixed", {}).items()},
-            limits=limits,
-            dtypes=[d for d in hello["dtypes"] if d in limits.get("dtype", hello["dtypes"])],
-            modes=hello.get("modes", ["eager"]),
-            orders=hello.get("orders", [0, 1]),
-            ours=ours,
-            effort=float(hello.get("effort", 1.0)),
-        )
-        found[loss] = offer if ours else _asked(session, known[loss], offer)
-    return found
+    for name in (name for name in session.hello["losses"] if name in known):
+        offer = Offer.of(name, session.hello, ours=ours)
+        found[name] = offer if ours else _asked(session, known[name], offer)
+    others = [name for name in session.hello.get("functions", {}) if name in functions()]
+    return found | {name: Offer.of(name, session.hello, ours=ours) for name in others}
 
 
 def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
@@ -79,7 +66,7 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
         if order in offer.orders and _works(session, replace(plain, order=order, cotangent=ones, tangents=tangents)):
             orders.append(order)
     refused: dict[str, tuple[Any, ...]] = {}
-    for name, entry in offer.page.parameters.items():
+    for name, entry in offer.parameters.items():
         choices = entry.get("choices", [False, True] if entry["kind"] == "bool" else [])
         if offer.has(name):
             refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
@@ -109,10 +96,10 @@ def _answered(session: Asked, calls: Sequence[Case]) -> Case:
 
 def answer_to_functions(session: Asked, names: Iterable[str]) -> None:
     """Raise NoPlainCall where a function that is no loss answers none of its worked examples."""
-    dtype = next((d for d in ("float64", "float32") if d in session.hello["dtypes"]), session.hello["dtypes"][0])
-    for name in (name for name in names if name in functions()):
-        claimed = session.hello["functions"][name].get("limits", {}).get("dtype", [dtype])
-        asked = [case for case, wanted, _ in examples(name, clauses(), claimed[0]) if wanted is not None]
+    known = session.hello.get("functions", {})
+    for name in (name for name in names if name in functions() and name in known):
+        offer = Offer.of(name, session.hello, ours=False)
+        asked = [case_of(example, offer) for example in examples(name) if not example.raises]
         if asked:
             _answered(session, asked)
 

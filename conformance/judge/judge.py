@@ -19,6 +19,7 @@ from lossproof.conformance.host.session import Asked
 from lossproof.conformance.judge.compare import PARTS, against, unanswered
 from lossproof.conformance.judge.first_questions import offers
 from lossproof.conformance.judge.oracle import Expected, Oracle
+from lossproof.conformance.judge.plain import Plain
 from lossproof.conformance.judge.results import (
     CONFORMANT,
     ERRORED,
@@ -71,9 +72,8 @@ class Judge:
     grade: str = "direct"
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of
-    known: dict[str, bool] = field(default_factory=dict)  # what checks remember of this implementation
+    plain: Plain = field(default_factory=Plain)
     _failures: int = 0  # crashes, hangs and garbage of the current probe
-    _controls: dict[str, bool] = field(default_factory=dict)
     stop: Callable[[], bool] = field(default=lambda: False)
 
     @classmethod
@@ -219,12 +219,14 @@ class Judge:
         structure["order"] = 1 if "gradient" in parts else 0
         structure["dtype"] = dtype if dtype in HALVES else structure["dtype"]  # where another arithmetic is right
         structure = own.normal(structure, offer)
-        key = repr((loss, sorted(structure.items())))
-        if key not in self._controls:
-            probe, counts = Probe(loss, "control", ""), (self.asked, self.obscured)
-            self._controls[key] = all(self.failure(probe, structure, fill, parts) is None for fill in range(FILLS))
-            self.asked, self.obscured = counts  # asked once for all probes, so it counts for none of them
-        return self._controls[key]
+        probe, counts = Probe(loss, "control", ""), (self.asked, self.obscured)
+
+        def right() -> bool:
+            return all(self.failure(probe, structure, fill, parts) is None for fill in range(FILLS))
+
+        found = self.plain.right(loss, repr(sorted(structure.items())), right)
+        self.asked, self.obscured = counts  # asked once for all probes, so it counts for none of them
+        return found
 
     # Agreement with the oracle
 

@@ -15,6 +15,7 @@ from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import OfAgreement, Probe
+from lossproof.spec import clauses
 
 EXPERIMENTS = 12  # calls that tell one cause from another
 LEAST = 3  # wrong calls that have to be right without a subject, for it to be the cause
@@ -99,12 +100,15 @@ def _blame(
     if mismatch.of_shape:
         return judge.shape_clause(case)
     own = probe.options.own_clause and not set(needed) - set(probe.vary)
-    beside_plain = probe.clause.startswith("CV-") or bool(
-        probe.options.structure
-    )  # says nothing where plain calls fail
-    parts = (mismatch.kind,) if mismatch.kind in PARTS else PARTS[:1]
+    if needed.get("mode") == "eager":  # the plain call itself is wrong, and no transformation of it
+        needed = {name: value for name, value in needed.items() if name != "mode"}
+    of_numbers = mismatch.kind in PARTS
+    # says nothing where plain calls fail; of numbers, neither does a clause of what is accepted
+    beside_plain = probe.clause.startswith("CV-") or bool(probe.options.structure)
+    beside_plain = beside_plain or (of_numbers and clauses()[probe.clause].kind == "interface")
+    parts = (mismatch.kind,) if of_numbers else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):
-        general = probe.clause in loss.formula.values() and not needed and mismatch.kind in PARTS
+        general = probe.clause in loss.formula.values() and not needed and of_numbers
         return (general and _cause(judge, probe, structure, mismatch)) or probe.clause
     if mismatch.kind == "raised" and "mode" not in needed:
         return loss.refusal(case)

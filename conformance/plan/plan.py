@@ -8,6 +8,7 @@ from typing import Any
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.errors import wrongs
+from lossproof.conformance.plan.cases.functions import examples
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import conventions
 from lossproof.conformance.plan.probe import OfExamples, OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
@@ -35,14 +36,14 @@ def plan(loss: str, own: LossCases) -> list[Probe]:
 
 def plan_of_function(name: str) -> list[Probe]:
     """Return the probes of a function that is no loss: the examples of each clause, then drawn calls."""
-    own = [c.id for c in clauses().values() if any(example.function == name for example in c.examples)]
-    examples = [Probe(name, "functions", clause) for clause in own]
-    return [*examples, Probe(name, "function_purity", "CV-21"), *_drawn(name, own[0]), *_kept(name), *_refused(name)]
+    own = dict.fromkeys(example.clause for example in examples(name))
+    worked = [Probe(name, "functions", clause) for clause in own]
+    return [*worked, Probe(name, "function_purity", "CV-21"), *_drawn(name), *_kept(name), *_refused(name)]
 
 
-def _drawn(name: str, clause: str) -> Iterator[Probe]:
+def _drawn(name: str) -> Iterator[Probe]:
     """Yield the probes of drawn calls: in each dtype, of every size, with labels of every integer dtype."""
-    entry = functions()[name]
+    entry, clause = functions()[name], examples(name)[0].clause
 
     def probe(clause: str, label: str, effort: float = 1.0, **options: Any) -> Probe:
         return Probe(name, "functions", clause, label, options=OfFunctions(drawn=True, **options), effort=effort)
@@ -83,6 +84,11 @@ def _refused(name: str) -> Iterator[Probe]:
             yield Probe(name, "refusals", "CV-33")
         if given["kind"] == "index":
             yield Probe(name, "refusals", given["clause"], options=OfRefusals(index=key))
+
+
+def plain_probe(name: str) -> Probe:
+    """Return the probe of plain drawn calls of a function."""
+    return next(probe for probe in _drawn(name) if probe.of(OfFunctions).plain)
 
 
 def everything() -> list[Probe]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lossproof.conformance.judge.compare import is_coarse
 from lossproof.conformance.judge.results import Finding, Result
-from lossproof.conformance.plan.plan import losses_known, plan_of_function
+from lossproof.conformance.plan.plan import losses_known, plain_probe
 from lossproof.spec import clauses, losses
 
 CLASSES = ("value", "gradient", "interface")
@@ -165,7 +165,7 @@ def _formula(name: str) -> Mapping[str, str]:
     if name in losses():
         formula: Mapping[str, str] = losses_known()[name].formula
         return formula
-    return {"value": next(probe.clause for probe in plan_of_function(name) if probe.label == "drawn")}
+    return {"value": plain_probe(name).clause}
 
 
 def _plain(result: Result) -> bool:

@@ -64,7 +64,7 @@ def test_what_one_loss_is_asked_another_is_asked_too() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_wrong_call_differs_from_the_legal_one(loss: str) -> None:
-    legal = losses_known()[loss].legal(Offer(losses()[loss], None))
+    legal = losses_known()[loss].legal(Offer(loss, None))
     units = next(iter(legal.inputs.values())).shape[:-1]
     masked = replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool)})
     for every in wrongs(loss).values():

@@ -8,12 +8,12 @@ import pytest
 import lossproof.reference as reference
 from audit.kills import kill, mutants
 from lossproof.conformance.checks import CHECKS
-from lossproof.conformance.checks.function_results import SLACK, room
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.judge.functions import SLACK, room
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.results import CONFORMANT, UNSUPPORTED
+from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import plan_of_function
 from lossproof.spec import functions
 
@@ -117,11 +117,68 @@ def test_a_number_that_is_wrong_in_a_plain_call_is_named_by_the_formula(label):
         return table + 0.5, *rest
 
     session = InProcess(Implementation({"update_oim_memory": called}, name="test"), "numpy")
-    judge = Judge.of(session, {}, ours=False, known={"calls of update_oim_memory": True})
+    judge = Judge.of(session, {}, ours=False)
+    assert judge.plain.right("update_oim_memory", "drawn", lambda: True)
     clause = "CV-33" if not label else "OI-21"
     plan = plan_of_function("update_oim_memory")
     probe = next(p for p in plan if (p.clause, p.label) == (clause, label) and (label or p.check == "refusals"))
     assert [finding.clause for finding in judge.run(probe, CHECKS[probe.check]).findings] == ["OI-13"]
+
+
+def verdicts(implementation, asked):
+    """Return what comes of the probes of one check, by clause and label."""
+    judge = Judge.of(InProcess(implementation, "numpy"), {}, ours=False)
+    (name,) = implementation.losses
+    probes = [probe for probe in plan_of_function(name) if probe.check == asked]
+    return {(probe.clause, probe.label): judge.run(probe, CHECKS[asked]) for probe in probes}
+
+
+def maskless(centers, embeddings, labels, *, alpha=0.5):
+    return reference.update_centers(centers, embeddings, labels, alpha=alpha)
+
+
+def wrapped(centers, embeddings, labels, *, alpha=0.5):
+    return reference.update_centers(centers, embeddings, labels % len(centers), alpha=alpha)
+
+
+@pytest.mark.parametrize(("function", "verdict"), [(maskless, CONFORMANT), (wrapped, NONCONFORMANT)])
+def test_an_update_without_a_mask_is_asked_about_labels_out_of_range(function, verdict):
+    said = Implementation({"update_centers": function}, name="test", limits={"dtype": ["float64"]})
+    assert verdicts(said, "refusals")["CV-33", ""].verdict == verdict
+
+
+def without_options(lookup_table, queue, head, embeddings, labels):
+    return reference.update_oim_memory(lookup_table, queue, head, embeddings, labels, unlabelled=100, normalise=False)
+
+
+@pytest.mark.parametrize(("check", "probe"), [("functions", ("OI-13", "drawn")), ("refusals", ("CV-33", ""))])
+def test_options_that_no_call_gives_are_those_that_are_declared(check, probe):
+    fixed = {"unlabelled": 100, "normalise": False}
+    said = Implementation({"update_oim_memory": without_options}, "test", fixed=fixed, limits={"dtype": ["float64"]})
+    found = verdicts(said, check)
+    assert {result.verdict for result in found.values()} <= {CONFORMANT, UNSUPPORTED}
+    assert found[probe].verdict == CONFORMANT
+
+
+@pytest.mark.parametrize("limits", [{"unlabelled": [-1]}, {"normalise": [True], "momentum": [0.25]}])
+def test_values_that_are_not_claimed_are_not_asked(limits):
+    def few(**given):
+        assert all(given.get(name, own[0]) in own for name, own in limits.items())
+        return reference.update_oim_memory(**given)
+
+    said = Implementation({"update_oim_memory": few}, "test", limits={**limits, "dtype": ["float64"]})
+    drawn = verdicts(said, "functions")
+    assert drawn["OI-13", "drawn"].verdict == CONFORMANT
+    assert {result.verdict for result in drawn.values()} == {CONFORMANT, UNSUPPORTED}
+
+
+def test_a_function_of_float32_alone_is_judged():
+    def single(labels, centers, embeddings, alpha=0.5, mask=None):
+        return reference.update_centers(centers, embeddings, labels, alpha=alpha, mask=mask).astype(np.float32)
+
+    said = Implementation({"update_centers": single}, "test", limits={"dtype": ["float32"]})
+    assert {result.verdict for result in verdicts(said, "functions").values()} == {CONFORMANT, UNSUPPORTED}
+    assert verdicts(said, "functions")["CN-11", "drawn"].verdict == CONFORMANT
 
 
 def test_a_rate_by_a_rounded_inverse_is_wrong_for_our_backends_alone():

@@ -243,7 +243,7 @@ def case_of(said):
     from lossproof.conformance.host.offer import Offer
     from lossproof.conformance.plan.plan import losses_known
 
-    return losses_known()[LOSS].legal(Offer(losses()[LOSS], said["losses"][LOSS]["accepts"], dtypes=["float64"]))
+    return losses_known()[LOSS].legal(Offer(LOSS, said["losses"][LOSS]["accepts"], dtypes=["float64"]))
 
 
 def run_without_this_project(text, folder):

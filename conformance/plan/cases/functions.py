@@ -1,19 +1,26 @@
-"""Drawn arguments for the functions of the pages that are no losses, from their signatures."""
+"""Calls of the functions of the pages that are no losses: worked examples, and arguments drawn from signatures."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.cases.structures import generator
+from lossproof.conformance.plan.probe import OfFunctions, Probe
 from lossproof.spec import Example, clauses, functions
 
-Call = tuple[Case, list[Any] | None, bool]  # the results that must come back, None for an error; whether exactly
-
+CALLS = 24  # drawn calls of a function, at the default effort of 6
+# more than eight bits count, and than a half format adds up one by one
+MANY = {"B": 601, "C": 1, "D": 2, "N": 601, "...": 601}
+OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
+FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
 _SIZES = (1, 2, 3, 5, 8)
 _SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
@@ -25,19 +32,52 @@ _PERIOD = 97  # of very many numbers: a line that shows them stays short
 _LEAST = 0.1  # of the numbers to which others lie near
 
 
-def drawn(
-    name: str, rng: np.random.Generator, dtype: str = "float64", sizes: Mapping[str, int] | None = None
-) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return inputs and options of one legal call; `sizes` gives axes their length.
+def calls(offer: Offer, probe: Probe, dtype: str, seed: int, examples: int) -> Iterator[Case]:
+    """Yield the drawn calls of a probe."""
+    asked = probe.of(OfFunctions)
+    counted = [n for n, given in functions()[probe.loss]["inputs"].items() if given["kind"] in ("label", "index")]
+    for number in range(max(1, round(CALLS * probe.effort * offer.effort * examples / 6))):
+        sizes = MANY if number in (2, 6, 10) and asked.many else OFTEN if number % 4 == 3 else {}
+        case = legal(offer, probe, seed, number, dtype, sizes if asked.sizes is None else asked.sizes)
+        if asked.integers:
+            own = offer.integers[number % len(offer.integers)]
+            lowest, highest = (0 if own.startswith("u") else -100), 100
+            if not all(((case.inputs[n] >= lowest) & (case.inputs[n] <= highest)).all() for n in counted):
+                continue
+            case = replace(case, dtypes=dict.fromkeys(counted, own))
+        yield case
+
+
+def legal(
+    offer: Offer, probe: Probe, seed: int, number: int, dtype: str = "", sizes: Mapping[str, int] | None = None
+) -> Case:
+    """Return a drawn call; of few shapes where each costs a compilation, and else of the sizes that are given.
 
     Rows take any numbers, so they get them: small and large. Distances have ties, and thresholds meet them.
     """
-    entry = functions()[name]
-    options = {
-        n: _option(o, rng) for n, o in entry.get("parameters", {}).items() if "default" not in o or rng.random() < 0.6
-    }
-    lengths = dict(sizes or {})
-    inputs: dict[str, Array] = {}
+    entry, rng, dtype = functions()[probe.loss], generator(seed, probe.name, number), dtype or offer.plain_dtype
+    sizes = {**(FEW[number % len(FEW)] if offer.costly else {}), **(sizes or {})}
+    drawn = {n: _option(o, rng) for n, o in offer.parameters.items() if "default" not in o or rng.random() < 0.6}
+    drawn |= {n: offer.limits[n][number % len(offer.limits[n])] for n in drawn if n in offer.limits}
+    options = {n: value for n, value in drawn.items() if offer.has(n) or offer.neutral(n) is None}
+    inputs = _inputs(entry, {**offer.fixed, **options}, rng, dtype, sizes)
+    if "far" in options and "far" not in offer.limits and rng.random() < 0.7:
+        options["far"] = _met(inputs["same"], rng)
+    if "nan" in entry and max((max(a.shape, default=0) for a in inputs.values()), default=0) < _MANY:
+        _spoil(inputs, rng)  # many rows are for counts and sums
+    inputs = {n: array for n, array in inputs.items() if n != "mask" or offer.has("mask")}
+    return Case(probe.loss, inputs, dtype, options, order=0, results=True)
+
+
+def _inputs(
+    entry: Mapping[str, Any],
+    options: Mapping[str, Any],
+    rng: np.random.Generator,
+    dtype: str,
+    sizes: Mapping[str, int],
+) -> dict[str, Array]:
+    """Return drawn inputs for the options of a call; `sizes` gives axes their length."""
+    lengths, inputs = dict(sizes), dict[str, Array]()
     unit = options.get("normalise", entry.get("parameters", {}).get("normalise", {}).get("default"))
     scale = 2.0 ** rng.choice(_SCALES.get(dtype, (0, 0, 20, -20, -45))) if "embeddings" in entry["inputs"] else 1.0
     scale = 1.0 if unit else scale  # the page's accuracy is that of rows and tables of about unit length
@@ -61,12 +101,13 @@ def drawn(
             inputs[key] = _integers(given, inputs[key].shape, lengths, options, entry, rng)
     if unit:
         _one_orthant(inputs, rng)
-    if "far" in options and rng.random() < 0.7:  # a rate that is met, as the arithmetic rounds it, or missed by little
-        of, short = max(int(np.count_nonzero(~inputs["same"])), 1), rng.random() < 0.5
-        options["far"] = float(rng.integers(short, of + 1) / of * (1.0 - 2.0**-22 * short))
-    if "nan" in entry and max(lengths.values(), default=0) < _MANY:  # many rows are for counts and sums
-        _spoil(inputs, rng)
-    return inputs, options
+    return inputs
+
+
+def _met(same: Array, rng: np.random.Generator) -> float:
+    """Return a rate that is met, as the arithmetic rounds it, or missed by little."""
+    of, short = max(int(np.count_nonzero(~same)), 1), rng.random() < 0.5
+    return float(rng.integers(short, of + 1) / of * (1.0 - 2.0**-22 * short))
 
 
 def _one_orthant(inputs: dict[str, Array], rng: np.random.Generator) -> None:
@@ -142,19 +183,15 @@ def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
     return int(rng.choice(_UNLABELLED))
 
 
-def examples(name: str, asked: Iterable[str], dtype: str) -> Iterator[Call]:
-    """Yield the worked examples that some clauses give for a function."""
-    for example in (e for clause in asked for e in clauses()[clause].examples):
-        if example.function == name:
-            yield _case(example, dtype), None if example.raises else _results(example), example.exact
+def examples(name: str, offer: Offer | None = None) -> list[Example]:
+    """Return the worked examples of a function, or those whose options are offered."""
+    found = [example for clause in clauses().values() for example in clause.examples if example.function == name]
+    return [e for e in found if offer is None or offer.allows(e.parameters, masked="mask" in e.inputs)]
 
 
-def _case(example: Example, dtype: str) -> Case:
-    entries = functions()[str(example.function)]["inputs"]
+def case_of(example: Example, offer: Offer) -> Case:
+    """Return the call of a worked example, as it can be given."""
+    entries = functions()[offer.name]["inputs"]
     inputs = {name: np.array(value, KINDS[entries[name]["kind"]]) for name, value in example.inputs.items()}
-    return Case(str(example.function), inputs, dtype, example.parameters, order=0, results=True)
-
-
-def _results(example: Example) -> list[Any]:
-    many = len(functions()[str(example.function)]["returns"]) > 1
-    return list(example.result) if many else [example.result]
+    parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
+    return Case(offer.name, inputs, offer.plain_dtype, parameters, order=0, results=True)
