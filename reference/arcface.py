@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossproof.reference.class_weights import times, unit_rows, zero_pairs
 from lossproof.reference.cross_entropy import UNDERFLOW, cross_entropy
 from lossproof.reference.decisions import Decisions, Place
 from lossproof.reference.evaluation import Evaluation, as_batch, as_rows, described
@@ -96,11 +97,8 @@ def evaluate(
     rows = np.arange(len(x))
     own = labels[:, None] == np.arange(len(w))
     with np.errstate(all="ignore"):
-        (x_unit, x_inverse), (w_unit, w_inverse) = _unit(x), _unit(w)  # AF-2
-        zero = (x_inverse == 0)[:, None] | (w_inverse == 0)  # AF-9
-        for name, inverse in (("embedding", x_inverse[:, None]), ("class weight", w_inverse[None])):
-            norm = np.where(inverse == 0, 0, 1) * np.ones(zero.shape)
-            decisions.take(f"the {name} is 0", norm > 0, norm, norm, (False, True))
+        (x_unit, x_inverse), (w_unit, w_inverse) = unit_rows(x), unit_rows(w)  # AF-2
+        zero = zero_pairs(x_inverse, w_inverse, decisions)  # AF-9
         cosine = x_unit @ w_unit.T
         c, y_unit, y_zero = cosine[rows, labels], w_unit[labels], zero[rows, labels]
         away = x_unit - c[:, None] * y_unit
@@ -143,8 +141,8 @@ def evaluate(
             to_w = np.sum(to_cosine[..., None] * (x_unit[:, None] - cosine[..., None] * w_unit), axis=0)
             to_x = to_x + to_sine * sine_gradient(x_unit, y_unit)
             np.add.at(to_w, labels, to_sine * sine_gradient(y_unit, x_unit))
-            to_x = np.where((weight == 0)[:, None], 0, _times(to_x, x_inverse))
-            return {"embeddings": to_x, "class_weights": _times(to_w, w_inverse)}
+            to_x = np.where((weight == 0)[:, None], 0, times(to_x, x_inverse))
+            return {"embeddings": to_x, "class_weights": times(to_w, w_inverse)}
 
     def vjp_scale(cotangent: Array) -> dict[str, Array]:
         with np.errstate(all="ignore"):
@@ -155,19 +153,3 @@ def evaluate(
 
     reduced = scales if reduction == "none" else np.asarray(np.sum(weight * scales))
     return Evaluation(value, reduced, vjp, vjp_scale, decisions)
-
-
-def _times(rows: Array, inverse: Array) -> Array:
-    """Return rows times the inverse of a norm, which is infinite where the norm is below the normal numbers."""
-    return np.where(rows == 0, 0, rows * inverse[:, None])
-
-
-def _unit(rows: Array) -> tuple[Array, Array]:
-    """Return rows at unit length and the inverse of their norms, both 0 for a zero row."""
-    largest = np.max(np.abs(rows), axis=-1, keepdims=True)
-    exponent = np.frexp(np.where(largest > 0, largest, 1))[1]
-    scaled = np.ldexp(rows, -exponent)  # a power of two: exact, and no square leaves the range
-    norm = np.sqrt(np.sum(scaled * scaled, axis=-1, keepdims=True))
-    divisor = np.where(norm == 0, 1, norm)
-    inverse = np.where(norm == 0, 0, 1 / np.ldexp(divisor, exponent))
-    return scaled / divisor, inverse[:, 0]
