@@ -156,7 +156,7 @@ class Layout:
     @property
     def formula(self) -> dict[str, str]:
         """Return the first clause of each part."""
-        firsts = {clause.kind: clause.id for clause in reversed(self.page.clauses.values())}
+        firsts = {clause.kind: clause.id for clause in reversed(list(self.page.clauses.values()))}
         return {part: firsts.get(part, self.clauses[0]) for part in ("value", "gradient")}
 
     @property

@@ -153,7 +153,7 @@ def main() -> int:
     """Lay out a loss; say what was written, and what is left to write."""
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("name", metavar="NAME", help="the name of the page: cosface")
-    name = asked.parse_args().name
+    name = asked.parse_args().name.removesuffix("_loss")
     try:
         changed = lay_out(name)
     except ValueError as problem:
