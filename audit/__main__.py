@@ -9,6 +9,7 @@ TOOLS = {
     "kills": "judge every deliberately broken implementation; write measured/kills.json",
     "trace": "write measured/TRACE.md: clause, check, broken implementation, source row, worked example",
     "matrix": "write measured/KILLS.md: which clauses are named for each broken implementation",
+    "new": "lay out a new loss from its page: skeletons, and every line that names it",
     "naming": "how often the first entry names the clause that a broken implementation breaks",
     "alarms": "judge a correct implementation on fresh cases, and count the alarms",
     "explore": "climb towards the worst errors of an implementation",

@@ -1,6 +1,7 @@
 """Makes the frozen vectors of the spec: few cases that betray, twice, every bug which a single call can betray.
 
     python -m audit vectors                            add what is missing, compute every number anew
+    python -m audit vectors LOSS                       the same of one loss
     python -m audit vectors CERTIFICATE FINDING        add the case of a finding, for instance TM-1
 
 A case comes from the suite itself: the smallest counterexample of a broken implementation. An id is never given twice,
@@ -180,7 +181,7 @@ def keep(loss: str, cases: Iterable[tuple[Case, str, str]], folder: Path) -> lis
 
 
 def main() -> int:
-    """Make every file anew, or add one case to its file."""
+    """Make every file anew, or one, or add one case to its file."""
     folder = Path("spec/vectors")
     if not folder.is_dir():
         print("run this in a checkout: it writes spec/vectors/", file=sys.stderr)
@@ -192,7 +193,11 @@ def main() -> int:
             print(problem, file=sys.stderr)
             return 2
         return 0
-    for loss in losses():
+    wanted = sys.argv[1:] or list(losses())
+    if unknown := [loss for loss in wanted if loss not in losses()]:
+        print(f"no loss {unknown[0]!r}", file=sys.stderr)
+        return 2
+    for loss in wanted:
         found = made(loss)
         write(loss, found, folder)
         print(f"{loss}: {len(found)} vectors betray {len({b for v in found for b in v.betrays})} bugs")

@@ -10,6 +10,7 @@ from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
+from lossproof.reference.cosface import cosface_loss
 from lossproof.reference.cross_entropy import cross_entropy_loss
 from lossproof.reference.joint import joint_loss
 from lossproof.reference.mining import (
@@ -34,6 +35,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cosface_loss",
     "cross_entropy_loss",
     "joint_loss",
     "oim_loss",

@@ -8,6 +8,7 @@ from math import pi
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossproof.reference.class_weights import by_inverse, unit_rows
 from lossproof.reference.cross_entropy import cross_entropy
 from lossproof.reference.inputs import as_batch, as_rows, described
 from lossproof.reference.terms import Terms, differentiable
@@ -90,7 +91,7 @@ class Angles:
     def between(x: Array, w: Array, labels: Array) -> Angles:
         """Return the angles of the rows of x with those of w."""
         rows = np.arange(len(x))
-        (x_unit, x_inverse), (w_unit, w_inverse) = _unit(x), _unit(w)  # AF-2
+        (x_unit, x_inverse), (w_unit, w_inverse) = unit_rows(x), unit_rows(w)  # AF-2
         zero = (x_inverse == 0)[:, None] | (w_inverse == 0)
         cosine = x_unit @ w_unit.T
         c = cosine[rows, labels]
@@ -145,27 +146,11 @@ class ArcFace(Terms):
         to_w = np.sum(to_cosine[..., None] * (x_unit[:, None] - cosine[..., None] * w_unit), axis=0)
         to_x = to_x + to_sine * self.sine_gradient(x_unit, w_unit[labels])
         np.add.at(to_w, labels, to_sine * self.sine_gradient(w_unit[labels], x_unit))
-        to_x = np.where((self.weights() == 0)[:, None], 0, _times(to_x, x_inverse))
-        return {"embeddings": to_x, "class_weights": _times(to_w, w_inverse)}
+        to_x = np.where((self.weights() == 0)[:, None], 0, by_inverse(to_x, x_inverse))
+        return {"embeddings": to_x, "class_weights": by_inverse(to_w, w_inverse)}
 
     def sine_gradient(self, far: Array, near: Array) -> Array:
         """Return the gradient of |far - c near| with respect to the row whose unit vector is `far`, times its norm."""
         c, sine = self.angles.c[:, None], self.angles.sine[:, None]
         along = (far - c * near) / np.where(sine == 0, 1, sine) - sine * far
         return np.where(sine == 0, self.corner[:, None], along)
-
-
-def _times(rows: Array, inverse: Array) -> Array:
-    """Return rows times the inverse of a norm, which is infinite where the norm is below the normal numbers."""
-    return np.where(rows == 0, 0, rows * inverse[:, None])
-
-
-def _unit(rows: Array) -> tuple[Array, Array]:
-    """Return rows at unit length and the inverse of their norms, both 0 for a zero row."""
-    largest = np.max(np.abs(rows), axis=-1, keepdims=True)
-    exponent = np.frexp(np.where(largest > 0, largest, 1))[1]
-    scaled = np.ldexp(rows, -exponent)  # a power of two: exact, and no square leaves the range
-    norm = np.sqrt(np.sum(scaled * scaled, axis=-1, keepdims=True))
-    divisor = np.where(norm == 0, 1, norm)
-    inverse = np.where(norm == 0, 0, 1 / np.ldexp(divisor, exponent))
-    return scaled / divisor, inverse[:, 0]

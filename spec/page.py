@@ -121,7 +121,11 @@ def page(name: str) -> Page:
     """Return the page `name`, for instance "triplet_margin"; KeyError names the pages there are."""
     if name not in page_names():
         raise KeyError(f"no page {name!r}; the spec has {', '.join(page_names())}")
-    text = (files("lossproof.spec") / f"{name}.md").read_text(encoding="utf-8")
+    return parsed(name, (files("lossproof.spec") / f"{name}.md").read_text(encoding="utf-8"))
+
+
+def parsed(name: str, text: str) -> Page:
+    """Return the page of this text."""
     signature = _SIGNATURE.search(text)
     front = tomllib.loads(signature[1]) if signature else {}
     clauses: dict[str, Clause] = {}

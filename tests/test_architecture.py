@@ -299,7 +299,7 @@ def test_every_suffix_of_the_tree_is_packaged():
 
 # nothing of one person's machine
 
-TEXT = {".py", ".md", ".toml", ".json", ".html", ".ini", ".cff", ".mjs", ".js", ".yml", ".in", ""}
+TEXT = {".py", ".md", ".toml", ".json", ".html", ".ini", ".cff", ".mjs", ".js", ".yml", ".in", ".jinja", ""}
 PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
 
 

@@ -79,6 +79,10 @@ def arcface():
     return softmax_cost(64 * z, Y).mean()
 
 
+def cosface():
+    return softmax_cost(64 * (FEATURES @ UNITS.T - 0.35 * (np.arange(5) == Y[:, None])), Y).mean()
+
+
 def moved_centers():
     found = CENTERS.copy()
     for j in range(5):
@@ -131,6 +135,7 @@ ROWS = [
     ("S16", "update_oim_memory", (UNITS, QUEUE, np.array(1), FEATURES, IDENTITIES), {}, moved_memory()),
     ("S17", "circle_loss", BATCH, {"gamma": 8.0}, circle()),
     ("S18", "arcface_loss", (X, Y, CENTERS), {}, arcface()),
+    ("S22", "cosface_loss", (X, Y, CENTERS), {}, cosface()),
     ("S19", "joint_loss", (LOGITS, X, Y, CENTERS), RECIPE, joint()),
     ("S20", "verification_rates", (PAIRS, SAME, STEPS), {}, RATES),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from torch import Tensor
 from audit.mutants import variants_triplet_margin
 from audit.mutants.batch_hard import BatchHard
 from audit.mutants.circle import Circle
+from audit.mutants.cosface import CosFace
 from audit.mutants.cross_entropy import CrossEntropy
 from audit.mutants.pairs import Mined, gram
 from lossproof.conformance.host.implementation import Implementation
@@ -53,6 +54,11 @@ def _softplus(loss: Circle, p: Tensor, n: Tensor, both: Tensor) -> Tensor:
     return torch.where(both, torch.nn.functional.softplus(p + n, threshold=40.0), 0.0)
 
 
+def _one_hot(loss: CosFace, x: Tensor, w: Tensor, labels: Tensor, scale: float, margin: float, beyond: str) -> Tensor:
+    own = torch.nn.functional.one_hot(labels, len(w)).to(x.dtype)
+    return scale * torch.nn.functional.linear(x, w) - scale * margin * own
+
+
 def _by_library(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     if smoothing == 1:  # 0 times an infinite cost: CE-9
         return CrossEntropy.terms(loss, z, labels, smoothing)
@@ -81,6 +87,7 @@ def _all() -> Iterator[tuple[str, Implementation]]:
     yield "contrastive_normalize", _variant("contrastive_loss", "normalize", cosine=cosine)
     yield "contrastive_chord", _variant("contrastive_loss", "chord", cosine=variants_triplet_margin.chord)
     yield "circle_softplus", _variant("circle_loss", "softplus", terms=_softplus)
+    yield "cosface_one_hot", _variant("cosface_loss", "margin times one-hot", logits=_one_hot)
     yield "cross_entropy_library", _variant("cross_entropy_loss", "cross_entropy of torch", terms=_by_library)
     yield "batch_hard_sorted", _variant("batch_hard_triplet_loss", "sorted candidates", first=_by_sorting)
     yield from variants_triplet_margin.VARIANTS.items()

@@ -12,6 +12,7 @@ from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_t
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.jax.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.jax.joint import JointLoss, joint_loss
 from lossproof.backends.jax.mining import (
@@ -34,6 +35,7 @@ __all__ = [
     "CenterLoss",
     "CircleLoss",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "CrossEntropyLoss",
     "JointLoss",
     "OIMLoss",
@@ -47,6 +49,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cosface_loss",
     "cross_entropy_loss",
     "joint_loss",
     "oim_loss",

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
+from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
 from lossproof.backends.jax.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice
@@ -69,7 +69,7 @@ def arcface_loss(
     kept, legal = in_range(labels, 0, w.shape[0] - 1)
     scale, margin = in_dtype(scale, x.dtype), in_dtype(margin, x.dtype)
 
-    x, w = _unit(x), _unit(w)  # AF-2
+    x, w = unit_rows(x), unit_rows(w)  # AF-2
     cosine = jnp.matmul(x, w.T, precision=jax.lax.Precision.HIGHEST)  # CV-20
     label_cosine = _label_cosine(x, rows_of(w, kept, x), margin, beyond_pi)
     own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
@@ -96,15 +96,6 @@ def _label_cosine(x: Array, w: Array, margin: float | Array, beyond_pi: str) -> 
 
 def _cosine_and_sine(angle: float | Array) -> tuple[float | Array, float | Array]:
     return (jnp.cos(angle), jnp.sin(angle)) if isinstance(angle, Array) else (math.cos(angle), math.sin(angle))
-
-
-def _unit(x: Array) -> Array:
-    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14)."""
-    largest = jnp.max(jnp.abs(stop_gradient(x)), axis=-1, keepdims=True)
-    x = x / jnp.where(largest < np.finfo(x.dtype).tiny, 1, largest)  # the same angle, and no square overflows
-    square = jnp.sum(x * x, axis=-1, keepdims=True)
-    zero = square == 0
-    return jnp.where(zero, 0, x / jnp.sqrt(jnp.where(zero, 1, square)))
 
 
 def _zero(unit: Array) -> Array:

@@ -6,6 +6,7 @@ from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.tensorflow.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.tensorflow.joint import JointLoss, joint_loss
 from lossproof.backends.tensorflow.mining import (
@@ -33,6 +34,7 @@ __all__ = [
     "CenterLoss",
     "CircleLoss",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "CrossEntropyLoss",
     "JointLoss",
     "OIMLoss",
@@ -46,6 +48,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cosface_loss",
     "cross_entropy_loss",
     "joint_loss",
     "oim_loss",

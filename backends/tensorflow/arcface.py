@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
+from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
-from lossproof.backends.tensorflow.labelled import for_layer, taken
+from lossproof.backends.tensorflow.labelled import for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -66,7 +66,7 @@ def arcface_loss(
     classes, labels = rows_of(w, labels)
     labels, legal = in_range(labels, 0, classes - 1)
 
-    x, w = _unit(x), _unit(w)  # AF-2
+    x, w = unit_rows(x), unit_rows(w)  # AF-2
     cosine = products(x, w)
     label_cosine = _label_cosine(x, tf.gather(w, labels), margin, beyond_pi)
     own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
@@ -99,22 +99,12 @@ def _label_cosine(x: tf.Tensor, w: tf.Tensor, margin: float | tf.Tensor, beyond_
     return tf.where(cosine < -cos_m, cosine + shift, added)  # AF-8, AF-12
 
 
-def _unit(x: tf.Tensor) -> tf.Tensor:
-    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14)."""
-    largest = tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True))
-    negligible = largest < np.finfo(x.dtype.as_numpy_dtype).smallest_normal
-    x = x / filled(largest, negligible, 1.0)  # the same angle, and no square overflows
-    square = tf.reduce_sum(x * x, axis=-1, keepdims=True)
-    zero = tf.equal(square, 0.0)
-    return filled(x / tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
-
-
 def _zero(unit: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(tf.equal(unit, 0.0), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
-class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
+class ArcFaceLoss(ClassWeights):
     """`arcface_loss` as a layer: the class weights are its weight, and a call returns the loss.
 
     The class weights start as random directions of about unit length. Labels may be (B,) or (B, 1), and whole numbers
@@ -153,22 +143,6 @@ class ArcFaceLoss(keras.layers.Layer):  # type: ignore[misc]
         check_real("scale", scale, 0)
         check_real("margin", margin, 0, high=math.pi)  # AF-15
         _check_options(beyond_pi, reduction)
-        super().__init__(autocast=False, **layer)
-        self.sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
-        self.options: dict[str, Any] = {
-            "scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction,
-        }  # fmt: skip
-        start = keras.initializers.RandomNormal(0.0, embedding_dim**-0.5)
-        self.class_weights = self.add_weight(
-            shape=(num_classes, embedding_dim), initializer=start, autocast=False, name="class_weights"
-        )
-
-    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the loss of the rows; see `arcface_loss`."""
-        labels, embeddings = taken(labels, embeddings)
-        weights = tf.convert_to_tensor(self.class_weights)
-        return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return sizes and options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), **self.sizes, **self.options}
+        sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
+        options = {"scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction}
+        super().__init__(arcface_loss, sizes, options, **layer)

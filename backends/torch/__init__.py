@@ -6,6 +6,7 @@ from lossproof.backends.torch.batch_hard import BatchHardTripletLoss, batch_hard
 from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.torch.circle import CircleLoss, circle_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
+from lossproof.backends.torch.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.torch.cross_entropy import CrossEntropyLoss, cross_entropy_loss
 from lossproof.backends.torch.joint import JointLoss, joint_loss
 from lossproof.backends.torch.mining import (
@@ -28,6 +29,7 @@ __all__ = [
     "CenterLoss",
     "CircleLoss",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "CrossEntropyLoss",
     "JointLoss",
     "OIMLoss",
@@ -41,6 +43,7 @@ __all__ = [
     "circle_loss",
     "classify_triplets",
     "contrastive_loss",
+    "cosface_loss",
     "cross_entropy_loss",
     "joint_loss",
     "oim_loss",

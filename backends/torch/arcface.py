@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lossproof.backends.torch.arrays import as_wide, batch, in_range, real, table
+from lossproof.backends.torch.arrays import batch, in_range, real, table
+from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
@@ -61,7 +61,7 @@ def arcface_loss(
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
 
-    x, w = _unit(x), _unit(w)  # AF-2
+    x, w = unit_rows(x), unit_rows(w)  # AF-2
     cosine = products(x, w)
     own = _label_cosine(x, w[y], margin, beyond_pi)
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
@@ -89,20 +89,11 @@ def _cosine_and_sine(angle: float | Tensor) -> tuple[float | Tensor, float | Ten
     return (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14)."""
-    largest = x.detach().abs().amax(-1, keepdim=True)
-    x = x / largest.masked_fill(largest < torch.finfo(x.dtype).tiny, 1.0)  # the same angle, and no square overflows
-    square = (x * x).sum(-1, keepdim=True)
-    zero = square == 0
-    return (x / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)
-
-
 def _zero(unit: Tensor) -> Tensor:
     return (unit.detach() == 0).all(-1)
 
 
-class ArcFaceLoss(nn.Module):
+class ArcFaceLoss(ClassWeights):
     """`arcface_loss` as a module that holds the class weights as a parameter, (num_classes, embedding_dim).
 
     They start as random directions of about unit length. They may be wider than the embeddings, as under
@@ -139,25 +130,5 @@ class ArcFaceLoss(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.options: dict[str, Any] = {
-            "scale": scale, "margin": margin, "beyond_pi": beyond_pi, "reduction": reduction,
-        }  # fmt: skip
-        self.class_weights = nn.Parameter(torch.empty(num_classes, embedding_dim, device=device, dtype=dtype))
-        self.reset_parameters()
-        row = torch.zeros(0, 1)
-        arcface_loss(row, torch.zeros(0, dtype=torch.int64), torch.ones(1, 1), **self.options)  # refuses illegal ones
-
-    def reset_parameters(self) -> None:
-        """Draw the class weights anew."""
-        nn.init.normal_(self.class_weights, std=self.class_weights.shape[1] ** -0.5)
-
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the loss of the rows; see `arcface_loss`."""
-        (weights,) = as_wide(embeddings, self.class_weights)
-        return arcface_loss(embeddings, labels, weights, mask=mask, **self.options)
-
-    def extra_repr(self) -> str:
-        """Return the sizes and options, for the printed module."""
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
-        return f"{self.class_weights.shape[0]}, {self.class_weights.shape[1]}, {options}"
+        options = {"scale": scale, "margin": margin, "beyond_pi": beyond_pi, "reduction": reduction}
+        super().__init__(arcface_loss, (num_classes, embedding_dim), options, device, dtype)

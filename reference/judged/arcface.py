@@ -7,20 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.reference.arcface import ArcFace, arcface
+from lossproof.reference.judged.class_weights import decide_zero, row_scales
 from lossproof.reference.judged.cross_entropy import UNDERFLOW
 from lossproof.reference.judged.decisions import Decisions, Overrides
 from lossproof.reference.judged.evaluation import Evaluation, judge, reduced
-from lossproof.reference.terms import times
 from lossproof.reference.typing import Array
 
 
 @judge.register
 def _(found: ArcFace, overrides: Overrides) -> Evaluation:
     decisions, angles, m = Decisions(overrides, found.takes_part), found.angles, found.margin
-    (x_unit, x_inverse), (w_unit, w_inverse) = angles.x, angles.w
-    for name, inverse in (("embedding", x_inverse[:, None]), ("class weight", w_inverse[None])):
-        norm = np.where(inverse == 0, 0, 1) * np.ones(angles.zero.shape)
-        decisions.take(f"the {name} is 0", norm > 0, norm, norm, (False, True))
+    decide_zero(angles.x[1], angles.w[1], decisions)
     c, sine, past = angles.c, angles.sine, np.zeros(angles.c.shape, bool)
     if found.beyond_pi != "keep":
         past = decisions.take("past pi", c < -np.cos(m), c + np.cos(m), np.ones_like(c), (False, True))
@@ -32,13 +29,11 @@ def _(found: ArcFace, overrides: Overrides) -> Evaluation:
     others = np.where(own, rest[:, None], 1 - p)
     size = p * (1 + np.where(p == 0, 0, found.surprise) + 4 * s * others) + own + UNDERFLOW
     size = size + own * (rest * found.turn / np.where(sine == 0, 1, sine))[:, None]
-    size = np.where(angles.zero, 0, size)
+    size = s * np.where(angles.zero, 0, size)
 
     @np.errstate(all="ignore")
     def vjp_scale(cotangent: Array) -> dict[str, Array]:
-        sizes = np.abs(times(found.weights(), cotangent)[:, None]) * s * size
-        to_x, to_w = (np.sum(sizes, axis=-1) * x_inverse)[:, None], (np.sum(sizes, axis=0) * w_inverse)[:, None]
-        return {"embeddings": to_x * np.ones_like(x_unit), "class_weights": to_w * np.ones_like(w_unit)}
+        return row_scales(found, cotangent, size, angles.x, angles.w)
 
     scale = reduced(1 + found.terms + 4 * s * rest, taken)
     return Evaluation(taken.value(), scale, taken.gradients, vjp_scale, decisions)

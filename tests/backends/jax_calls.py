@@ -35,6 +35,7 @@ CALLS = {
     "center-bounds": ("center_loss", {**mined, "centers": TABLE}, {"floor": 0.5, "ceiling": 4.0}),
     "oim": ("oim_loss", {"embeddings": UNIT, "labels": LABELS - 1, "lookup_table": TABLE, "queue": QUEUE}, {}),
     "arcface": ("arcface_loss", {**mined, "class_weights": TABLE}, {"scale": 4.0}),
+    "cosface": ("cosface_loss", {**mined, "class_weights": TABLE}, {"scale": 4.0}),
     "cross-entropy": ("cross_entropy_loss", {"logits": LOGITS, "labels": LABELS}, {}),
     "cross-entropy-smooth": ("cross_entropy_loss", {"logits": LOGITS, "labels": LABELS}, {"label_smoothing": 0.1}),
     "joint": ("joint_loss", {"logits": LOGITS, **mined, "centers": TABLE}, {}),

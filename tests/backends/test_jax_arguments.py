@@ -10,7 +10,7 @@ from jax_calls import CALLS, call, same, want  # noqa: E402
 
 import lossproof.backends.jax as backend  # noqa: E402
 
-RANGED = ["center", "oim", "arcface", "cross-entropy", "joint"]
+RANGED = ["center", "oim", "arcface", "cosface", "cross-entropy", "joint"]
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 
 
@@ -118,6 +118,7 @@ def test_integers_of_four_bits_are_refused(dtype):
 TABLES = {
     "center": ["centers"],
     "arcface": ["class_weights"],
+    "cosface": ["class_weights"],
     "oim": ["lookup_table", "queue"],
     "joint": ["logits", "centers"],
 }
@@ -190,6 +191,7 @@ CLASSES = {
     "triplet": backend.TripletMarginLoss, "contrastive": backend.ContrastiveLoss, "hard": backend.BatchHardTripletLoss,
     "all": backend.BatchAllTripletLoss, "semi": backend.SemiHardTripletLoss, "circle": backend.CircleLoss,
     "center": backend.CenterLoss, "oim": backend.OIMLoss, "arcface": backend.ArcFaceLoss,
+    "cosface": backend.CosFaceLoss,
     "cross-entropy": backend.CrossEntropyLoss, "joint": backend.JointLoss,
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ OF_LABELS = ["BatchHardTripletLoss", "BatchAllTripletLoss", "SemiHardTripletLoss
 RANGED = {
     "cross_entropy_loss": lambda x, y: backend.cross_entropy_loss(x, y),
     "arcface_loss": lambda x, y: backend.arcface_loss(x, y, TABLE),
+    "cosface_loss": lambda x, y: backend.cosface_loss(x, y, TABLE),
     "center_loss": lambda x, y: backend.center_loss(x, y, TABLE),
     "oim_loss": lambda x, y: backend.oim_loss(x, y, TABLE, TABLE[:2], unlabelled=-7),
     "joint_loss": lambda x, y: backend.joint_loss(x, x, y, TABLE),
@@ -96,6 +97,7 @@ def test_fit_takes_labels_as_floats(name, jit_compile):
 
 LAYERS = {
     "ArcFaceLoss": lambda: backend.ArcFaceLoss(4, 4),
+    "CosFaceLoss": lambda: backend.CosFaceLoss(4, 4),
     "CenterLoss": lambda: backend.CenterLoss(4, 4),
     "OIMLoss": lambda: backend.OIMLoss(4, 2, 4),
 }
@@ -134,6 +136,7 @@ def test_large_integers_are_not_cast_to_floats_on_their_way():
         ("contrastive_loss", "ContrastiveLoss\\(\\) belongs into compile"),
         ("center_loss", "the layer CenterLoss belongs into the model"),
         ("arcface_loss", "the layer ArcFaceLoss belongs into the model"),
+        ("cosface_loss", "the layer CosFaceLoss belongs into the model"),
         ("oim_loss", "the layer OIMLoss belongs into the model"),
         ("joint_loss", "the layer JointLoss belongs into the model"),
     ],
@@ -226,6 +229,7 @@ def test_the_largest_unsigned_label_is_not_the_unlabelled_minus_one(dtype):
 
 WIDE = {
     "arcface_loss": ("class_weights",),
+    "cosface_loss": ("class_weights",),
     "center_loss": ("centers",),
     "oim_loss": ("lookup_table", "queue"),
     "joint_loss": ("logits", "centers"),

@@ -46,7 +46,7 @@ def test_center_layer_keeps_its_precision_under_a_policy(keras, policy):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["CenterLoss", "ArcFaceLoss", "OIMLoss", "JointLoss"])
+@pytest.mark.parametrize("name", ["CenterLoss", "ArcFaceLoss", "CosFaceLoss", "OIMLoss", "JointLoss"])
 def test_a_layer_reads_its_tables_in_full_under_a_policy(keras, name, policy):
     import lossproof.backends.tensorflow as backend
 

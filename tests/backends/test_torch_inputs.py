@@ -26,6 +26,7 @@ ONES = torch.ones(4)
         ("labels", lambda m: backend.circle_loss(m(ROWS), LABELS)),
         ("centers", lambda m: backend.center_loss(m(ROWS), m(LABELS), TABLE)),
         ("class_weights", lambda m: backend.arcface_loss(m(ROWS), m(LABELS), TABLE)),
+        ("class_weights", lambda m: backend.cosface_loss(m(ROWS), m(LABELS), TABLE)),
         ("lookup_table", lambda m: backend.oim_loss(m(ROWS), m(LABELS), TABLE, m(QUEUE))),
         ("queue", lambda m: backend.oim_loss(m(ROWS), m(LABELS), m(TABLE), QUEUE)),
         ("head", lambda m: backend.update_oim_memory(m(TABLE), m(QUEUE), HEAD, m(ROWS), m(LABELS))),
@@ -111,6 +112,7 @@ every_pair = pytest.mark.parametrize(("narrow", "wide"), PAIRS, ids=lambda dtype
 TABLES = {
     "arcface_loss": lambda x, t: ({"embeddings": x, "class_weights": t}, {}),
     "center_loss": lambda x, t: ({"embeddings": x, "centers": t}, {}),
+    "cosface_loss": lambda x, t: ({"embeddings": x, "class_weights": t}, {}),
     "oim_loss": lambda x, t: ({"embeddings": x}, {"lookup_table": t, "queue": QUEUE.to(t.dtype)}),
     "joint_loss": lambda x, t: ({"embeddings": x, "logits": 2 * t[LABELS], "centers": t}, {}),
 }
@@ -166,6 +168,7 @@ def test_modules_widen_parameters_that_are_narrower_than_the_rows(dtype):
     x = ROWS.to(dtype)
     for module, given in (
         (backend.ArcFaceLoss(3, 3), (x, LABELS)),
+        (backend.CosFaceLoss(3, 3), (x, LABELS)),
         (backend.CenterLoss(3, 3), (x, LABELS)),
         (backend.OIMLoss(3, 2, 3), (x, LABELS)),
         (backend.JointLoss(3, 3), (ROWS.bfloat16(), x, LABELS)),

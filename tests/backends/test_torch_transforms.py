@@ -26,6 +26,7 @@ OPTIONS = {  # loss -> the options it is called with here; what none of them sho
     "oim_loss": [{}, {"temperature": 0.5}],
     "circle_loss": [{"gamma": 4.0}, {"gamma": 4.0, "reduction": "mean_nonzero"}],
     "arcface_loss": [{"scale": 4.0}, {"scale": 4.0, "beyond_pi": "linear"}],
+    "cosface_loss": [{"scale": 4.0}],
     "cross_entropy_loss": [{}, {"label_smoothing": 0.1}],
     "joint_loss": [{}],
 }
@@ -120,7 +121,7 @@ def test_gradients_of_single_rows(name, options):
         same_gradients({n: g[place].reshape(wanted[n].shape) for n, g in gradients.items()}, wanted)
 
 
-@pytest.mark.parametrize("name", ["cross_entropy_loss", "arcface_loss", "center_loss", "oim_loss"])
+@pytest.mark.parametrize("name", ["cross_entropy_loss", "arcface_loss", "cosface_loss", "center_loss", "oim_loss"])
 def test_a_wrong_label_within_a_stack_makes_its_own_term_nan(name):
     _, whole = stack(name, range(2), 5)
     whole["labels"][1, 2], whole["mask"][1, 2] = -100, True

@@ -83,6 +83,13 @@ def arcface(x, w, labels, unit, margin, scale):
     return sum((log_sum_exp(z[k]) - z[k, y] for k, y in enumerate(labels)), Run(0.0)) / len(labels)
 
 
+def cosface(x, w, labels, unit, margin, scale):
+    c = (unit(x)[:, None] * unit(w)[None]).total()
+    own = np.arange(len(w.value)) == labels[:, None]
+    z = (c - Run(margin, abs(margin))).where(own, c) * scale
+    return sum((log_sum_exp(z[k]) - z[k, y] for k, y in enumerate(labels)), Run(0.0)) / len(labels)
+
+
 def within(loss, inputs, options, found):
     expected = Oracle(ours=False).expected(Case(loss, inputs, "float32", options, cotangent=np.ones(())))
     np.testing.assert_allclose(found.value, expected.value.astype(float), rtol=1e-6, atol=1e-6)
@@ -125,6 +132,9 @@ def test_the_budget_of_a_value_covers_every_formula_of_a_cosine(n, d, seed, form
             unit = divided if form == "divided" else multiplied
             found = arcface(Run(x), Run(weights["class_weights"]), weights["labels"], unit, 0.5, factor)
             assert within("arcface_loss", weights, {"scale": factor}, found) >= 1 / MOST
+            for own in (0.35, 5.0):
+                found = cosface(Run(x), Run(weights["class_weights"]), weights["labels"], unit, own, factor)
+                assert within("cosface_loss", weights, {"scale": factor, "margin": own}, found) >= 1 / MOST
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 64, 512])

@@ -26,13 +26,18 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def _angle(x: Array, w: Array) -> Any:
+def cosine(x: Array, w: Array) -> Any:
+    """Return the cosine of the angle between two rows, 0 where one of them is 0."""
     lengths = mpmath.sqrt(mpmath.fsum(a * a for a in x)) * mpmath.sqrt(mpmath.fsum(b * b for b in w))
     inner = mpmath.fsum(a * b for a, b in zip(x, w, strict=True))
     if mpmath.isnan(inner) or mpmath.isnan(lengths):
         return mpmath.nan
-    cosine = inner / lengths if lengths else mpmath.mpf(0)
-    return mpmath.acos(1 if cosine > 1 else -1 if cosine < -1 else cosine)
+    return inner / lengths if lengths else mpmath.mpf(0)
+
+
+def _angle(x: Array, w: Array) -> Any:
+    c = cosine(x, w)
+    return c if mpmath.isnan(c) else mpmath.acos(1 if c > 1 else -1 if c < -1 else c)
 
 
 def _with_margin(theta: Any, options: Mapping[str, Any]) -> Any:

@@ -1,0 +1,98 @@
+"""CosFace loss (spec/cosface.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossproof.backends.torch.arrays import batch, in_range, real, table
+from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
+from lossproof.backends.torch.cross_entropy import cross_entropy
+from lossproof.backends.torch.products import products
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_choice
+
+
+def cosface_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    *,
+    scale: float | Tensor = 64.0,
+    margin: float | Tensor = 0.35,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the CosFace loss of rows.
+
+    Cross-entropy of ``scale * cos(theta_j)``, with ``scale * (cos(theta_y) - margin)`` for the label y, where theta_j
+    is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64.
+        labels: integers of shape (B,) in [0, C). Elsewhere: an error on the host, and on a device (or compiled) the
+            term is NaN.
+        class_weights: rows of shape (C, D), of any length; same dtype or a wider one.
+        scale: [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the cosine, [0, inf); a tensor of shape () is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
+    CV-1 to CV-38. Source: Wang et al. (2018), eq. 4.
+    """
+    scale, margin = real("scale", scale, 0), real("margin", margin, 0)
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    y, x = batch(mask, labels, class_weights, embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
+    y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
+
+    cosine = products(unit_rows(x), unit_rows(w))  # CF-2, CF-4
+    at = y.unsqueeze(1)
+    logits = scale * cosine.scatter(1, at, cosine.gather(1, at) - margin)  # CF-1, CF-3
+    terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
+    return reduce(terms, mask, reduction)
+
+
+class CosFaceLoss(ClassWeights):
+    """`cosface_loss` as a module that holds the class weights as a parameter, (num_classes, embedding_dim).
+
+    They start as random directions of about unit length. They may be wider than the embeddings, as under
+    autocast; narrower ones are widened to the dtype of the embeddings.
+
+    Args:
+        num_classes: number of classes, at least 1.
+        embedding_dim: length of a row of the embeddings.
+        scale: [0, inf).
+        margin: in the unit of the cosine, [0, inf).
+        reduction: "none", "sum" or "mean" (over rows that take part).
+        device: where the class weights are kept, as in every module of torch.
+        dtype: dtype of the class weights, as in every module of torch.
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import CosFaceLoss
+        >>> loss = CosFaceLoss(num_classes=2, embedding_dim=2)
+        >>> tuple(loss(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])).shape)
+        ()
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_dim: int,
+        *,
+        scale: float = 64.0,
+        margin: float = 0.35,
+        reduction: str = "mean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        options = {"scale": scale, "margin": margin, "reduction": reduction}
+        super().__init__(cosface_loss, (num_classes, embedding_dim), options, device, dtype)

@@ -1,0 +1,90 @@
+"""Cases of the CosFace loss: its space of structures, and which clause a field blames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import HALVES, Array, rounded
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
+from lossproof.conformance.plan.cases import batches
+from lossproof.conformance.plan.cases.causes import unit_rows, without
+from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.contract import LossCases
+
+LOSS = "cosface_loss"
+
+# Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
+SPACE: dict[str, tuple[Any, ...]] = {
+    "shape": ((5, 2), (7, 4), (8, 3), (1, 3)),
+    "dtype": ("float64", "float32"),
+    "identities": ("few", "one", "apart"),
+    "classes": (3, 5),
+    "angle": ("any", "parallel", "sure"),  # between a row and the class weight of its label
+    "mask": (None, "some"),
+    "reduction": ("none", "sum", "mean"),
+    "scale": (8.0, 1.0, 64.0),
+    "margin": (0.35, 0.0, 0.5, 3.0),
+    "size": (0,),  # rows and class weights times 2**size and 2**-size
+    "mode": (),  # the implementation's first
+    "order": (1,),
+}
+BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"], "scale": (8.0, 1.0)}  # few shapes: each is compiled
+
+
+def normal(structure: Structure, offer: Offer) -> Structure:
+    """Return the structure with rows that a half format holds."""
+    within = {"size": max(-4, min(4, structure["size"]))} if structure["dtype"] in HALVES else {}
+    return {**structure, **within}
+
+
+def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Fill a structure with numbers."""
+    (count, width), classes, unit = structure["shape"], structure["classes"], 2.0 ** structure["size"]
+    labels = batches.labels(structure, rng, classes)
+    rows, weights = rng.standard_normal((count, width)), rng.standard_normal((classes, width))
+    if structure["angle"] != "any":  # of one direction, or of opposite ones
+        near = 0.1 if structure["angle"] == "sure" else rng.choice([3e-4, 1e-3])
+        rows = weights[labels] + near * rows
+    if structure["angle"] == "parallel":
+        rows *= rng.choice([1.0, -1.0], size=(count, 1))
+    rows = unit * rows * rng.choice([0.5, 1.0, 2.0], size=(count, 1))
+    return {
+        "embeddings": rounded(rows, structure["dtype"]),
+        "labels": labels,
+        "class_weights": rounded(weights / unit, structure["dtype"]),
+    }
+
+
+def unspecified(case: Case) -> dict[str, Array]:
+    """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity, and every class weight."""
+    weights = case.inputs["class_weights"]
+    return {**open_rows(case), "class_weights": np.ones(len(weights), bool)}
+
+
+CASES = LossCases(
+    loss=LOSS,
+    space=SPACE,
+    basic=BASIC,
+    varied=(),
+    controlled=(),
+    smaller_shapes=((1, 2), (2, 2), (2, 3), (3, 2)),
+    inputs=inputs,
+    legal_inputs={**batches.LEGAL, "class_weights": np.array([[1.0, 0.5], [-0.5, 2.0]])},
+    formula={"value": "CF-1", "gradient": "CF-6"},
+    blames=(
+        *CONVENTIONS,
+        Blames("angle", gradient="CF-7", among=("parallel",)),
+        Blames("size", "CF-2", "CF-6"),
+        Blames("margin", "CF-3"),
+        PRECISION,
+    ),
+    normal=normal,
+    row_clause="CF-9",
+    causes=(without("CF-2", unit_rows),),
+    unspecified=unspecified,
+    vectorised=False,
+)
