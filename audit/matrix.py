@@ -1,6 +1,6 @@
 """The kill matrix: which clauses the judge names for each broken implementation, over its whole plan.
 
-python -m audit matrix      writes KILLS.md beside this file from what `kills` measured
+python -m audit matrix      writes audit/measured/KILLS.md from what `kills` measured
 
 Exit status 1 where a clause never stands alone and no reason says why, or where a reason is out of date.
 """

@@ -1,6 +1,6 @@
 """The trace: clause, check, broken implementation, source row and worked example, in both directions.
 
-python -m audit trace      writes TRACE.md beside this file; exit status 1 where something is an orphan
+python -m audit trace      writes audit/measured/TRACE.md; exit status 1 where something is an orphan
 """
 
 from __future__ import annotations
