@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import HALVES, Array, rounded
-from lossproof.conformance.host.case import Case
-from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames, by_choice
-from lossproof.conformance.plan.cases import batches
+from lossproof.conformance.plan.cases import batches, class_weights
 from lossproof.conformance.plan.cases.causes import unit_rows, without
-from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "arcface_loss"
@@ -36,15 +34,9 @@ SPACE: dict[str, tuple[Any, ...]] = {
 BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"], "scale": (8.0, 1.0)}  # few shapes: each is compiled
 
 
-def normal(structure: Structure, offer: Offer) -> Structure:
-    """Return the structure with rows that a half format holds."""
-    within = {"size": max(-4, min(4, structure["size"]))} if structure["dtype"] in HALVES else {}
-    return {**structure, **within}
-
-
 def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
     """Fill a structure with numbers."""
-    (count, width), classes, unit = structure["shape"], structure["classes"], 2.0 ** structure["size"]
+    (count, width), classes = structure["shape"], structure["classes"]
     labels = batches.labels(structure, rng, classes)
     rows, weights = rng.standard_normal((count, width)), rng.standard_normal((classes, width))
     if structure["angle"] == "sure":  # the label's class weight is by far the nearest
@@ -53,18 +45,7 @@ def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
         weights = weights[:1] + 0.05 * weights  # so that the label's logit is not the largest by far
         rows = weights[labels] + rng.choice([3e-4, 1e-3]) * rows
         rows = rows if structure["angle"] == "small" else -rows
-    rows = unit * rows * rng.choice([0.5, 1.0, 2.0], size=(count, 1))
-    return {
-        "embeddings": rounded(rows, structure["dtype"]),
-        "labels": labels,
-        "class_weights": rounded(weights / unit, structure["dtype"]),
-    }
-
-
-def unspecified(case: Case) -> dict[str, Array]:
-    """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity, and every class weight."""
-    weights = case.inputs["class_weights"]
-    return {**open_rows(case), "class_weights": np.ones(len(weights), bool)}
+    return class_weights.sized(structure, rows, labels, weights, rng)
 
 
 CASES = LossCases(
@@ -86,9 +67,9 @@ CASES = LossCases(
         Blames("size", "AF-2", "AF-11"),
         PRECISION,
     ),
-    normal=normal,
+    normal=class_weights.normal,
     row_clause="AF-16",
     causes=(without("AF-2", unit_rows),),
-    unspecified=unspecified,
+    unspecified=class_weights.unspecified,
     vectorised=False,
 )

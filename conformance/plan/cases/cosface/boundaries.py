@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.plan.cases.class_weights import on_axes
 from lossproof.conformance.plan.cases.cosface.space import CASES, LOSS
 from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.contract import Boundaries
@@ -19,7 +19,7 @@ def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     rng = generator(seed, clause)
     for _ in range(16):
         classes = int(rng.integers(2, 4))
-        rows, weights = _on_axes(rng, 2), _on_axes(rng, classes)
+        rows, weights = on_axes(rng, 2), on_axes(rng, classes)
         labels = rng.integers(0, classes, size=2)
         if clause in ("CF-4", "CF-8"):
             at = int(rng.integers(3))
@@ -41,13 +41,6 @@ def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             units = (2,) if structure["reduction"] == "none" else ()
             inputs = {"embeddings": rows, "labels": labels, "class_weights": weights}
             yield Case(LOSS, inputs, dtype, CASES.parameters(structure, offer), offer.modes[0], 1, np.ones(units))
-
-
-def _on_axes(rng: np.random.Generator, count: int) -> Array:
-    """Return rows on different axes: each entry of a gradient then has one summand, and is 0 exactly or not at all."""
-    rows = np.zeros((count, 3))
-    rows[np.arange(count), rng.permutation(3)[:count]] = rng.choice([-4.0, -1.0, 0.5, 2.0], size=count)
-    return rows
 
 
 BOUNDARIES = Boundaries(cases, value=("CF-4", "CV-23"), gradient=("CF-7", "CF-8"))  # CV-23: rows of one feature

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import HALVES, Array, rounded
-from lossproof.conformance.host.case import Case
-from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
-from lossproof.conformance.plan.cases import batches
+from lossproof.conformance.plan.cases import batches, class_weights
 from lossproof.conformance.plan.cases.causes import unit_rows, without
-from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "cosface_loss"
@@ -35,15 +33,9 @@ SPACE: dict[str, tuple[Any, ...]] = {
 BASIC = {"shape": SPACE["shape"][:2], "dtype": SPACE["dtype"], "scale": (8.0, 1.0)}  # few shapes: each is compiled
 
 
-def normal(structure: Structure, offer: Offer) -> Structure:
-    """Return the structure with rows that a half format holds."""
-    within = {"size": max(-4, min(4, structure["size"]))} if structure["dtype"] in HALVES else {}
-    return {**structure, **within}
-
-
 def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
     """Fill a structure with numbers."""
-    (count, width), classes, unit = structure["shape"], structure["classes"], 2.0 ** structure["size"]
+    (count, width), classes = structure["shape"], structure["classes"]
     labels = batches.labels(structure, rng, classes)
     rows, weights = rng.standard_normal((count, width)), rng.standard_normal((classes, width))
     if structure["angle"] != "any":  # of one direction, or of opposite ones
@@ -51,18 +43,7 @@ def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
         rows = weights[labels] + near * rows
     if structure["angle"] == "parallel":
         rows *= rng.choice([1.0, -1.0], size=(count, 1))
-    rows = unit * rows * rng.choice([0.5, 1.0, 2.0], size=(count, 1))
-    return {
-        "embeddings": rounded(rows, structure["dtype"]),
-        "labels": labels,
-        "class_weights": rounded(weights / unit, structure["dtype"]),
-    }
-
-
-def unspecified(case: Case) -> dict[str, Array]:
-    """Return what CV-11 and CV-12 leave open: the rows that hold NaN or infinity, and every class weight."""
-    weights = case.inputs["class_weights"]
-    return {**open_rows(case), "class_weights": np.ones(len(weights), bool)}
+    return class_weights.sized(structure, rows, labels, weights, rng)
 
 
 CASES = LossCases(
@@ -82,9 +63,9 @@ CASES = LossCases(
         Blames("margin", "CF-3"),
         PRECISION,
     ),
-    normal=normal,
+    normal=class_weights.normal,
     row_clause="CF-9",
     causes=(without("CF-2", unit_rows),),
-    unspecified=unspecified,
+    unspecified=class_weights.unspecified,
     vectorised=False,
 )
