@@ -68,8 +68,11 @@ def hunts(settings: Settings, cases: int, seeds: int) -> Iterator[tuple[Settings
             earlier[loss] += share
 
 
-def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None]) -> Alarms:
-    """Judge the target with one seed after the other until both counts are reached for each loss."""
+def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None], fills: int | None = None) -> Alarms:
+    """Judge the target with one seed after the other until both counts are reached for each loss.
+
+    `fills` are the sets of numbers for each structure, as many as the framework suggests where None.
+    """
     session = Session(command_of(settings))
     found, start = Alarms(), time.perf_counter()
     try:
@@ -84,8 +87,8 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
             whole = plan(loss, spaces[loss])
             probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") != ("compiled",)]
             asked, seed = 0, settings.seed
-            fills = FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED
-            each = max(2, round(cases / seeds / len(probes) / fills))
+            sets = fills or (FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED)
+            each = max(2, round(cases / seeds / len(probes) / sets))
             while asked < cases or seed - settings.seed < seeds:
                 judge = Judge(
                     session,
@@ -94,7 +97,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
                     spaces,
                     seed=seed,
                     examples=each,
-                    fills=fills,
+                    fills=sets,
                     grade=first.grade,
                 )
                 for probe in probes:
@@ -133,6 +136,11 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None])
     help="Over at least this many seeds.",
 )
 @click.option(
+    "--fills",
+    type=click.IntRange(min=1),
+    help=f"Sets of numbers for each structure; {FILLS}, or {FILLS_IF_COMPILED} where a structure costs a compilation.",
+)
+@click.option(
     "--first-seed", type=int, default=1000, show_default=True, help="The first of the seeds, which follow one another."
 )
 def main(
@@ -142,6 +150,7 @@ def main(
     device: str,
     cases: int,
     seeds: int,
+    fills: int | None,
     first_seed: int,
     **claims: Any,
 ) -> None:
@@ -161,7 +170,7 @@ def main(
             name = own.target.rpartition(":")[2] or own.target
             name += f", {own.losses[0]}" if target != "variants" and len(own.losses) == 1 else ""
             with console.status(f"{name}: fresh cases") as status:
-                found = hunt(own, own_cases, own_seeds, status.update)
+                found = hunt(own, own_cases, own_seeds, status.update, fills)
             console.print(f"{name}: {found.summary()}", highlight=False, soft_wrap=True)
             for finding in found.findings:
                 console.print(finding, markup=False, soft_wrap=True)

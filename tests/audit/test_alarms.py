@@ -44,12 +44,13 @@ def contrastive_loss(x1, x2, dissimilar, *, margin=1.0, reduction="mean", cotang
 """
 
 
-def hunted(tmp_path, code):
+def hunted(tmp_path, code, fills=None):
     """Return what one seed finds in a function that is written to a file."""
     path = tmp_path / "own.py"
     path.write_text(code, encoding="utf-8")
     target = f"{path}:contrastive_loss"
-    return hunt(Settings(target=target, framework="numpy", losses=("contrastive_loss",), seed=3), 1, 1, lambda _: None)
+    settings = Settings(target=target, framework="numpy", losses=("contrastive_loss",), seed=3)
+    return hunt(settings, 1, 1, lambda _: None, fills)
 
 
 def test_a_hunt_counts_what_it_asked(tmp_path):
@@ -58,6 +59,10 @@ def test_a_hunt_counts_what_it_asked(tmp_path):
     assert found.cases > 500
     assert found.seeds == 1
     assert found.summary().startswith(f"0 alarms in {found.cases} cases over 1 seeds")
+
+
+def test_a_structure_is_filled_as_often_as_one_asks(tmp_path):
+    assert 2 * hunted(tmp_path, RIGHT, fills=1).cases < hunted(tmp_path, RIGHT, fills=12).cases
 
 
 def test_a_bug_is_an_alarm_with_its_seed_and_its_case(tmp_path):
