@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from lossproof.reference.class_weights import by_inverse, unit_rows
 from lossproof.reference.cross_entropy import cross_entropy
-from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.inputs import as_batch, as_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real, check_table
@@ -28,6 +28,7 @@ def arcface_loss(
     margin: float = 0.5,
     beyond_pi: str = "keep",
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> ArcFace:
@@ -45,6 +46,8 @@ def arcface_loss(
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
             ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over rows that take part).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -56,13 +59,14 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
-    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
+    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
     """
     check_real("scale", scale, 0)
     check_real("margin", margin, 0, high=pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)  # CV-27
     check_choice("reduction", reduction, REDUCTIONS[:3])
-    labels, takes_part, x = as_batch(labels, mask, embeddings=embeddings)
+    of_units = as_weights(weights, mask, embeddings=embeddings)
+    labels, takes_part, x = as_batch(labels, weighing(of_units, mask), embeddings=embeddings)
     tables = described(class_weights=class_weights, embeddings=embeddings)
     check_table("class_weights", *tables["class_weights"], "embeddings", x.shape[1], tables["embeddings"][1])
     (w,) = as_rows(class_weights=class_weights)
@@ -72,7 +76,7 @@ def arcface_loss(
 
     angles = Angles.between(x, w, labels)
     past = (angles.c < -np.cos(m)) & (beyond_pi != "keep")  # AF-5, AF-8
-    return arcface(angles, past, s, m, beyond_pi, takes_part, reduction)
+    return arcface(angles, past, s, m, beyond_pi, takes_part, reduction, of_units)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,14 @@ class Angles:
 
 
 def arcface(
-    angles: Angles, past: Array, s: Array, m: Array, beyond_pi: str, takes_part: Array, reduction: str
+    angles: Angles,
+    past: Array,
+    s: Array,
+    m: Array,
+    beyond_pi: str,
+    takes_part: Array,
+    reduction: str,
+    unit_weights: Array | None,
 ) -> ArcFace:
     """Return the terms, where `past` says which angles with the margin are past pi."""
     c, rows = angles.c, np.arange(len(past))
@@ -109,13 +120,13 @@ def arcface(
     shift = -m * np.sin(m) if beyond_pi == "linear" else np.cos(m) - 1  # AF-6, AF-7
     moved = np.where(past, c + shift, c * np.cos(m) - angles.sine * np.sin(m))  # AF-1, AF-3
     logits = s * np.where(own, moved[:, None], angles.cosine)
-    found = cross_entropy(logits, angles.labels, 0.0, takes_part, reduction)
+    found = cross_entropy(logits, angles.labels, 0.0, takes_part, reduction, unit_weights)
     rest = np.sum(np.where(own, 0, found.probability), axis=-1)
     # d z_y = s (slope dc - turn dsin)
     slope, turn = np.where(past, 1, np.cos(m)), np.where(past | angles.zero[rows, angles.labels], 0, np.sin(m))
     return ArcFace(
         found.terms, takes_part, reduction, angles, s, m, beyond_pi, own, found.probability, found.surprise, rest,
-        slope, turn, np.zeros(c.shape, int),
+        slope, turn, np.zeros(c.shape, int), unit_weights=unit_weights,
     )  # fmt: skip
 
 

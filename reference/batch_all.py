@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import Pair, RowDistance
-from lossproof.reference.inputs import as_batch
+from lossproof.reference.inputs import as_batch, as_weights
 from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
 from lossproof.reference.terms import Loss, differentiable, times
 from lossproof.reference.typing import Array
@@ -25,6 +25,7 @@ def batch_all_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> BatchAll:
@@ -40,6 +41,8 @@ def batch_all_triplet_loss(
         pairwise: "gram" or "direct", how accurate the distances of a backend are; nothing changes here.
         max_positives: the most positives that an anchor may have, or None.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
@@ -52,12 +55,13 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0.
-    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     check_real("margin", margin, 0)  # CV-28
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = as_weights(weights, mask, embeddings=embeddings)
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
     positive, negative = candidates(identity, takes_part)  # PW-2
     most_positives(positive, max_positives)  # PW-8
@@ -66,7 +70,8 @@ def batch_all_triplet_loss(
     valid = positive[:, :, None] & negative[:, None, :]  # BA-2
     slack = float(margin) + pair.value[:, :, None] - pair.value[:, None, :]
     batch = Batch(rows, takes_part, distance, pairwise)
-    return BatchAll(batch, float(margin), pair, slack, valid, ~(slack <= 0) & valid, reduction)  # BA-6
+    w = np.ones(len(rows)) if w is None else w  # BA-9
+    return BatchAll(batch, float(margin), pair, slack, valid, ~(slack <= 0) & valid, reduction, w)  # BA-6
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class BatchAll(Loss):
     valid: Array
     active: Array  # those that get a gradient
     reduction: str
+    unit_weights: Array  # (B,)
 
     def value(self) -> Array:
         """Return the sum of the terms of each anchor, or of all, or a mean."""
@@ -88,12 +94,14 @@ class BatchAll(Loss):
 
     def reduced(self, triplets: Array) -> Array:
         """Return the sum of each anchor, or of all, over how many are counted."""
-        return np.asarray(triplets.sum(axis=(1, 2)) if self.reduction == "none" else triplets.sum()) / self.divisor()
+        terms = times(self.unit_weights, triplets.sum(axis=(1, 2)))  # CV-39
+        return np.asarray(terms if self.reduction == "none" else terms.sum()) / self.divisor()
 
-    def divisor(self) -> int:
-        """Return how many triplets a mean is over: BA-3, BA-4, CV-5."""
+    def divisor(self) -> float:
+        """Return how many triplets a mean is over, by the weights of their anchors: BA-3, BA-4, BA-9, CV-5."""
         counted = {"mean": self.valid, "mean_nonzero": self.active}.get(self.reduction)
-        return 1 if counted is None else max(int(np.count_nonzero(counted)), 1)
+        total = 0.0 if counted is None else np.sum(self.unit_weights * np.count_nonzero(counted, axis=(1, 2)))
+        return float(total) if total > 0 else 1.0
 
     @np.errstate(all="ignore")
     def gradients(self, cotangent: Array) -> dict[str, Array]:
@@ -103,6 +111,6 @@ class BatchAll(Loss):
 
     def to_rows(self, cotangent: Array, often: Array, parts: Pair) -> dict[str, Array]:
         """Add what reaches both ends of each pair: BA-5."""
-        w = np.broadcast_to(cotangent, len(often)) / self.divisor()
+        w = times(self.unit_weights, np.broadcast_to(cotangent, len(often)) / self.divisor())
         first, second = (times((w[:, None] * often)[..., None], part) for part in parts)
         return {"embeddings": first.sum(axis=1) + second.sum(axis=0)}

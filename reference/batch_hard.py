@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import Metric, RowDistance
-from lossproof.reference.inputs import as_batch
+from lossproof.reference.inputs import as_batch, as_weights
 from lossproof.reference.pairwise import all_pairs, candidates, pair_metric
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
@@ -33,6 +33,7 @@ def batch_hard_triplet_loss(
     floor: float = 0.0,
     include_self: bool = False,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> BatchHard:
@@ -50,6 +51,8 @@ def batch_hard_triplet_loss(
         floor: least squared distance, [0, inf); 0 with "cosine".
         include_self: whether an anchor is one of its own positives.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
 
@@ -62,13 +65,14 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0.
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     check_real("margin", margin, 0)  # CV-28
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = as_weights(weights, mask, embeddings=embeddings)
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
     d = pair_metric(distance, float(floor))
 
@@ -77,7 +81,7 @@ def batch_hard_triplet_loss(
     mined = Mined(rows, d, np.where(positive, every, -np.inf), np.where(negative, -every, -np.inf))
     hardest, nearest = (largest(of_each) for of_each in (mined.positive, mined.negative))  # BH-1, BH-8, PW-5
     anchors = np.any(positive, axis=-1) & np.any(negative, axis=-1)  # BH-2
-    return triplets(mined, hardest, nearest, anchors, None if soft_margin else float(margin), reduction)
+    return triplets(mined, hardest, nearest, anchors, None if soft_margin else float(margin), reduction, w)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,13 @@ def largest(values: Array) -> Array:
 
 
 def triplets(
-    mined: Mined, hardest: Array, nearest: Array, anchors: Array, margin: float | None, reduction: str
+    mined: Mined,
+    hardest: Array,
+    nearest: Array,
+    anchors: Array,
+    margin: float | None,
+    reduction: str,
+    w: Array | None,
 ) -> BatchHard:
     """Return the terms of each anchor with its hardest rows; without a margin it is the soft one."""
     rows, d = mined.rows, mined.d
@@ -108,7 +118,9 @@ def triplets(
     else:
         slack = margin + slack
         terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # BH-1, BH-9
-    return BatchHard(terms, anchors, reduction, margin, mined, hardest, nearest, itself, ap, an, slack, active)
+    return BatchHard(
+        terms, anchors, reduction, margin, mined, hardest, nearest, itself, ap, an, slack, active, unit_weights=w
+    )
 
 
 @dataclass(frozen=True)

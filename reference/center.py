@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.inputs import as_batch, as_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
@@ -30,6 +30,7 @@ def center_loss(
     floor: float = 0.0,
     ceiling: float = inf,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Center:
@@ -45,6 +46,8 @@ def center_loss(
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over the rows that take part).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -55,14 +58,15 @@ def center_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
     Source: Wen et al. (2016), eq. 2.
     """
     check_real("factor", factor, 0)  # CV-28
     check_real("floor", floor, 0)
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    y, takes_part, x, c = _batch_of(embeddings, labels, centers, mask)
+    w = as_weights(weights, mask, embeddings=embeddings)
+    y, takes_part, x, c = _batch_of(embeddings, labels, centers, weighing(w, mask))
     factor, floor, ceiling = float(factor), float(floor), float(ceiling)
 
     t = np.where(takes_part[:, None], x - c[y], 0)  # CN-1, CN-3, CN-5; a masked row meets no center, CN-6
@@ -70,7 +74,10 @@ def center_loss(
     kept = np.where(square < floor, floor, np.where(square > ceiling, ceiling, square))  # CN-2; NaN stays, CV-10
     above, below = ~(square <= floor), ~(square >= ceiling)  # CN-9
     slope = 2 * factor * t
-    return Center(factor * kept, takes_part, reduction, floor, ceiling, square, kept, above, below, slope, y, len(c))
+    return Center(
+        factor * kept, takes_part, reduction, floor, ceiling, square, kept, above, below, slope, y, len(c),
+        unit_weights=w,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

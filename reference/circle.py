@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_batch
-from lossproof.reference.terms import Terms, differentiable
+from lossproof.reference.inputs import as_batch, as_weights
+from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_real
 
@@ -22,6 +22,7 @@ def circle_loss(
     gamma: float = 256.0,
     detach_weights: bool = True,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Circle:
@@ -38,6 +39,8 @@ def circle_loss(
         gamma: scale of the exponents, [0, inf).
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
             positive and a negative).
         cotangent: if given, of the shape of the loss: return the gradient too.
@@ -50,12 +53,13 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Clauses CI-1 to CI-15,
-    CV-1 to CV-38. Source: Sun et al. (2020), eq. 4 to 9.
+    CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     check_real("margin", margin, -1, high=1)  # CV-28
     check_real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = as_weights(weights, mask, embeddings=embeddings)
     labels, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
     m, scale = x.dtype.type(margin), float(gamma)
 
@@ -71,7 +75,9 @@ def circle_loss(
     terms = np.where(np.isnan(similarity).any(axis=1), np.nan, terms)  # CI-9
     share = np.where(either, np.exp(-np.logaddexp(0, -exponent)), 0)
     kinds = (positives, negatives)
-    return Circle(terms, takes_part, reduction, norms, unit, inverse_norm, similarity, kinds, either, share)
+    return Circle(
+        terms, takes_part, reduction, norms, unit, inverse_norm, similarity, kinds, either, share, unit_weights=w
+    )
 
 
 def normalised(x: Array) -> tuple[Array, Array, Array]:
@@ -153,12 +159,14 @@ class Circle(Terms):
 
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Carry the gradient of the terms to the similarities, and on to the rows."""
-        seed = (w * self.share)[:, None]
-        positive, negative = (seed * kind.softmax * kind.slope for kind in self.kinds)
+        seed = times(w, self.share)[:, None]
+        positive, negative = (times(seed, kind.softmax * kind.slope) for kind in self.kinds)
         return self.to_rows(positive + negative)
 
     def to_rows(self, slopes: Array) -> dict[str, Array]:
         """Carry d loss / d similarity (B, B) to the rows: CI-12."""
         slopes = slopes + slopes.T
-        turned = slopes @ self.unit - np.sum(slopes * self.similarity, axis=1)[:, None] * self.unit
-        return {"embeddings": np.where(self.takes_part[:, None], turned * self.inverse_norm[:, None], 0)}
+        reached = self.takes_part & np.any(slopes != 0, axis=1)
+        unit = np.where(reached[:, None], self.unit, 0)  # CV-42: or a NaN would reach every row
+        turned = slopes @ unit - np.sum(times(slopes, self.similarity), axis=1)[:, None] * unit
+        return {"embeddings": np.where(reached[:, None], turned * self.inverse_norm[:, None], 0)}

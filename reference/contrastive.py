@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import RowDistance, metric
-from lossproof.reference.inputs import as_masked_rows, described
+from lossproof.reference.inputs import as_masked_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask, check_real, check_rows
@@ -27,6 +27,7 @@ def contrastive_loss(
     eps: float = 0.0,
     eps_at: str = "difference",
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Contrastive:
@@ -45,6 +46,8 @@ def contrastive_loss(
         eps: offset of "p_norm", [0, inf).
         eps_at: where it is added: "difference", "root" or "floor".
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -56,7 +59,7 @@ def contrastive_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-38. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
     rows = described(x1=x1, x2=x2)
     check_rows(rows)  # CV-24, CV-25, CV-26
@@ -66,14 +69,16 @@ def contrastive_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     apart = np.asarray(dissimilar)
     check_mask("dissimilar", apart.shape, apart.dtype.name, rows["x1"][0][:-1])  # CO-9
-    takes_part, x, y = as_masked_rows(mask, x1=x1, x2=x2)
+    w = as_weights(weights, mask, x1=x1)
+    takes_part, x, y = as_masked_rows(weighing(w, mask), x1=x1, x2=x2)
     margin, factor = float(margin), float(factor)
 
     pair = metric(distance, float(p), float(eps), eps_at)(x, y)
     slack = margin - pair.value
     gap = np.where(slack <= 0, 0, slack)  # NaN stays, CV-10
     terms = factor * np.where(apart, gap, pair.value) ** 2  # CO-1, CO-2, CO-3, CO-6
-    return Contrastive(terms, takes_part, reduction, margin, factor, apart, pair, ~(slack <= 0))  # CV-13
+    active = ~(slack <= 0)  # CV-13
+    return Contrastive(terms, takes_part, reduction, margin, factor, apart, pair, active, unit_weights=w)
 
 
 @dataclass(frozen=True)

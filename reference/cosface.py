@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from lossproof.reference.class_weights import by_inverse, unit_rows
 from lossproof.reference.cross_entropy import cross_entropy
-from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.inputs import as_batch, as_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real, check_table
@@ -24,6 +24,7 @@ def cosface_loss(
     scale: float = 64.0,
     margin: float = 0.35,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> CosFace:
@@ -39,6 +40,8 @@ def cosface_loss(
         scale: [0, inf).
         margin: in the unit of the cosine, [0, inf).
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over rows that take part).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -50,12 +53,13 @@ def cosface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-38. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
     """
     check_real("scale", scale, 0)
     check_real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    labels, takes_part, x = as_batch(labels, mask, embeddings=embeddings)
+    of_units = as_weights(weights, mask, embeddings=embeddings)
+    labels, takes_part, x = as_batch(labels, weighing(of_units, mask), embeddings=embeddings)
     tables = described(class_weights=class_weights, embeddings=embeddings)
     check_table("class_weights", *tables["class_weights"], "embeddings", x.shape[1], tables["embeddings"][1])
     (w,) = as_rows(class_weights=class_weights)
@@ -67,9 +71,10 @@ def cosface_loss(
     zero = (x_inverse == 0)[:, None] | (w_inverse == 0)  # CF-4
     cosine = x_unit @ w_unit.T
     own = labels[:, None] == np.arange(len(w))
-    found = cross_entropy(s * np.where(own, cosine - m, cosine), labels, 0.0, takes_part, reduction)  # CF-1, CF-3
+    logits = s * np.where(own, cosine - m, cosine)  # CF-1, CF-3
+    found = cross_entropy(logits, labels, 0.0, takes_part, reduction, of_units)
     rest = np.sum(np.where(own, 0, found.probability), axis=-1)
-    rows, weights = (x_unit, x_inverse), (w_unit, w_inverse)
+    rows, classes = (x_unit, x_inverse), (w_unit, w_inverse)
     return CosFace(
         found.terms,
         takes_part,
@@ -77,13 +82,14 @@ def cosface_loss(
         s,
         m,
         rows,
-        weights,
+        classes,
         zero,
         cosine,
         own,
         found.probability,
         found.surprise,
         rest,
+        unit_weights=of_units,
     )
 
 

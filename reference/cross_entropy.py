@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_batch
+from lossproof.reference.inputs import as_batch, as_weights, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real
@@ -20,6 +20,7 @@ def cross_entropy_loss(
     *,
     label_smoothing: float = 0.0,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> CrossEntropy:
@@ -32,6 +33,8 @@ def cross_entropy_loss(
         labels: integers of shape (B,) in [0, K).
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over rows that take part).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -43,19 +46,20 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-38.
+    Clauses CE-1 to CE-12, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     check_real("label_smoothing", label_smoothing, 0, high=1)  # CE-6, CV-28
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    labels, takes_part, z = as_batch(labels, mask, logits=logits)
+    w = as_weights(weights, mask, logits=logits)
+    labels, takes_part, z = as_batch(labels, weighing(w, mask), logits=logits)
     if labels.size:
         check_label_range("labels", int(labels.min()), int(labels.max()), 0, z.shape[1] - 1)  # CV-33
-    return cross_entropy(z, labels, float(label_smoothing), takes_part, reduction)
+    return cross_entropy(z, labels, float(label_smoothing), takes_part, reduction, w)
 
 
 def cross_entropy(
-    logits: Array, labels: Array, label_smoothing: float, takes_part: Array, reduction: str
+    logits: Array, labels: Array, label_smoothing: float, takes_part: Array, reduction: str, w: Array | None
 ) -> CrossEntropy:
     """Return the terms; every sum is one of numbers that are not negative, so nothing cancels."""
     rows, classes = logits.shape
@@ -66,7 +70,8 @@ def cross_entropy(
     total = np.sum(powers, axis=-1, keepdims=True)
     shares = np.where(target == 0, 0, target * below)  # CE-7; CE-9 where the target is not 0
     terms = np.log(total[:, 0]) + np.sum(shares, axis=-1)  # CE-1, CE-5, CE-10
-    return CrossEntropy(terms, takes_part, reduction, powers / total, target, np.log(total) + below)
+    p, surprise = powers / total, np.log(total) + below
+    return CrossEntropy(terms, takes_part, reduction, p, target, surprise, unit_weights=w)
 
 
 @dataclass(frozen=True)

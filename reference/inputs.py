@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import check_batch, check_labels, check_mask
+from lossproof.spec.arguments import check_batch, check_labels, check_mask, check_weight_range, check_weights
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:
@@ -27,6 +27,25 @@ def as_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     takes_part = np.ones(shape, bool) if mask is None else np.asarray(mask)
     check_mask("mask", takes_part.shape, takes_part.dtype.name, shape)  # CV-29, CV-30
     return takes_part
+
+
+def as_weights(weights: ArrayLike | None, mask: ArrayLike | None, **rows: ArrayLike) -> Array | None:
+    """Check weights, one a unit of rows (..., D), and return them, 0 where the mask says so; None without any."""
+    if weights is None:
+        return None
+    ((name, (shape, dtype)),) = described(**rows).items()
+    ((own_shape, own_dtype),) = described(weights=weights).values()
+    check_weights("weights", own_shape, own_dtype, shape[:-1], name, dtype)  # CV-45
+    (own,) = as_rows(weights=weights)
+    own = np.where(as_mask(mask, shape[:-1]), own, 0)
+    if own.size:
+        check_weight_range("weights", float(np.min(own)), float(np.max(own)))  # CV-46
+    return own
+
+
+def weighing(weights: Array | None, mask: ArrayLike | None) -> ArrayLike | None:
+    """Return the mask of the units that weigh something, where each has rows of its own: CV-41, CV-42."""
+    return mask if weights is None else weights != 0
 
 
 def as_masked_rows(mask: ArrayLike | None, **rows: ArrayLike) -> tuple[Array, ...]:

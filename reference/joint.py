@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss
 from lossproof.reference.cross_entropy import cross_entropy_loss
-from lossproof.reference.inputs import described
+from lossproof.reference.inputs import as_weights, described
 from lossproof.reference.terms import Loss, at, differentiable
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
@@ -28,6 +29,7 @@ def joint_loss(
     triplet_margin: float = 0.3,
     label_smoothing: float = 0.1,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     cotangent: ArrayLike | None = None,
 ) -> Joint:
     """Return the joint loss of re-identification, in float64.
@@ -44,6 +46,8 @@ def joint_loss(
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of
+            its row in all three parts, and each mean divides by its own sum of them.
         cotangent: if given, a number: return the gradients too.
 
     Returns:
@@ -53,7 +57,7 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-38.
+    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
     Source: Luo et al. (2019), eq. 5.
     """
     check_real("triplet_weight", triplet_weight, 0)  # CV-28
@@ -62,10 +66,11 @@ def joint_loss(
     rows = described(logits=logits, embeddings=embeddings, centers=centers)
     check_batch("logits", *rows["logits"])  # CV-34
     check_as_wide("logits", rows["logits"][1], "embeddings", rows["embeddings"][1])  # CV-26
-    own = at(cross_entropy_loss, logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
-    triplet = at(batch_hard_triplet_loss, embeddings, labels, margin=triplet_margin, mask=mask)  # JO-3
+    units: Any = {"mask": mask, "weights": as_weights(weights, mask, embeddings=embeddings)}  # JO-10
+    own = at(cross_entropy_loss, logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
+    triplet = at(batch_hard_triplet_loss, embeddings, labels, margin=triplet_margin, **units)  # JO-3
     check_classes("centers", rows["centers"][0], rows["logits"][0][1])  # JO-8
-    pull = at(center_loss, embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    pull = at(center_loss, embeddings, labels, centers, factor=1.0, **units)  # JO-4
     return Joint(own, triplet, pull, float(triplet_weight), float(center_weight))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_batch, as_rows, described
+from lossproof.reference.inputs import as_batch, as_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
@@ -32,6 +32,7 @@ def oim_loss(
     temperature: float = 0.1,
     unlabelled: int = -1,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Oim:
@@ -48,6 +49,8 @@ def oim_loss(
         temperature: (0, inf).
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
         cotangent: if given, of the shape of the loss: return the gradient too.
 
@@ -58,11 +61,13 @@ def oim_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     check_real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     y, known, _, x, table, rows = _batch_of(embeddings, labels, lookup_table, queue, unlabelled, mask)
+    w = as_weights(weights, known, embeddings=embeddings)  # that of an unlabelled row is not looked at, OI-24
+    known = np.asarray(weighing(w, known))
     x = np.where(known[:, None], x, 0)  # OI-3: what an unlabelled row holds is not looked at
     memory, tau = np.concatenate([table, rows]), float(temperature)
 
@@ -72,7 +77,7 @@ def oim_loss(
     total = np.sum(power, axis=1, keepdims=True)
     terms = np.log(total[:, 0]) + largest[:, 0] - np.take_along_axis(z, y[:, None], axis=1)[:, 0]
     slope = (power / total @ memory - table[y]) / tau  # OI-8
-    return Oim(terms, known, reduction, slope, x, memory, tau, np.shape(lookup_table), np.shape(queue))
+    return Oim(terms, known, reduction, slope, x, memory, tau, np.shape(lookup_table), np.shape(queue), unit_weights=w)
 
 
 @dataclass(frozen=True)

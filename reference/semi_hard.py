@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import RowDistance
-from lossproof.reference.inputs import as_batch
+from lossproof.reference.inputs import as_batch, as_weights
 from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
@@ -25,6 +25,7 @@ def semi_hard_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> SemiHard:
@@ -41,6 +42,8 @@ def semi_hard_triplet_loss(
         pairwise: "gram" or "direct", how accurate the distances of a backend are; nothing changes here.
         max_positives: the most positives that an anchor may have, or None.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
@@ -54,12 +57,13 @@ def semi_hard_triplet_loss(
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0.
-    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-38. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     check_real("margin", margin, 0)  # CV-28
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = as_weights(weights, mask, embeddings=embeddings)
     identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
     positive, negative = candidates(identity, takes_part)  # PW-2
     most_positives(positive, max_positives)  # PW-8
@@ -69,7 +73,8 @@ def semi_hard_triplet_loss(
     preference = preferred(ap.value, farther, negative)
     chosen = np.argmax(preference, axis=-1) if len(rows) else np.zeros((0, 0), int)  # SH-8: the lowest that ties
     batch = Batch(rows, takes_part, distance, pairwise)
-    return triplets(batch, ap, float(margin), positive, negative, chosen, reduction)
+    of_pairs = None if w is None else np.broadcast_to(w[:, None], positive.shape)  # SH-11
+    return triplets(batch, ap, float(margin), positive, negative, chosen, reduction, of_pairs)
 
 
 def preferred(d: Array, farther: Array, negative: Array) -> Array:
@@ -80,7 +85,14 @@ def preferred(d: Array, farther: Array, negative: Array) -> Array:
 
 
 def triplets(
-    batch: Batch, ap: RowDistance, margin: float, positive: Array, negative: Array, chosen: Array, reduction: str
+    batch: Batch,
+    ap: RowDistance,
+    margin: float,
+    positive: Array,
+    negative: Array,
+    chosen: Array,
+    reduction: str,
+    w: Array | None,
 ) -> SemiHard:
     """Return the terms of the pairs (a, p), each with its chosen negative."""
     rows, d = batch.rows, pair_metric(batch.distance)
@@ -89,7 +101,10 @@ def triplets(
     unknown = np.any(np.isnan(np.where(negative, ap.value, 0)), axis=-1, keepdims=True)  # SH-10
     slack = np.where(unknown, np.nan, margin + ap.value - an.value)
     terms = np.where(slack <= 0, 0, slack)  # SH-1
-    return SemiHard(terms, pairs, reduction, batch, margin, positive, negative, chosen, ap, an, slack, ~(slack <= 0))
+    active = ~(slack <= 0)
+    return SemiHard(
+        terms, pairs, reduction, batch, margin, positive, negative, chosen, ap, an, slack, active, unit_weights=w
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -35,18 +35,21 @@ class Terms(Loss):
     terms: Array
     takes_part: Array  # CV-7
     reduction: str
+    unit_weights: Array | None = field(default=None, kw_only=True)  # CV-39
 
     def value(self) -> Array:
-        """Return the terms themselves ("none"), or their weighted sum."""
-        terms = np.where(self.takes_part, self.terms, 0)  # CV-8
-        return terms if self.reduction == "none" else np.asarray(np.sum(terms * self.weights()))
+        """Return each term times its weight ("none"), or the sum of these."""
+        terms = times(self.weights(), self.terms)  # CV-8, CV-41
+        return terms if self.reduction == "none" else np.asarray(np.sum(terms))
 
     def weights(self) -> Array:
-        """Return d loss / d term, 0 for a term that takes no part; for "none", the weights of the identity."""
-        weight: Array = self.takes_part.astype(self.terms.dtype)
+        """Return d loss / d term, or that of each entry with "none"; 0 for a term that takes no part."""
+        weight = np.where(self.takes_part, 1 if self.unit_weights is None else self.unit_weights, 0)  # CV-39
+        weight = weight.astype(np.result_type(weight, self.terms.dtype))
         if self.reduction in ("none", "sum"):  # CV-1, CV-2
             return weight
-        return np.asarray(weight / max(np.count_nonzero(self.counted()), 1))  # CV-3; over nothing, CV-5 and CV-6
+        total = np.sum(weight[self.counted()])  # CV-3, CV-40
+        return np.asarray(weight / (total if total > 0 else 1))  # over nothing, CV-5, CV-6 and CV-43
 
     def counted(self) -> Array:
         """Return which terms a mean is over."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import RowDistance, metric
-from lossproof.reference.inputs import as_masked_rows, described
+from lossproof.reference.inputs import as_masked_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_real, check_rows
@@ -27,6 +27,7 @@ def triplet_margin_loss(
     eps_at: str = "difference",
     swap: bool = False,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Triplets:
@@ -46,6 +47,8 @@ def triplet_margin_loss(
         eps_at: where it is added: "difference", "root" or "floor".
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         mask: booleans of shape (...); True takes part.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are positive).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -57,7 +60,7 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-38.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     check_rows(described(anchor=anchor, positive=positive, negative=negative))  # CV-24, CV-25, CV-26
@@ -65,7 +68,8 @@ def triplet_margin_loss(
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    takes_part, a, pos, n = as_masked_rows(mask, anchor=anchor, positive=positive, negative=negative)
+    w = as_weights(weights, mask, anchor=anchor)
+    takes_part, a, pos, n = as_masked_rows(weighing(w, mask), anchor=anchor, positive=positive, negative=negative)
     d = metric(distance, float(p), float(eps), eps_at)
 
     ap, an = d(a, pos), d(a, n)  # TM-4
@@ -73,7 +77,8 @@ def triplet_margin_loss(
     swapped = pn.value < an.value  # TM-5, TM-6
     slack = float(margin) + ap.value - np.where(swapped, pn.value, an.value)
     terms = np.where(slack <= 0, 0, slack)  # TM-1, TM-10; NaN stays, CV-10
-    return Triplets(terms, takes_part, reduction, float(margin), ap, an, pn, swapped, slack, ~(slack <= 0))  # CV-13
+    active = ~(slack <= 0)  # CV-13
+    return Triplets(terms, takes_part, reduction, float(margin), ap, an, pn, swapped, slack, active, unit_weights=w)
 
 
 @dataclass(frozen=True)

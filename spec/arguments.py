@@ -150,6 +150,21 @@ def check_mask(name: str, shape: Shape, dtype: str, units: Shape) -> None:
         _refuse(ValueError, name, f"have shape {units}", shape)
 
 
+def check_weights(name: str, shape: Shape, dtype: str, units: Shape, like: str, like_dtype: str) -> None:
+    """Check weights, one number a unit, against the rows that they weigh: CV-45."""
+    if dtype not in FLOAT_DTYPES:
+        _refuse(TypeError, name, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    check_as_wide(name, dtype, like, like_dtype)
+    if _differ(shape, units):
+        _refuse(ValueError, name, f"have shape {units}", shape)
+
+
+def check_weight_range(name: str, lowest: float, highest: float) -> None:
+    """Check weights that are on the host, given their least and greatest, which are NaN where one is: CV-46."""
+    if not (lowest >= 0 and highest < inf):
+        _refuse(ValueError, name, "be in [0, inf)", lowest if not lowest >= 0 else highest)
+
+
 def check_same(values: Mapping[str, tuple[Shape, str]]) -> None:
     """Check float arrays of one shape and one dtype, given as name -> (shape, dtype name): CV-24, CV-26."""
     (first, (shape, dtype)), *others = values.items()

@@ -82,6 +82,11 @@ class Page:
         return tuple(n for n, entry in self.inputs.items() if axes and entry["shape"].split()[: len(axes)] == axes)
 
     @property
+    def rows(self) -> tuple[str, ...]:
+        """Float arrays with a row of features for each entry of the mask."""
+        return tuple(name for name in self.aligned if self.inputs[name]["kind"] == "float")
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Float arrays that may be wider than the embeddings: CV-26."""
         floats = [name for name, entry in self.inputs.items() if entry["kind"] == "float"]

@@ -17,6 +17,7 @@ from lossproof.conformance.checks import (
     masking,
     nan,
     vectors,
+    weights,
     widths,
 )
 from lossproof.conformance.judge.judge import Judge
@@ -43,6 +44,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "function_purity": function_purity.check,
     "refusals": function_errors.check,
     "vectors": vectors.check,
+    "weights": weights.check,
     "widths": widths.check,
 }
 

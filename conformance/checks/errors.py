@@ -15,13 +15,15 @@ from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.errors import Wrong, wrongs
 from lossproof.conformance.plan.probe import OfErrors, Probe
 
+OPTIONAL = {"mask", "weights"}  # inputs that a legal call may go without
+
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask the legal call, then the same call with one thing wrong, for each way to be wrong."""
     legal = judge.losses[probe.loss].legal(judge.offers[probe.loss])
     known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
     asked = [(_sibling(legal, wrong), wrong) for wrong in offered(judge, probe.loss, known)]
-    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or "mask" in case.inputs][:1]:
+    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or OPTIONAL & set(case.inputs)][:1]:
         result.planned += 1
         answer = judge.ask(sibling)
         if answer.problem:
@@ -62,7 +64,7 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     """Whether the implementation has the arguments of a wrong call, reads its dtypes, and has its other options."""
     offer = judge.offers[name]
     read = {"bool", "int64", "int32", *offer.integers, *judge.session.hello["dtypes"]}
-    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.parameters or n == "mask"]
+    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.parameters or n in OPTIONAL]
     if not all(map(offer.has, names)) or not set(wrong.dtypes.values()) <= read:
         return False
     if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
@@ -71,8 +73,7 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
 
 
 def _sibling(legal: Case, wrong: Wrong) -> Case:
-    """Return the legal call, with a legal mask where the wrong call has a wrong one."""
-    if "mask" not in wrong.inputs:
-        return legal
+    """Return the legal call, with a legal mask, or legal weights, where the wrong call has wrong ones."""
     units = next(iter(legal.inputs.values())).shape[:-1]
-    return replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool)})
+    ones = {"mask": np.ones(units, bool), "weights": np.ones(units)}
+    return replace(legal, inputs={**legal.inputs, **{n: ones[n] for n in sorted(OPTIONAL & set(wrong.inputs))}})

@@ -25,11 +25,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     asked = False
     dtypes = offer.choices("dtype", HALVES) if probe.of(OfExamples).halves else offer.exact_dtypes
     for example in clauses()[probe.clause].examples:
-        if (
-            example.loss != probe.loss
-            or example.raises
-            or not offer.allows(example.parameters, masked="mask" in example.inputs)
-        ):
+        if example.loss != probe.loss or example.raises or not offer.allows(example.parameters, example.inputs):
             continue
         for dtype in dtypes:
             asked = True

@@ -179,7 +179,7 @@ def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     rng = generator(judge.seed, "other rows", structure)
     kept = int(rng.integers(next(iter(case.inputs.values())).shape[0]))
     inputs = dict(case.inputs)
-    for name in (n for n in losses()[case.loss].aligned if n in case.inputs and case.inputs[n].dtype.kind == "f"):
+    for name in losses()[case.loss].rows:
         inputs[name] = np.roll(case.inputs[name], 1, axis=0) * 0.5
         inputs[name][kept] = case.inputs[name][kept]
     answers = _both(judge, structure, case, replace(case, inputs=inputs))

@@ -44,7 +44,9 @@ def _filled(case: Case, content: float, width: int | None) -> Case:
     masked, inputs = ~case.inputs["mask"], dict(case.inputs)
     for name in (n for n in losses()[case.loss].aligned if n in inputs and n != "mask"):
         array = inputs[name]
-        if array.dtype.kind == "f":
+        if name == "weights":
+            inputs[name] = np.where(masked, content, array)
+        elif array.dtype.kind == "f":
             part = np.arange(array.shape[-1]) < (array.shape[-1] if width is None else width)
             inputs[name] = np.where(masked[..., None] & part, content, array)
         elif array.dtype.kind == "i":

@@ -42,7 +42,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _poisoned(case: Case, poison: float, rng: np.random.Generator, *, zero: bool) -> Case:
     """Put NaN or infinity at one place of a row that takes part; with `zero`, its partners are rows of zeros."""
-    names = [n for n in losses()[case.loss].aligned if n in case.inputs and case.inputs[n].dtype.kind == "f"]
+    names = losses()[case.loss].rows
     name = names[int(rng.integers(len(names)))]
     array = case.inputs[name].copy()
     taking_part = np.argwhere(case.inputs.get("mask", np.ones(array.shape[:-1], bool)))

@@ -31,7 +31,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     offer = judge.offers[probe.loss]
     known = [case_of(v) for v in vectors(probe.loss) if v.clauses[0] == probe.clause]
     known = [case for case in known if case.dtype in offer.dtypes]
-    known = [case for case in known if offer.allows(case.parameters, masked="mask" in case.inputs)]
+    known = [case for case in known if offer.allows(case.parameters, case.inputs)]
     if not known:
         raise Unsupported("the vectors use what is not offered")
     for case in known:

@@ -20,7 +20,7 @@ from lossproof.spec.arguments import FLOAT_DTYPES, check_as_wide
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask calls whose tables are wider: the value, the gradients, or the dtypes that come back."""
     offer, taken = judge.offers[probe.loss], False
-    pairs = [(narrow, wide) for narrow in offer.dtypes for wide in _wider(offer, narrow)]
+    pairs = [(narrow, wide) for narrow in offer.dtypes for wide in wider(offer, narrow)]
     if not pairs:
         raise Unsupported("no two of its dtypes are a narrower and a wider one")
 
@@ -46,7 +46,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("a table that is wider than the embeddings is refused")
 
 
-def _wider(offer: Offer, narrow: str) -> Iterator[str]:
+def wider(offer: Offer, narrow: str) -> Iterator[str]:
     """Yield the dtypes that hold every number of a narrower one, and that the implementation reads."""
     for wide in (w for w in FLOAT_DTYPES if w in offer.dtypes and w != narrow):
         with suppress(TypeError):

@@ -42,8 +42,9 @@ class Case:
 
     @property
     def widest(self) -> str:
-        """Return the widest dtype of the float inputs, which is that of the arithmetic: CV-15, CV-26."""
-        return widest(self.dtype, *(d for n, d in self.dtypes.items() if d in FORMATS and n in self.inputs))
+        """Return the widest dtype of the float inputs but the weights, that of the arithmetic: CV-15, CV-26."""
+        own = (d for n, d in self.dtypes.items() if d in FORMATS and n in self.inputs and n != "weights")  # CV-45
+        return widest(self.dtype, *own)
 
     def message(self, number: int) -> dict[str, Any]:
         """Return the case as a message of the protocol."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,8 @@ class Offer:
             offered = [d for d in wanted if d in self.dtypes]
         elif name == "mode":
             offered = [m for m in wanted if m in self.modes]
-        elif name == "mask":
-            offered = [m for m in wanted if m is None or self.has("mask")]
+        elif name in ("mask", "weights"):
+            offered = [given for given in wanted if given is None or self.has(name)]
         elif name == "order":
             offered = [o for o in wanted if o in self.orders]
         elif name in self.parameters:
@@ -100,15 +100,15 @@ class Offer:
             return list(wanted)
         return [v for v in offered if v not in self.refused.get(name, ()) and self._within(name, v)]
 
-    def allows(self, given: Mapping[str, Any], *, masked: bool) -> bool:
-        """Whether the implementation has the options of a call, and the defaults of those that are not given."""
+    def allows(self, given: Mapping[str, Any], inputs: Container[str]) -> bool:
+        """Whether the implementation has inputs and options of a call, and the defaults of those that are not given."""
         distance = given.get("distance", "p_norm")
         for name, entry in self.parameters.items():
             applies = distance == entry.get("applies_to", distance)
             applies = applies and not (name == "eps_at" and given.get("eps") == 0)
             if applies and not self.choices(name, [given.get(name, entry.get("default"))]):
                 return False
-        return not masked or self.has("mask")
+        return all(name not in inputs or self.choices(name, ["some"]) for name in ("mask", "weights"))
 
     def _within(self, name: str, value: Any) -> bool:
         limit = self.limits.get(name)

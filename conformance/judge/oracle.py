@@ -20,6 +20,7 @@ from lossproof.conformance.judge import exact
 from lossproof.reference import judged
 from lossproof.spec import losses
 
+WEIGHED = 4.0  # what weights add to every kappa (CV-15)
 NEAR = 4.0  # a decision is undecided within this many budgets
 _WIDE = np.finfo(np.longdouble).nmant >= 63
 
@@ -102,12 +103,13 @@ class Oracle:
             }
 
         accuracy = losses()[case.loss].front["accuracy"]
+        kappas = {n: accuracy[n] + (WEIGHED if "weights" in case.inputs else 0) for n in accuracy if "kappa" in n}
         unit, g = arithmetic(case.widest).roundoff, self.allowance(case, found.terms)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         weight = found.vjp_scale(cotangent) if case.order else {}
-        value_unit = (accuracy["kappa"] * growth + g) * unit
-        gradient_unit = (accuracy["kappa_gradient"] * growth + g) * unit
-        share, pair_unit = np.max(np.abs(cotangent), initial=0.0), (accuracy["kappa"] + g) * unit
+        value_unit = (kappas["kappa"] * growth + g) * unit
+        gradient_unit = (kappas["kappa_gradient"] * growth + g) * unit
+        share, pair_unit = np.max(np.abs(cotangent), initial=0.0), (kappas["kappa"] + g) * unit
 
         def budgets(grade: str) -> tuple[Array, dict[str, Array]]:
             extra_value, extra_gradient = _grade_scales(case, found, pair_unit, grade)
@@ -124,7 +126,7 @@ class Oracle:
             second=second,
             budgets=cache(np.errstate(over="ignore")(budgets)),  # most answers need the first grade alone
             second_budget={
-                name: (accuracy["kappa_second"] * growth + g) * unit * scale for name, scale in second_scale.items()
+                name: (kappas["kappa_second"] * growth + g) * unit * scale for name, scale in second_scale.items()
             },
         )
 
@@ -181,6 +183,8 @@ def _grade_scales(case: Case, found: judged.Evaluation, unit: float, grade: str)
         return np.zeros(()), 0.0
     squared, radius = case.parameters.get("distance") == "squared_euclidean", _radius(_rows(case), grade)
     energy = unit * radius**2
+    means = case.parameters.get("reduction", "mean").startswith("mean")  # a share of the weights is at most 1
+    weights = np.ones(()) if means else case.inputs.get("weights", np.ones(()))
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = [np.full_like(d, energy) if squared else np.fmin(np.sqrt(energy), energy / d) for d in found.distances]
         turns = [
@@ -188,7 +192,7 @@ def _grade_scales(case: Case, found: judged.Evaluation, unit: float, grade: str)
             for d, part in zip(found.distances, parts, strict=True)
         ]
     gradient = float(np.max(sum(np.nan_to_num(turn) for turn in turns), initial=0.0))
-    return np.nan_to_num(sum(parts, np.zeros(()))), gradient
+    return np.nan_to_num(weights * sum(parts, np.zeros(()))), gradient * float(np.max(weights, initial=0.0))
 
 
 def _pair_errors(
@@ -221,7 +225,7 @@ def _rows(case: Case) -> Array:
     """Return the finite rows of a case that take part."""
     mask = case.inputs.get("mask")
     aligned = losses()[case.loss].aligned if mask is not None else ()
-    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f"}
+    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f" and n != "weights"}
     parts = [a[mask] if n in aligned else np.reshape(a, (-1, a.shape[-1])) for n, a in given.items()]
     rows = np.concatenate(parts)
     return np.asarray(rows[np.all(np.isfinite(rows), axis=-1)])

@@ -44,6 +44,7 @@ def _halves(of: Varied) -> Iterator[Probe]:
     """Yield the probes of the half formats."""
     reals = [n for n, entry in of.page.parameters.items() if entry["kind"] == "real" and n in of.space and n != "p"]
     options = {**of.choices, **{n: of.space[n] for n in reals}, **of.every, "mask": (None, "some")}
+    options |= {"weights": (None, "some are 0")}
     for half in HALVES:
         fields = {"dtype": (half,), "shape": ((2, 3), (5, 4)), "p": (2.0, 1.0), "margin": (1.0, 0.2)}
         yield of.probe("precision", "CV-17", half, vary=fields)
@@ -59,6 +60,7 @@ def _many_rows(of: Varied) -> Iterator[Probe]:
     most, few = ({"identities": (value,)} if ids else {} for value in ("many rows", "few"))
     summed = {"reduction": ("sum",)}
     yield of.probe("precision", "CV-15", "many rows", 0.17, LARGE, vary=rows | most)
+    yield of.probe("precision", "CV-15", "many rows, weighed", 0.17, LARGE, vary=rows | most | {"weights": ("some",)})
     fewer = rows | few | summed  # identities: there are fewer near ties
     yield of.probe("precision", "CV-15", "many rows, summed", 0.17, LARGE, vary=fewer)
     yield of.probe("precision", "CV-16", "many rows", 0.17, LARGE_GRADIENT, vary=rows | most | summed)

@@ -58,11 +58,15 @@ MODES = (
     *by_choice("mode", {"ambient": ("CV-20",) * 2, "strided": ("CV-35",) * 2, "strict": ("CV-36",) * 2}),
     Blames("mode", "CV-22", "CV-22"),
 )
-MASK = Blames("mask", "CV-7", "CV-9")
+UNITS = (
+    Blames("mask", "CV-7", "CV-9"),
+    Blames("weights", "CV-40", "CV-40", beside="reduction"),
+    Blames("weights", "CV-39", "CV-39"),
+)
 ROUNDING = (
     Blames("offset", "DI-4", beside="eps"),
     Blames("offset", "CV-15", "CV-16"),
     Blames("dtype", "CV-17", "CV-16", among=HALVES),
 )
-CONVENTIONS = (*MODES, MASK, *ROUNDING, *reductions())
+CONVENTIONS = (*MODES, *UNITS, *ROUNDING, *reductions())
 PRECISION = Blames("dtype", "CV-15", "CV-16")

@@ -21,6 +21,7 @@ from lossproof.conformance.plan.cases.structures import (
     held,
     mask,
     terms_shape,
+    weights,
 )
 from lossproof.conformance.plan.probe import Options, Probe
 from lossproof.spec import Page, losses
@@ -171,13 +172,15 @@ class LossCases:
         """Fill a structure with numbers."""
         rng = generator(seed, {n: v for n, v in structure.items() if n not in OF_THE_CALL}, fill)
         inputs, dtype = self.inputs(structure, rng), structure["dtype"]
-        inputs |= mask(structure, rng, structure["shape"][:-1])
+        inputs |= mask(structure, rng, structure["shape"][:-1]) | weights(structure, rng, structure["shape"][:-1])
         order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
         case = Case(self.loss, inputs, dtype, self.parameters(structure, offer), structure["mode"], order)
         reduced = structure.get("reduction") != "none" or structure.get("defaults")
         cotangent = np.asarray(rng.choice(COTANGENTS, size=() if reduced else terms_shape(case)))
         rows = {name: array.shape for name, array in inputs.items() if array.dtype.kind == "f" and order == 2}
         tangents = {name: rounded(np.asarray(rng.standard_normal(shape)), dtype) for name, shape in rows.items()}
+        if "weights" in tangents:
+            tangents["weights"] = np.zeros(rows["weights"])  # they are constants: CV-44
         return replace(case, cotangent=cotangent, tangents=tangents)
 
     def legal(self, offer: Offer) -> Case:

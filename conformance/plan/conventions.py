@@ -8,6 +8,7 @@ from math import inf
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
 from lossproof.conformance.plan.blame import REDUCTIONS
+from lossproof.conformance.plan.cases.structures import WEIGHTS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.probe import (
@@ -22,6 +23,7 @@ from lossproof.conformance.plan.probe import (
     OfLabels,
     OfMasking,
     OfNan,
+    OfWeights,
     Probe,
 )
 
@@ -60,13 +62,34 @@ def _reductions(of: Varied) -> Iterator[Probe]:
 
 def _masks(of: Varied) -> Iterator[Probe]:
     """CV-7 to CV-9: masking is removing, and what is masked is not looked at."""
-    masked = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **of.every}
+    masked = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": ("some",), **of.every, "weights": (None, "some")}
     yield of.probe("masking", "CV-7", options=OfMasking(own_clause=True), vary=masked)
     yield of.probe("masking", "CV-8", options=MASKED_VALUE, vary=masked | of.choices)
     yield of.probe("masking", "CV-9", options=MASKED_GRADIENT, vary=masked | of.choices)
     yield of.probe("masking", "CV-9", "half rows", 0.5, MASKED_GRADIENT, vary=masked | {"dtype": HALVES})
     compiled = {"shape": ((5, 4),), "mode": ("compiled",)}  # another path may mask, where no content can be looked at
     yield of.probe("masking", "CV-9", "compiled", 0.34, MASKED_GRADIENT, vary=masked | compiled)
+
+
+def _weights(of: Varied) -> Iterator[Probe]:
+    """CV-39 to CV-46: a unit counts for as much as its weight says."""
+    if "weights" not in of.page.inputs:
+        return
+    fields = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": (None, "some"), **of.choices, "weights": WEIGHTS[1:]}
+    for clause, reductions in (("CV-39", ("none", "sum")), ("CV-40", of.means)):
+        if of.reductions:
+            yield of.probe("reductions", clause, "weights", options=OWN, vary=fields | {"reduction": reductions})
+    if of.page.front["unit"] == "row":  # elsewhere a row is in the terms of others, too
+        zeros = {**fields, "weights": WEIGHTS[2:], **of.every}
+        for clause, part in (("CV-41", "value"), ("CV-42", "gradient")):
+            yield of.probe("weights", clause, "rows of weight 0", options=OfWeights(part=part), vary=zeros)
+    nothing = {"weights": ("all are 0",), "reduction": of.means, "mask": (None, "some")}
+    yield of.probe("reductions", "CV-43", "weights", 0.5, OWN, vary=nothing)
+    yield of.probe("weights", "CV-45", "wider weights", 0.5, OfWeights(wider=True), vary=fields | of.every)
+    wild = {**fields, "weights": ("some",), "reduction": ("none", "mean")}
+    yield of.probe("weights", "CV-46", "wild weights", 0.5, OfWeights(wild=True), vary=wild)
+    compiled = {"mode": ("compiled",), "shape": ((5, 4),)}
+    yield of.probe("weights", "CV-46", "wild weights, compiled", 0.17, OfWeights(wild=True), vary=wild | compiled)
 
 
 def _not_finite(of: Varied) -> Iterator[Probe]:
@@ -86,7 +109,7 @@ def _second_derivatives(of: Varied) -> Iterator[Probe]:
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
     eps = of.space.get("eps", ())[:2]
     yield of.probe("second_order", "CV-14", vary=mixed | {"swap": (False,), "eps": eps})
-    fields = {**mixed, **of.every, "mask": (None, "some"), "p": (2.0, 3.0)}
+    fields = {**mixed, **of.every, "mask": (None, "some"), "weights": (None, "some are 0"), "p": (2.0, 3.0)}
     yield of.probe("second_order", "CV-14", "swap", vary=fields | {"swap": (True,)})
     for placed in ("root", "floor"):
         at = {"distance": ("p_norm",), "eps_at": (placed,), "eps": (0.25, 1e-6)}
@@ -142,6 +165,7 @@ def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
 def _determinism(of: Varied) -> Iterator[Probe]:
     """CV-21: the same call, the same bits."""
     mixed = {"mask": (None, "some"), "shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices, **of.every}
+    mixed |= {"weights": (None, "some")}
     yield of.probe("determinism", "CV-21", effort=2.0, vary=mixed)
     if of.cases.boundaries.gradient:
         yield of.probe("determinism", "CV-21", "ties", options=OfDeterminism(ties=True), vary={})
@@ -156,12 +180,13 @@ def _modes(of: Varied) -> Iterator[Probe]:
             continue
         few, p = of.cases.few_rows, (2.0, 1.0, 3.0)
         fields = {**of.choices, "p": p, "shape": few[-1:], **of.every, "mask": (None, "some")}
+        fields |= {"weights": (None, "some are 0")}
         if mode == "vectorised":
             fields |= {"reduction": ("none",), "shape": few, "mask": (None,)}
         if mode in ("stacked", "unknown_batch") and of.means:  # where rows are counted, a count goes wrong
             fields |= {"reduction": of.means}
         yield of.probe("compiled", "CV-22", mode, effort, vary=fields | {"mode": (mode,)})
-    rows = {"shape": ((5, 4), (2, 3), (7, 2)), "mask": of.space["mask"]}
+    rows = {"shape": ((5, 4), (2, 3), (7, 2)), "mask": of.space["mask"], "weights": (None, "some")}
     yield of.probe("compiled", "CV-35", vary={"mode": ("strided",), **rows, **of.choices, **of.every})
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **of.choices, "p": (2.0, 1.0, 3.0)}
     yield of.probe("compiled", "CV-20", "ambient", vary=ambient)
@@ -172,6 +197,7 @@ def _modes(of: Varied) -> Iterator[Probe]:
 TOPICS = (
     _reductions,
     _masks,
+    _weights,
     _not_finite,
     _second_derivatives,
     _labels,

@@ -78,6 +78,15 @@ class OfLabels(Options):
 
 
 @dataclass(frozen=True)
+class OfWeights(Options):
+    """What is asked about weights: what rows of weight 0 hold, weights that are wider than the rows, or none at all."""
+
+    part: str = "value"
+    wider: bool = False
+    wild: bool = False  # NaN, negative and infinite
+
+
+@dataclass(frozen=True)
 class OfDeterminism(Options):
     """Whether the calls are those with ties."""
 

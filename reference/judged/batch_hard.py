@@ -21,7 +21,7 @@ def _(found: BatchHard, overrides: Overrides) -> Evaluation:
     every = undecided_pairs(all_pairs(mined.rows, mined.d)).scale
     hardest = _pick("hardest positive", mined.positive, every, decisions)
     nearest = _pick("hardest negative", mined.negative, every, decisions)
-    found = triplets(mined, hardest, nearest, found.takes_part, margin, found.reduction)
+    found = triplets(mined, hardest, nearest, found.takes_part, margin, found.reduction, found.unit_weights)
     own = Decisions(overrides, ~found.itself & found.takes_part)  # the distance of an anchor to itself has no kink
     ap, active = judged(found.ap, "d(a, p)", own), found.active
     decisions.taken.extend(own.taken)

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from lossproof.reference.judged.decisions import Decisions, Overrides
-from lossproof.reference.terms import Loss, Terms, at
+from lossproof.reference.terms import Loss, Terms, at, times
 from lossproof.reference.typing import Array
 
 P = ParamSpec("P")
@@ -53,5 +53,5 @@ def evaluate(loss: Callable[P, Any], overrides: Overrides = None, /, *args: P.ar
 
 def reduced(scale: Array, found: Terms) -> Array:
     """Return the error scales of terms, reduced as the terms are."""
-    scale = np.where(found.takes_part, scale, 0)
-    return scale if found.reduction == "none" else np.asarray(np.sum(found.weights() * scale))
+    scale = times(found.weights(), np.where(found.takes_part, scale, 0))
+    return scale if found.reduction == "none" else np.asarray(np.sum(scale))

@@ -19,7 +19,8 @@ def _(found: SemiHard, overrides: Overrides) -> Evaluation:
     decisions = Decisions(overrides, found.takes_part)
     spread = reach(undecided_pairs(found.ap), found.batch)
     chosen = _choose(found, spread, decisions)
-    found = triplets(found.batch, found.ap, found.margin, found.positive, found.negative, chosen, found.reduction)
+    pairs = found.positive, found.negative, chosen
+    found = triplets(found.batch, found.ap, found.margin, *pairs, found.reduction, found.unit_weights)
     ap, an = judged(found.ap, "d(a, p)", decisions), judged(found.an, "d(a, n)", decisions)
     undecided = found.margin + spread + np.take_along_axis(spread, chosen, axis=-1)
     active = decisions.take("hinge", found.active, found.slack, undecided, (False, True))  # CV-13

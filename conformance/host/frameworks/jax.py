@@ -126,7 +126,10 @@ class Jax:
         def make() -> Any:
             (count,) = export.symbolic_shape("rows")
             shapes = [
-                {name: _of_any_number(array, count, name in ask.aligned) for name, array in part.items()}
+                {
+                    name: _of_any_number(array, count, name in ask.aligned, name == "weights")
+                    for name, array in part.items()
+                }
                 for part in (rows, rest, numbers)
             ]
             called = jax.jit(lambda rows, rest, numbers: _loss_of(ask.function(**rows, **rest, **numbers)))
@@ -210,9 +213,10 @@ def _three(name: str, array: Any, aligned: Any) -> Any:
     return jnp.stack([array[::-1], array, jnp.ones_like(array) if array.dtype == bool else rolled])
 
 
-def _of_any_number(array: Any, count: Any, aligned: bool) -> Any:
+def _of_any_number(array: Any, count: Any, aligned: bool, weights: bool) -> Any:
     """Return the shape of an input whose number of rows is a symbol, and its dtype."""
-    rows = aligned and array.ndim > (array.dtype.kind not in "iub")  # the last axis of a float array is its features
+    features = array.dtype.kind not in "iub" and not weights  # the last axis of an array of rows
+    rows = aligned and array.ndim > features
     return jax.ShapeDtypeStruct((count, *array.shape[1:]) if rows else array.shape, array.dtype)  # type: ignore[no-untyped-call]
 
 

@@ -2,7 +2,7 @@
 
 The module of a page gives `terms(inputs, options, frozen)`: the unreduced loss, from object arrays of 70-digit numbers.
 What carries no gradient is computed from `frozen`, the inputs as they were given. A page whose mean does not divide by
-the terms that take part gives `denominator(terms, inputs, options)` too.
+the terms that take part gives `counted(terms, inputs, options)` too: how many of a mean's terms each term stands for.
 
 The gradient is the numerical derivative of this value at 70 digits, so no formula for it is shared with the reference;
 at a kink it means nothing, and the judge never asks there. Where a term depends on its own row alone, all rows are
@@ -75,6 +75,8 @@ def _module(case: Case) -> Any:
 def _loss(case: Case, inputs: Mapping[str, Array], frozen: Mapping[str, Array]) -> Array:
     """Return the reduced loss; its denominator carries no gradient."""
     terms = _module(case).terms(inputs, case.parameters, frozen)
+    if losses()[case.loss].front["unit"] != "batch":  # where the parts are weighed
+        terms = _weighed(frozen, terms)
     reduction = case.parameters.get("reduction", losses()[case.loss].parameters.get("reduction", {}).get("default"))
     if reduction in (None, "none"):
         return np.asarray(terms, object)
@@ -82,16 +84,33 @@ def _loss(case: Case, inputs: Mapping[str, Array], frozen: Mapping[str, Array]) 
     return np.array(total / _denominator(case, frozen, reduction), object)
 
 
-def _denominator(case: Case, inputs: Mapping[str, Array], reduction: str) -> int:
+def _weights(inputs: Mapping[str, Array], terms: Array) -> Array:
+    """Return the weight of each term, that of its unit: a pair (a, p) has that of its anchor."""
+    own = inputs.get("weights")
+    if own is None or own.shape == terms.shape:
+        return np.full(terms.shape, mpmath.mpf(1), object) if own is None else own
+    return np.repeat(own, terms.size // max(own.size, 1)).reshape(terms.shape)
+
+
+def _weighed(inputs: Mapping[str, Array], terms: Array) -> Array:
+    """Return the terms times their weights; nothing is left of a term of weight 0."""
+    pairs = zip(_weights(inputs, terms).ravel(), terms.ravel(), strict=True)
+    products = [w * t if w and t != 0 else mpmath.mpf(0) for w, t in pairs]
+    return np.array(products, object).reshape(terms.shape)
+
+
+def _denominator(case: Case, inputs: Mapping[str, Array], reduction: str) -> Any:
     if reduction == "sum":
         return 1
     module, terms = _module(case), _module(case).terms(inputs, case.parameters, inputs)
-    if hasattr(module, "denominator"):
-        return max(int(module.denominator(terms, inputs, case.parameters)), 1)
-    chosen = inputs.get("mask", np.ones(terms.shape, bool))
-    if reduction == "mean_nonzero":
-        chosen = chosen & np.array([not t <= 0 for t in terms.ravel()], bool).reshape(terms.shape)
-    return max(int(np.count_nonzero(chosen)), 1)
+    if hasattr(module, "counted"):
+        counted = module.counted(terms, inputs, case.parameters)
+    else:
+        counted = inputs.get("mask", np.ones(terms.shape, bool))
+        if reduction == "mean_nonzero":
+            counted = counted & np.array([not t <= 0 for t in terms.ravel()], bool).reshape(terms.shape)
+    shares = zip(_weights(inputs, terms).ravel(), np.ravel(counted), strict=True)
+    return mpmath.fsum(w * int(n) for w, n in shares if n) or 1
 
 
 def apart(page: Page, name: str) -> bool:
@@ -108,8 +127,8 @@ def _gradients(case: Case, cotangent: Array, inputs: Mapping[str, Array]) -> dic
 def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: str) -> Array:
     """Move one column of all rows at once: each term then gives the derivative with respect to its own row."""
     reduction = case.parameters.get("reduction", losses()[case.loss].parameters["reduction"]["default"])
-    weight = 1 if reduction == "none" else mpmath.mpf(1) / _denominator(case, inputs, reduction)
-    seeds = np.broadcast_to(_exact(np.asarray(cotangent, float)), inputs[name].shape[:-1]) * weight
+    over = 1 if reduction == "none" else _denominator(case, inputs, reduction)
+    seeds = np.broadcast_to(_exact(np.asarray(cotangent, float)), inputs[name].shape[:-1]) / over
     gradient: Array = np.full(inputs[name].shape, mpmath.mpf(0), object)
     module = _module(case)
     for k in range(gradient.shape[-1]):
@@ -118,7 +137,7 @@ def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: 
         for sign in (1, -1):
             moved = inputs[name].copy()
             moved[..., k] = moved[..., k] + sign * steps
-            ends.append(module.terms({**inputs, name: moved}, case.parameters, inputs))
+            ends.append(_weighed(inputs, module.terms({**inputs, name: moved}, case.parameters, inputs)))
         gradient[..., k] = seeds * (ends[0] - ends[1]) / (2 * steps)
     return gradient
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mpmath
+import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.judge.exact.pairs import Batch, zeros
@@ -20,10 +21,12 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def denominator(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
-    """Return how many triplets the mean divides by."""
-    known = _triplets(Batch(inputs, options, "euclidean"), options)
-    return len(known) if options.get("reduction", "mean") == "mean" else sum(not loss <= 0 for _, loss in known)
+def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return how many triplets of each anchor the mean counts."""
+    counts, every = np.zeros(found.shape, int), options.get("reduction", "mean") == "mean"
+    for a, loss in _triplets(Batch(inputs, options, "euclidean"), options):
+        counts[a] += every or not loss <= 0
+    return counts
 
 
 def _triplets(batch: Batch, options: Mapping[str, Any]) -> list[tuple[int, Any]]:

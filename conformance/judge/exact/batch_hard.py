@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mpmath
+import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.judge.exact.pairs import Batch, zeros
@@ -25,12 +26,12 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def denominator(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
-    """Return how many anchors the mean divides by."""
-    anchors = _anchors(Batch(inputs, options, "euclidean"), options)
-    if options.get("reduction") == "mean_nonzero" and not options.get("soft_margin", False):
-        return sum(not found[a] <= 0 for a in anchors)
-    return len(anchors)
+def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return which anchors the mean counts."""
+    anchors, counts = _anchors(Batch(inputs, options, "euclidean"), options), np.zeros(found.shape, bool)
+    every = options.get("reduction") != "mean_nonzero" or options.get("soft_margin", False)
+    counts[[a for a in anchors if every or not found[a] <= 0]] = True
+    return counts
 
 
 def _anchors(batch: Batch, options: Mapping[str, Any]) -> list[int]:

@@ -37,13 +37,13 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def denominator(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
-    """Return how many anchors a mean counts: all that take part, or those with a positive and a negative."""
-    chosen, labels = _rows(inputs), inputs["labels"]
-    if options.get("reduction", "mean") == "mean":
-        return len(chosen)
-    alike = [sum(bool(labels[j] == labels[i]) for j in chosen) for i in chosen]
-    return sum(1 < count < len(chosen) or bool(mpmath.isnan(terms[i])) for i, count in zip(chosen, alike, strict=True))
+def counted(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return which anchors a mean counts: all that take part, or those with a positive and a negative."""
+    chosen, labels, counts = _rows(inputs), inputs["labels"], np.zeros(terms.shape, bool)
+    for i in chosen:
+        alike = sum(bool(labels[j] == labels[i]) for j in chosen)
+        counts[i] = options.get("reduction", "mean") == "mean" or 1 < alike < len(chosen) or mpmath.isnan(terms[i])
+    return counts
 
 
 def _rows(inputs: Mapping[str, Array]) -> list[int]:

@@ -14,13 +14,14 @@ from lossproof.conformance.judge.exact import batch_hard, center, cross_entropy
 
 def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
     """Return the loss, an array of shape ()."""
-    rows = int(np.count_nonzero(inputs.get("mask", np.ones(inputs["labels"].shape, bool))))
+    rows = inputs.get("mask", np.ones(inputs["labels"].shape, bool))
+    weights = frozen.get("weights", np.full(rows.shape, mpmath.mpf(1), object))
     smoothing = {"label_smoothing": options.get("label_smoothing", 0.1)}
     hinge = {"margin": options.get("triplet_margin", 0.3)}
-    own = _mean(cross_entropy.terms(inputs, smoothing, frozen), rows)
+    own = _mean(cross_entropy.terms(inputs, smoothing, frozen), rows, weights)
     anchors = batch_hard.terms(inputs, hinge, frozen)
-    triplet = _mean(anchors, batch_hard.denominator(anchors, frozen, hinge))
-    pull = _mean(center.terms(inputs, {"factor": 1.0}, frozen), rows)
+    triplet = _mean(anchors, batch_hard.counted(anchors, frozen, hinge), weights)
+    pull = _mean(center.terms(inputs, {"factor": 1.0}, frozen), rows, weights)
     w_t, w_c = (mpmath.mpf(options.get(name, default)) for name, default in WEIGHTS)
     return np.array(own + w_t * triplet + w_c * pull, object)
 
@@ -28,5 +29,6 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
 WEIGHTS = (("triplet_weight", 1.0), ("center_weight", 5e-4))
 
 
-def _mean(found: Array, count: int) -> Any:
-    return mpmath.fsum(found) / max(count, 1)
+def _mean(found: Array, counted: Array, weights: Array) -> Any:
+    total = mpmath.fsum(w * t for w, t in zip(weights, found, strict=True) if w and t != 0)
+    return total / (mpmath.fsum(weights[counted]) or 1)

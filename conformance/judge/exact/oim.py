@@ -28,6 +28,6 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def denominator(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
-    """Return the number of rows with an identity that take part."""
-    return int(np.count_nonzero(_part(inputs, options)))
+def counted(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return which rows a mean counts: those with an identity that take part."""
+    return _part(inputs, options)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mpmath
+import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.judge.exact.pairs import Batch, zeros
@@ -26,10 +27,12 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
     return found
 
 
-def denominator(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> int:
-    """Return how many pairs the mean divides by."""
-    known = _pairs(Batch(inputs, options, "squared_euclidean"))
-    return len(known) if options.get("reduction", "mean") == "mean" else sum(not found[pair] <= 0 for pair in known)
+def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return which pairs the mean counts."""
+    counts, every = np.zeros(found.shape, bool), options.get("reduction", "mean") == "mean"
+    for pair in _pairs(Batch(inputs, options, "squared_euclidean")):
+        counts[pair] = every or not found[pair] <= 0
+    return counts
 
 
 def _pairs(batch: Batch) -> list[tuple[int, int]]:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.arrays import Array, rounded
-from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure
 
 SPACE: dict[str, tuple[Any, ...]] = {
     "shape": ((7, 2), (5, 4), (8, 3), (12, 5), (1, 3)),
     "dtype": ("float64", "float32"),
     "identities": ("few", "one", "apart", "many rows"),
     "mask": (None, "some"),
+    "weights": WEIGHTS,
     "reduction": ("none", "sum", "mean", "mean_nonzero"),
     "scale": (0,),  # rows times 2**scale
     "offset": (0.0,),

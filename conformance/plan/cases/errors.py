@@ -73,6 +73,8 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
             yield from _labels(name, alone=len(inputs) == 1)
         if given["kind"] == "bool":
             yield from _booleans(name, given)
+        if given["kind"] == "weight":
+            yield from _weights(name)
 
 
 def _stacked(rows: list[str], clause: str, *, features: bool) -> Iterator[Wrong]:
@@ -157,6 +159,15 @@ def _booleans(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
     yield Wrong(shaped, f"{name} ({axis}, 1)", {name: lambda a: a[:, None]})
     yield Wrong(shaped, f"{name} of one row", {name: lambda a: a[:1]})
     yield Wrong(shaped, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
+
+
+def _weights(name: str) -> Iterator[Wrong]:
+    for dtype in ("int64", "int32", "bool"):
+        yield Wrong("CV-45", f"{dtype} {name}", {name: _typed(dtype)}, {name: dtype})
+    yield Wrong("CV-45", f"{name} narrower than the rows", {name: _same}, {name: "float16"})
+    yield Wrong("CV-45", f"{name} (B, 1)", {name: lambda a: a[:, None]})
+    yield Wrong("CV-45", f"{name} of one row", {name: lambda a: a[:1]})
+    yield Wrong("CV-45", f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
 
 
 def _same(array: Array) -> Array:

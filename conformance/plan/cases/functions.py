@@ -186,7 +186,7 @@ def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
 def examples(name: str, offer: Offer | None = None) -> list[Example]:
     """Return the worked examples of a function, or those whose options are offered."""
     found = [example for clause in clauses().values() for example in clause.examples if example.function == name]
-    return [e for e in found if offer is None or offer.allows(e.parameters, masked="mask" in e.inputs)]
+    return [e for e in found if offer is None or offer.allows(e.parameters, e.inputs)]
 
 
 def case_of(example: Example, offer: Offer) -> Case:

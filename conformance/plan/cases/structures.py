@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import HALVES, Array
+from lossproof.conformance.host.arrays import HALVES, Array, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
 from lossproof.spec import losses
@@ -46,6 +46,21 @@ def mask(structure: Structure, rng: np.random.Generator, units: Shape) -> dict[s
     return {"mask": chosen}
 
 
+WEIGHTS = (None, "some", "some are 0")  # of units; a probe of its own asks for "all are 0"
+
+
+def weights(structure: Structure, rng: np.random.Generator, units: Shape) -> dict[str, Array]:
+    """Return the weights of the structure as an input, if it has some: round ones, and some that are not."""
+    kind = structure.get("weights")
+    if kind is None:
+        return {}
+    drawn = rounded(rng.choice([0.5, 1.0, 3.0, rng.uniform(0.1, 4.0), 2.0**-9], size=units), structure["dtype"])
+    zero = np.zeros(units, bool) if kind == "some" else np.asarray(rng.random(units) < 0.4)
+    if kind == "some are 0" and zero.size:
+        zero.flat[rng.integers(zero.size)] = True
+    return {"weights": np.where(zero | (kind == "all are 0"), 0.0, drawn)}
+
+
 def terms_shape(case: Case) -> Shape:
     """Return the shape of the unreduced loss, which the unit on its page gives."""
     page = losses()[case.loss]
@@ -57,6 +72,6 @@ def terms_shape(case: Case) -> Shape:
 
 def open_rows(case: Case) -> dict[str, Array]:
     """Return what CV-11 and CV-12 leave open where each term has its own rows: those that hold NaN or infinity."""
-    aligned = [n for n in losses()[case.loss].aligned if n in case.inputs and case.inputs[n].dtype.kind == "f"]
-    rows = np.asarray(np.logical_or.reduce([~np.isfinite(case.inputs[n]).all(axis=-1) for n in aligned]))
-    return {"loss": rows, **dict.fromkeys(aligned, rows)}
+    names = losses()[case.loss].rows
+    rows = np.asarray(np.logical_or.reduce([~np.isfinite(case.inputs[n]).all(axis=-1) for n in names]))
+    return {"loss": rows, **dict.fromkeys(names, rows)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossproof.conformance.plan.blame import MASK, MODES, ROUNDING, Blames, reductions
+from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
@@ -24,7 +24,8 @@ CASES = LossCases(
     formula={"value": "BA-1", "gradient": "BA-5"},
     blames=(
         *MODES,
-        MASK,
+        Blames("weights", "BA-9", "BA-9"),
+        *UNITS,
         *ROUNDING,
         *reductions(mean="BA-3", mean_nonzero="BA-4"),
         *pairs.BLAMES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossproof.conformance.plan.blame import MASK, MODES, ROUNDING, Blames, reductions
+from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
@@ -29,7 +29,7 @@ CASES = LossCases(
         *MODES,
         Blames("include_self", "BH-3", "BH-10"),
         Blames("soft_margin", "BH-4", "BH-7"),
-        MASK,
+        *UNITS,
         *ROUNDING,
         *reductions(),
         *pairs.BLAMES,

@@ -18,7 +18,7 @@ LOSS = "center_loss"
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
 SPACE: dict[str, tuple[Any, ...]] = {
-    **{name: batches.SPACE[name] for name in ("shape", "dtype", "identities", "mask")},
+    **{name: batches.SPACE[name] for name in ("shape", "dtype", "identities", "mask", "weights")},
     "reduction": ("none", "sum", "mean"),
     "classes": (3, 1, 6),
     "factor": (0.5, 1.0, 0.3),

@@ -10,7 +10,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
 from lossproof.conformance.plan.cases import distances
-from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure, open_rows
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "contrastive_loss"
@@ -23,6 +23,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     **distances.SPACE,
     "pairs": ("similar", "dissimilar", "both"),
     "mask": (None, "some"),
+    "weights": WEIGHTS,
     "reduction": ("none", "sum", "mean", "mean_nonzero"),
     "margin": (1.0, 0.2, 2.5),
     "factor": (0.5, 1.0, 0.3),

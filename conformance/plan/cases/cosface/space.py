@@ -10,7 +10,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
 from lossproof.conformance.plan.cases import batches, class_weights
 from lossproof.conformance.plan.cases.causes import unit_rows, without
-from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "cosface_loss"
@@ -23,6 +23,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "classes": (3, 5),
     "angle": ("any", "parallel", "sure"),  # between a row and the class weight of its label
     "mask": (None, "some"),
+    "weights": WEIGHTS,
     "reduction": ("none", "sum", "mean"),
     "scale": (8.0, 1.0, 64.0),
     "margin": (0.35, 0.0, 0.5, 3.0),

@@ -8,7 +8,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.blame import MASK, MODES, PRECISION, ROUNDING, Blames, by_choice, reductions
+from lossproof.conformance.plan.blame import MODES, PRECISION, ROUNDING, UNITS, Blames, by_choice, reductions
 from lossproof.conformance.plan.cases import batches
 from lossproof.conformance.plan.cases.structures import Structure, open_rows
 from lossproof.conformance.plan.contract import LossCases
@@ -60,7 +60,7 @@ CASES = LossCases(
     formula={"value": "CE-1", "gradient": "CE-4"},
     blames=(
         *MODES,
-        MASK,
+        *UNITS,
         Blames("offset", "CE-3"),
         *ROUNDING,
         *reductions(),

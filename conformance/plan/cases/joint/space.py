@@ -21,7 +21,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "dtype": batches.SPACE["dtype"],
     "identities": ("few", "one", "apart"),
     "classes": (3, 5),
-    "mask": batches.SPACE["mask"],
+    **{name: batches.SPACE[name] for name in ("mask", "weights")},
     "triplet_weight": (1.0, 0.0, 0.5),
     "center_weight": (0.5, 0.0, 5e-4),
     "triplet_margin": (0.3, 1.0),
@@ -59,6 +59,7 @@ CASES = LossCases(
     },
     formula={"value": "JO-1", "gradient": "JO-7"},
     blames=(
+        Blames("weights", "JO-10", "JO-10"),
         *CONVENTIONS,
         Blames("label_smoothing", "JO-2"),
         Blames("triplet_margin", "JO-3"),

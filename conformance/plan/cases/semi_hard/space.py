@@ -6,7 +6,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.plan.blame import MASK, MODES, ROUNDING, Blames, reductions
+from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.causes import alone, far_negative, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
@@ -44,7 +44,7 @@ CASES = LossCases(
     formula={"value": "SH-1", "gradient": "SH-7"},
     blames=(
         *MODES,
-        MASK,
+        *UNITS,
         *ROUNDING,
         *reductions(mean="SH-4"),
         *pairs.BLAMES,
