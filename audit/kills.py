@@ -71,6 +71,7 @@ def mutants() -> dict[str, Mutant]:
         "updates_torch",
         "mining",
         "verification",
+        "weights",
         "modes_torch",
         "modes_tensorflow",
         "modes_jax",

@@ -12,6 +12,7 @@ from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
@@ -26,6 +27,7 @@ def arcface_loss(
     margin: float | Tensor = 0.5,
     beyond_pi: str = "keep",
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the ArcFace loss of rows.
@@ -43,6 +45,8 @@ def arcface_loss(
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
             ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -52,11 +56,13 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
-    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
+    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    of_units = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, of_units)
     y, x = batch(mask, labels, class_weights, embeddings=embeddings)
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
@@ -66,7 +72,7 @@ def arcface_loss(
     own = _label_cosine(x, w[y], margin, beyond_pi)
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, of_units)
 
 
 def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
+from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -21,6 +23,7 @@ def batch_all_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the batch-all triplet loss.
@@ -38,6 +41,8 @@ def batch_all_triplet_loss(
             torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the
             CPU an error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -48,12 +53,13 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     labels, rows = batch(mask, labels, embeddings=embeddings)
     if rows.shape[0] == 0:
         return rows.sum(-1) if reduction == "none" else rows.sum()  # CV-5, CV-6
@@ -70,12 +76,11 @@ def batch_all_triplet_loss(
     sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * active.to(d.dtype)  # BA-1
     triplets = positive.sum(-1) * negative.sum(-1)  # BA-2
     sums = sums.masked_fill((triplets > 0) & (crowded | ~finite.all()), torch.nan)  # BA-7, PW-8
-    if reduction == "none":
-        return sums
-    if reduction == "sum":
-        return sums.sum()
-    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
-    return sums.sum() / counts.to(d.dtype).sum().clamp(min=1)
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = (triplets if reduction == "mean" else active).to(d.dtype)  # BA-3, BA-4
+    over = counts.sum().clamp(min=1) if w is None else total_weight(w.to(d.dtype) * counts)  # BA-9
+    return reduce(sums, None, "sum", w) / over
 
 
 def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,9 +141,11 @@ class BatchAllTripletLoss(nn.Module):
         nothing = torch.zeros(0, 1)
         batch_all_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
-        return batch_all_triplet_loss(embeddings, labels, mask=mask, **self.options)
+        return batch_all_triplet_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, floored_distance, mining_distances, poisoned
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
 
@@ -23,6 +24,7 @@ def batch_hard_triplet_loss(
     floor: float = 0.0,
     include_self: bool = False,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the batch-hard triplet loss.
@@ -40,6 +42,8 @@ def batch_hard_triplet_loss(
         floor: least squared distance, [0, inf); 0 with "cosine".
         include_self: whether an anchor is one of its own positives.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -50,18 +54,21 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     labels, rows = batch(mask, labels, embeddings=embeddings)
     positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
     anchors = positive.any(-1) & negative.any(-1)  # BH-2
+    if w is not None:
+        anchors = anchors & (w != 0)  # BH-11
     if rows.shape[0] == 0:
-        return reduce(rows.sum(-1), anchors, reduction)  # CV-5, CV-6
+        return reduce(rows.sum(-1), anchors, reduction, w)  # CV-5, CV-6
 
     order = mining_distances(rows, distance)  # BH-7
     hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8
@@ -78,7 +85,7 @@ def batch_hard_triplet_loss(
         reduction = "mean" if reduction == "mean_nonzero" else reduction
     else:
         terms = torch.relu(margin + slack)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction)
+    return reduce(poisoned(terms, rows), anchors, reduction, w)
 
 
 class BatchHardTripletLoss(nn.Module):
@@ -119,9 +126,11 @@ class BatchHardTripletLoss(nn.Module):
         nothing = torch.zeros(0, 1)
         batch_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **self.options)
+        return batch_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import as_wide, batch, in_range, real, table
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
@@ -22,6 +23,7 @@ def center_loss(
     floor: float = 0.0,
     ceiling: float = inf,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the center loss of a batch.
@@ -36,6 +38,8 @@ def center_loss(
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
 
     Returns:
@@ -45,13 +49,15 @@ def center_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside [0, C)
             raises in host memory, and makes its own term NaN elsewhere and in compiled code.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, w)
     y, x = batch(mask, labels, centers, embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, c.shape[0] - 1, labels.dtype)
@@ -65,7 +71,7 @@ def center_loss(
     square = square.masked_fill(square >= high, high)
     factor = min(factor, largest) if isinstance(factor, float) else factor
     terms = (factor * square).masked_fill(~legal, torch.nan)  # CN-1, CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def _differences(x: Tensor, c: Tensor, y: Tensor, met: Tensor) -> Tensor:
@@ -168,10 +174,12 @@ class CenterLoss(nn.Module):
         row = torch.zeros(1, 1)
         center_loss(row, torch.zeros(1, dtype=torch.long), row, **self.options)  # an illegal option is refused here
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `center_loss`."""
         (centers,) = as_wide(embeddings, self.centers)
-        return center_loss(embeddings, labels, centers, mask=mask, **self.options)
+        return center_loss(embeddings, labels, centers, mask=mask, weights=weights, **self.options)
 
     @torch.no_grad()
     def update(

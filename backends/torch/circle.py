@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
@@ -21,6 +22,7 @@ def circle_loss(
     gamma: float | Tensor = 256.0,
     detach_weights: bool = True,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the circle loss of a batch.
@@ -36,6 +38,8 @@ def circle_loss(
         gamma: scale of the exponents, [0, inf); a tensor of shape () is used as it is and not checked.
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
             positive and a negative).
 
@@ -46,17 +50,19 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-15, CV-1 to CV-38. Source: Sun et al. (2020), eq. 4 to 9.
+    Clauses CI-1 to CI-15, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     labels, rows = batch(mask, labels, embeddings=embeddings)
 
     most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
     gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
-    s = _cosines(rows)
+    finite = rows.detach().isfinite().all(1)
+    s = _cosines(rows if w is None else rows.masked_fill(~finite.unsqueeze(1), 0.0))  # CV-42
     same = labels.unsqueeze(1) == labels  # CV-32
     pair = ~torch.eye(labels.shape[0], dtype=torch.bool, device=rows.device)  # CI-2
     if mask is not None:
@@ -70,12 +76,13 @@ def circle_loss(
     both = positive.any(1) & negative.any(1)
     terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative), threshold=40.0)  # CI-1, CI-5
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
-    spoilt = s.detach().isnan().any(1)
+    spoilt = s.detach().isnan().any(1) if w is None else (~finite).any().expand_as(both)
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction)
+        return reduce(terms, mask, reduction, w)
     counted = both | spoilt if mask is None else (both | spoilt) & mask
-    return reduce(terms, mask, "sum") / counted.sum().clamp(min=1)  # CI-8
+    over = counted.sum().clamp(min=1) if w is None else total_weight(w.to(rows.dtype).masked_fill(~counted, 0.0))
+    return reduce(terms, mask, "sum", w) / over  # CI-8, CI-16
 
 
 def _cosines(rows: Tensor) -> Tensor:
@@ -131,9 +138,11 @@ class CircleLoss(nn.Module):
         }  # fmt: skip
         circle_loss(torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), **self.options)  # refuses illegal options
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the batch; see `circle_loss`."""
-        return circle_loss(embeddings, labels, mask=mask, **self.options)
+        return circle_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

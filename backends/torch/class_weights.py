@@ -49,10 +49,12 @@ class ClassWeights(nn.Module):
         """Draw the class weights anew."""
         nn.init.normal_(self.class_weights, std=self.class_weights.shape[1] ** -0.5)
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see the function."""
-        (weights,) = as_wide(embeddings, self.class_weights)
-        return self.function(embeddings, labels, weights, mask=mask, **self.options)
+        (class_weights,) = as_wide(embeddings, self.class_weights)
+        return self.function(embeddings, labels, class_weights, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the sizes and options, for the printed module."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import describe, real, rows, same_device
 from lossproof.backends.torch.distances import row_distance
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
 
 
@@ -25,6 +26,7 @@ def contrastive_loss(
     eps: float | Tensor = 0.0,
     eps_at: str = "difference",
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the contrastive loss of pairs of rows.
@@ -42,6 +44,8 @@ def contrastive_loss(
         eps: offset of "p_norm", [0, inf); the same.
         eps_at: where it is added: "difference", "root" or "floor".
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -51,12 +55,14 @@ def contrastive_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-38. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, x1=x1)
+    mask = weighing(mask, w)
     x, y = rows(mask, x1=x1, x2=x2)
     check_mask("dissimilar", *describe("dissimilar", dissimilar), tuple(x.shape[:-1]))  # CO-9
     same_device("dissimilar", dissimilar, "x1", x1)
@@ -64,7 +70,7 @@ def contrastive_loss(
     d = row_distance(x, y, distance, float(p), eps, eps_at)
     reach = torch.where(dissimilar, torch.relu(margin - d), d)  # CV-13
     reach = reach.clamp(max=2.0**-2 * torch.finfo(x.dtype).max ** 0.5)  # CV-19
-    return reduce(factor * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
+    return reduce(factor * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
 
 
 class ContrastiveLoss(nn.Module):
@@ -107,9 +113,11 @@ class ContrastiveLoss(nn.Module):
         row = torch.zeros(1)
         contrastive_loss(row, row, torch.tensor(False), **self.options)  # an illegal option is refused here
 
-    def forward(self, x1: Tensor, x2: Tensor, dissimilar: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x1: Tensor, x2: Tensor, dissimilar: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the pairs; see `contrastive_loss`."""
-        return contrastive_loss(x1, x2, dissimilar, mask=mask, **self.options)
+        return contrastive_loss(x1, x2, dissimilar, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

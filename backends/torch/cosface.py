@@ -10,6 +10,7 @@ from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -21,6 +22,7 @@ def cosface_loss(
     scale: float | Tensor = 64.0,
     margin: float | Tensor = 0.35,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the CosFace loss of rows.
@@ -36,6 +38,8 @@ def cosface_loss(
         scale: [0, inf); a tensor of shape () is used as it is and not checked.
         margin: in the unit of the cosine, [0, inf); a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -45,10 +49,12 @@ def cosface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-38. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    of_units = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, of_units)
     y, x = batch(mask, labels, class_weights, embeddings=embeddings)
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
@@ -57,7 +63,7 @@ def cosface_loss(
     at = y.unsqueeze(1)
     logits = scale * cosine.scatter(1, at, cosine.gather(1, at) - margin)  # CF-1, CF-3
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, of_units)
 
 
 class CosFaceLoss(ClassWeights):

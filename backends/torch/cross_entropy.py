@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, in_range, real
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -16,6 +17,7 @@ def cross_entropy_loss(
     *,
     label_smoothing: float | Tensor = 0.0,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the cross-entropy of rows of logits with the labels' classes.
@@ -29,6 +31,8 @@ def cross_entropy_loss(
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; a tensor of shape () is used
             as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -38,15 +42,17 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-38.
+    Clauses CE-1 to CE-12, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    w = unit_weights(weights, mask, logits=logits)
+    mask = weighing(mask, w)
     y, z = batch(mask, labels, logits=logits)
     y, legal = in_range(y, 0, z.shape[1] - 1, labels.dtype)
     terms = cross_entropy(z, y, smoothing).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def cross_entropy(z: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
@@ -88,10 +94,12 @@ class CrossEntropyLoss(nn.Module):
         self.label_smoothing, self.reduction = label_smoothing, reduction
         self(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64))  # an illegal option is refused here
 
-    def forward(self, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `cross_entropy_loss`."""
         return cross_entropy_loss(
-            logits, labels, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
+            logits, labels, label_smoothing=self.label_smoothing, mask=mask, weights=weights, reduction=self.reduction
         )
 
     def extra_repr(self) -> str:

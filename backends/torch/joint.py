@@ -11,6 +11,7 @@ from lossproof.backends.torch.arrays import arithmetic, as_wide, describe, real,
 from lossproof.backends.torch.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.torch.center import center_loss
 from lossproof.backends.torch.cross_entropy import cross_entropy_loss
+from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 
 
@@ -25,6 +26,7 @@ def joint_loss(
     triplet_margin: float | Tensor = 0.3,
     label_smoothing: float | Tensor = 0.1,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the joint loss of re-identification.
 
@@ -41,6 +43,9 @@ def joint_loss(
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of its
+            row in all three parts, and each mean divides by its own sum of them. Others: an error on the host, and on a
+            device (or compiled) the loss is NaN.
 
     Returns:
         The loss, of shape (); float64 if an input is float64, else float32.
@@ -48,7 +53,7 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-38.
+    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
     Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
@@ -61,11 +66,13 @@ def joint_loss(
     check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
     same_device("logits", logits, "embeddings", embeddings)
+    w = unit_weights(weights, mask, embeddings=embeddings)  # CV-45
     wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (value.to(wide) for value in (logits, embeddings, centers))
-    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
-    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
-    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    units: dict[str, Any] = {"mask": mask, "weights": None if w is None else w.to(wide)}  # JO-10
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4
     return own + triplet_weight * triplet + center_weight * center  # JO-1, JO-5, JO-7
 
 
@@ -116,10 +123,17 @@ class JointLoss(nn.Module):
         row = torch.zeros(1, 1)
         joint_loss(row, row, torch.zeros(1, dtype=torch.long), row, **self.options)  # refuses an illegal option
 
-    def forward(self, logits: Tensor, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        embeddings: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of the rows; see `joint_loss`."""
         logits, centers = as_wide(embeddings, logits, self.centers)
-        return joint_loss(logits, embeddings, labels, centers, mask=mask, **self.options)
+        return joint_loss(logits, embeddings, labels, centers, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the size of the table and the options, for the printed module."""

@@ -21,6 +21,7 @@ from lossproof.backends.torch.arrays import (
 )
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_bool,
@@ -40,6 +41,7 @@ def oim_loss(
     temperature: float | Tensor = 0.1,
     unlabelled: int = -1,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the OIM loss of a batch.
@@ -56,6 +58,8 @@ def oim_loss(
         temperature: (0, inf); a tensor of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
 
     Returns:
@@ -66,7 +70,7 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in host memory, and makes its own term NaN elsewhere and in compiled code.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
@@ -77,6 +81,8 @@ def oim_loss(
     ]
     y, known, legal = _identities(y, labels.dtype, mask, lookup_table.shape[0], unlabelled)
 
+    w = unit_weights(weights, known, embeddings=embeddings)  # OI-24
+    known = known if w is None else known & (w != 0)
     x = x.masked_fill(~known.unsqueeze(-1), 0.0)  # OI-3
     limits = torch.finfo(x.dtype)
     tau = max(temperature, limits.tiny) if isinstance(temperature, float) else temperature
@@ -84,7 +90,7 @@ def oim_loss(
     x = (x / tau).clamp(-limit, limit)
     logits = torch.cat([products(x, rows.clamp(-limit, limit)) for rows in memory], 1)  # OI-1, OI-2
     terms = cross_entropy(logits, y, reduction="none")  # OI-5, OI-8
-    return reduce(terms.masked_fill(~legal, torch.nan), known, reduction)  # OI-3, CV-33
+    return reduce(terms.masked_fill(~legal, torch.nan), known, reduction, w)  # OI-3, CV-33
 
 
 def _identities(
@@ -254,10 +260,12 @@ class OIMLoss(nn.Module):
         oim_loss(*nothing, table_, table_, **self.options)  # an illegal option is refused here, not in training
         update_oim_memory(table_, table_, nothing[1].sum(), *nothing, **self.memory_options)
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `oim_loss`."""
         lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
-        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self.options)
+        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, weights=weights, **self.options)
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:

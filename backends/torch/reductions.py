@@ -5,9 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossproof.backends.torch.weights import total_weight
 
-def reduce(terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive."""
+
+def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor | None = None) -> Tensor:
+    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
+
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    """
+    if weights is not None:
+        return _weighed(terms, mask, reduction, weights.to(terms.dtype))
     if mask is not None:
         terms = terms.masked_fill(~mask, 0.0)  # CV-1, CV-7
     if reduction == "none":
@@ -21,3 +28,16 @@ def reduce(terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     if reduction == "mean_nonzero":
         counted = counted & ~(terms.detach() <= 0)  # CV-4; NaN is counted, CV-10
     return total / counted.sum().clamp(min=1)
+
+
+def _weighed(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor) -> Tensor:
+    """Return the reduction of weighed terms; nothing is left of a term of weight 0 (CV-41, CV-42)."""
+    weights = weights.expand_as(terms)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)
+    products = terms.masked_fill(weights == 0, 0.0) * weights  # CV-39
+    if reduction == "none":
+        return products
+    if reduction == "mean_nonzero":
+        weights = weights.masked_fill(terms.detach() <= 0, 0.0)
+    return products.sum() if reduction == "sum" else products.sum() / total_weight(weights)  # CV-40

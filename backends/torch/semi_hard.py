@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -22,6 +23,7 @@ def semi_hard_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the semi-hard triplet loss.
@@ -40,6 +42,8 @@ def semi_hard_triplet_loss(
             torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the
             CPU an error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -53,12 +57,13 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-38. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     labels, rows = batch(mask, labels, embeddings=embeddings)
     if rows.shape[0] == 0:
         return rows @ rows.T if reduction == "none" else rows.sum()  # CV-5, CV-6
@@ -75,10 +80,12 @@ def semi_hard_triplet_loss(
     unknown = (negative & ~finite).any(-1) | ~finite | crowded
     broken = unknown.unsqueeze(1) | columns((~finite).expand_as(d).int(), index).bool()
     terms = terms.masked_fill(broken, torch.nan)  # SH-10, PW-8
+    w = None if w is None else w.unsqueeze(1)  # SH-11
     if reduction != "none":
-        return reduce(terms, pairs, reduction)
+        return reduce(terms, pairs, reduction, w)
     full = spread_out(terms.masked_fill(~pairs, 0.0), index)
-    return full.masked_fill(crowded.unsqueeze(1) & positive & negative.any(-1, keepdim=True), torch.nan)
+    full = full.masked_fill(crowded.unsqueeze(1) & positive & negative.any(-1, keepdim=True), torch.nan)
+    return reduce(full, None, reduction, w)
 
 
 def _chosen(d: Tensor, near: Tensor, negative: Tensor) -> Tensor:
@@ -138,9 +145,11 @@ class SemiHardTripletLoss(nn.Module):
         nothing = torch.zeros(0, 1)
         semi_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
 
-    def forward(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `semi_hard_triplet_loss`."""
-        return semi_hard_triplet_loss(embeddings, labels, mask=mask, **self.options)
+        return semi_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import real, rows
 from lossproof.backends.torch.distances import row_distance
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
 
 
@@ -25,6 +26,7 @@ def triplet_margin_loss(
     eps_at: str = "difference",
     swap: bool = False,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the triplet margin loss of rows.
@@ -43,6 +45,8 @@ def triplet_margin_loss(
         eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises that sum.
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -52,7 +56,7 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-38.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
@@ -60,6 +64,8 @@ def triplet_margin_loss(
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, anchor=anchor)
+    mask = weighing(mask, w)
     a, pos, neg = rows(mask, anchor=anchor, positive=positive, negative=negative)
 
     p = p if isinstance(p, float) else float(p)
@@ -69,7 +75,7 @@ def triplet_margin_loss(
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = torch.where(between < to_negative, between, to_negative)  # TM-5, TM-6
     terms = torch.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 class TripletMarginLoss(nn.Module):
@@ -114,9 +120,16 @@ class TripletMarginLoss(nn.Module):
         row = torch.zeros(1)
         triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        anchor: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of the rows; see `triplet_margin_loss`."""
-        return triplet_margin_loss(anchor, positive, negative, mask=mask, **self.options)
+        return triplet_margin_loss(anchor, positive, negative, mask=mask, weights=weights, **self.options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -1,0 +1,43 @@
+"""Weights of units: checked, constant, and NaN where they are no weights (spec/conventions.md)."""
+
+from __future__ import annotations
+
+from math import inf
+
+import torch
+from torch import Tensor
+
+from lossproof.backends.torch.arrays import describe, on_host, same_device
+from lossproof.spec.arguments import check_mask, check_weight_range, check_weights
+
+
+def unit_weights(weights: Tensor | None, mask: Tensor | None, **rows: Tensor) -> Tensor | None:
+    """Return weights, one a unit of rows (..., D), 0 where the mask says so; None without any.
+
+    A number that is no weight is an error on the host; elsewhere it becomes NaN.
+    """
+    if weights is None:
+        return None
+    ((name, value),) = rows.items()
+    shape, dtype = describe(name, value)
+    check_weights("weights", *describe("weights", weights), shape[:-1], name, dtype)  # CV-45
+    same_device("weights", weights, name, value)
+    weights = weights.detach()  # CV-44
+    if mask is not None:
+        check_mask("mask", *describe("mask", mask), shape[:-1])  # CV-29, CV-30
+        weights = weights.masked_fill(~mask, 0.0)
+    if on_host(weights) and weights.numel():
+        check_weight_range("weights", float(weights.min()), float(weights.max()))  # CV-46
+        return weights
+    return weights.masked_fill(~((weights >= 0) & (weights < inf)), torch.nan)
+
+
+def weighing(mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
+    """Return the mask of the units that weigh something, where each has rows of its own: CV-41, CV-42."""
+    return mask if weights is None else weights != 0
+
+
+def total_weight(weights: Tensor) -> Tensor:
+    """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
+    total = weights.nan_to_num(nan=0.0).sum()
+    return total.masked_fill(total == 0, 1.0)
