@@ -16,6 +16,7 @@ from lossproof.conformance.checks import (
     labels,
     masking,
     nan,
+    ranges,
     vectors,
     widths,
 )
@@ -36,6 +37,7 @@ CHECKS: Mapping[str, Callable[[Judge, Probe, Result], None]] = {
     "errors": errors.check,
     "invariances": invariances.check,
     "labels": labels.check,
+    "ranges": ranges.check,
     "determinism": determinism.check,
     "compiled": agreement.both,
     "second_order": agreement.second,

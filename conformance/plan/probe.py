@@ -78,6 +78,13 @@ class OfLabels(Options):
 
 
 @dataclass(frozen=True)
+class OfRanges(Options):
+    """The input that gets a number below its range."""
+
+    input: str = ""
+
+
+@dataclass(frozen=True)
 class OfDeterminism(Options):
     """Whether the calls are those with ties."""
 
