@@ -262,7 +262,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("st-negative-masked", "a negative target is refused in a row that is masked out, too", "ST-15", hidden=_before_the_mask),
     _mutant("st-default-smoothing", "smoothing is 0.1 where it is not given", "ST-16", seen="torchreid and reid-strong-baseline", __call__=with_default(SoftCrossEntropy, label_smoothing=0.1)),
     _mutant("st-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),
-    _mutant("st-count-targets", "the mean leaves out rows without targets", "CV-3", count=lambda s, t, m, r: (t.detach() != 0).sum().clamp(min=1)),
+    _mutant("st-count-positive", "the mean leaves out terms that are 0", "ST-2", "CV-3", seen="fast-reid", count=lambda s, t, m, r: (t.detach() != 0).sum().clamp(min=1)),
     _mutant("st-mask-times", "the mask is a factor", "CV-8", "CV-9", hidden=lambda s, z, t, m: Loss.hidden(s, z, t, None), masked=lambda s, t, m: t * m),
     _mutant("st-nan-target", "NaN among the targets is taken for 0", "CV-10", not_negative=lambda s, t: Loss.not_negative(s, torch.where(torch.isnan(t), 0.0, t))),
     _mutant("st-nan-logit", "NaN among the logits is taken for 0", "CV-10", cost=lambda s, z: Loss.cost(s, torch.where(torch.isnan(z), 0.0, z))),

@@ -26,6 +26,8 @@ def probes() -> Iterator[Probe]:
     """Yield the probes, formula first."""
     yield Probe(LOSS, "value", "ST-1", vary=BASIC)
     yield Probe(LOSS, "value", "ST-2", vary=_vary(targets=("any sum", "some nothing")), options=OWN)
+    counted = _vary(targets=("some nothing",), reduction=("mean",))
+    yield Probe(LOSS, "value", "ST-2", "rows of zeros are counted", vary=counted, options=OWN, effort=0.5)
     yield Probe(LOSS, "value", "ST-3", vary=_vary(label_smoothing=(0.1, 0.75), targets=TARGETS), options=OWN)
     yield Probe(LOSS, "value", "ST-4", vary=_vary(**LARGE_LOGITS, label_smoothing=(0.0, 0.1)), options=OWN)
     beyond = _vary(shape=((9, 1100),), scale=(13,))  # the largest logit may be in any block of classes
