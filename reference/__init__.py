@@ -23,6 +23,7 @@ from lossproof.reference.mining import (
 )
 from lossproof.reference.oim import oim_loss, update_oim_memory
 from lossproof.reference.semi_hard import semi_hard_triplet_loss
+from lossproof.reference.soft_cross_entropy import soft_cross_entropy_loss
 from lossproof.reference.triplet_margin import triplet_margin_loss
 from lossproof.reference.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
@@ -44,6 +45,7 @@ __all__ = [
     "sample_pairs",
     "sample_triplets",
     "semi_hard_triplet_loss",
+    "soft_cross_entropy_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -142,6 +142,19 @@ def check_classes(name: str, shape: Shape, classes: int | None) -> None:
         _refuse(ValueError, name, f"have one row for each of the {classes} classes of logits", f"shape {shape}")
 
 
+def check_targets(shape: Shape, dtype: str, logits: Shape, logits_dtype: str) -> None:
+    """Check targets, one number for each logit: ST-14, CV-26."""
+    check_as_wide("targets", dtype, "logits", logits_dtype)
+    if _differ(shape, logits):
+        _refuse(ValueError, "targets", f"have the shape of logits, {logits}", shape)
+
+
+def check_target_range(least: float) -> None:
+    """Check targets that are on the host, given their least: ST-15."""
+    if least < 0:
+        _refuse(ValueError, "targets", "be in [0, inf]", f"{least:g}; rows that take no part are named by mask")
+
+
 def check_mask(name: str, shape: Shape, dtype: str, units: Shape) -> None:
     """Check booleans against the shape of the units: CV-29, CV-30."""
     if dtype != "bool":

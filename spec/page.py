@@ -88,9 +88,10 @@ class Page:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Float arrays that may be wider than the embeddings: CV-26."""
+        """Float arrays that may be wider than the embeddings, or than the logits where there are none: CV-26."""
         floats = [name for name, entry in self.inputs.items() if entry["kind"] == "float"]
-        return tuple(name for name in floats if "embeddings" in floats and name != "embeddings")
+        rows = next((name for name in ("embeddings", "logits") if name in floats), None)
+        return tuple(name for name in floats if rows and name != rows)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -15,6 +15,9 @@ LOGITS, CENTERS = RNG.standard_normal((9, 5)), RNG.standard_normal((5, 4))
 UNITS = CENTERS / np.linalg.norm(CENTERS, axis=1, keepdims=True)
 QUEUE = RNG.standard_normal((3, 4))
 FEATURES = X / np.linalg.norm(X, axis=1, keepdims=True)
+TEACHER = np.exp(RNG.standard_normal((9, 5)))
+MIXED = 0.3 * np.eye(5)[Y] + 0.7 * np.eye(5)[Y[::-1]]
+TARGETS = np.where(np.arange(9)[:, None] % 2, TEACHER / TEACHER.sum(-1, keepdims=True), MIXED)
 
 
 def relu(x):
@@ -83,6 +86,12 @@ def cosface():
     return softmax_cost(64 * (FEATURES @ UNITS.T - 0.35 * (np.arange(5) == Y[:, None])), Y).mean()
 
 
+def soft():
+    """S23 with the smoothing of Szegedy et al.: the targets are a teacher's probabilities and mixed labels in turn."""
+    smooth = 0.9 * TARGETS + 0.1 / 5
+    return (smooth * (np.log(np.exp(LOGITS).sum(-1, keepdims=True)) - LOGITS)).sum(-1).mean()
+
+
 def moved_centers():
     found = CENTERS.copy()
     for j in range(5):
@@ -137,6 +146,7 @@ ROWS = [
     ("S18", "arcface_loss", (X, Y, CENTERS), {}, arcface()),
     ("S22", "cosface_loss", (X, Y, CENTERS), {}, cosface()),
     ("S19", "joint_loss", (LOGITS, X, Y, CENTERS), RECIPE, joint()),
+    ("S23", "soft_cross_entropy_loss", (LOGITS, TARGETS), {"label_smoothing": 0.1}, soft()),
     ("S20", "verification_rates", (PAIRS, SAME, STEPS), {}, RATES),
 ]  # fmt: skip
 

@@ -21,6 +21,7 @@ from audit.mutants.circle import Circle
 from audit.mutants.cosface import CosFace
 from audit.mutants.cross_entropy import CrossEntropy
 from audit.mutants.pairs import Mined, gram
+from audit.mutants.soft_cross_entropy import SoftCrossEntropy
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.spec import losses
 
@@ -65,6 +66,12 @@ def _by_library(loss: CrossEntropy, z: Tensor, labels: Tensor, smoothing: float)
     return torch.nn.functional.cross_entropy(z, labels, reduction="none", label_smoothing=smoothing)
 
 
+def _of_probabilities(loss: SoftCrossEntropy, z: Tensor, t: Tensor, smoothing: float) -> Tensor:
+    if torch.isneginf(z).any():  # 0 times an infinite cost: ST-9
+        return SoftCrossEntropy.terms(loss, z, t, smoothing)
+    return torch.nn.functional.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
+
+
 def _of(name: str) -> Any:
     return importlib.import_module(f"audit.mutants.{losses()[name].name}").CORRECT
 
@@ -89,6 +96,10 @@ def _all() -> Iterator[tuple[str, Implementation]]:
     yield "circle_softplus", _variant("circle_loss", "softplus", terms=_softplus)
     yield "cosface_one_hot", _variant("cosface_loss", "margin times one-hot", logits=_one_hot)
     yield "cross_entropy_library", _variant("cross_entropy_loss", "cross_entropy of torch", terms=_by_library)
+    yield (
+        "soft_cross_entropy_library",
+        _variant("soft_cross_entropy_loss", "cross_entropy of torch", terms=_of_probabilities),
+    )
     yield "batch_hard_sorted", _variant("batch_hard_triplet_loss", "sorted candidates", first=_by_sorting)
     yield from variants_triplet_margin.VARIANTS.items()
 

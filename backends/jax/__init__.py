@@ -25,6 +25,7 @@ from lossproof.backends.jax.mining import (
 )
 from lossproof.backends.jax.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.jax.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
+from lossproof.backends.jax.soft_cross_entropy import SoftCrossEntropyLoss, soft_cross_entropy_loss
 from lossproof.backends.jax.triplet_margin import TripletMarginLoss, triplet_margin_loss
 from lossproof.backends.jax.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
@@ -40,6 +41,7 @@ __all__ = [
     "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
+    "SoftCrossEntropyLoss",
     "TripletMarginLoss",
     "arcface_loss",
     "batch_all_triplet_loss",
@@ -58,6 +60,7 @@ __all__ = [
     "sample_pairs",
     "sample_triplets",
     "semi_hard_triplet_loss",
+    "soft_cross_entropy_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -19,6 +19,7 @@ from lossproof.backends.tensorflow.mining import (
 )
 from lossproof.backends.tensorflow.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.tensorflow.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
+from lossproof.backends.tensorflow.soft_cross_entropy import SoftCrossEntropyLoss, soft_cross_entropy_loss
 from lossproof.backends.tensorflow.triplet_margin import TripletMarginLoss, triplet_margin_loss
 from lossproof.backends.tensorflow.verification import (
     best_accuracy,
@@ -39,6 +40,7 @@ __all__ = [
     "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
+    "SoftCrossEntropyLoss",
     "TripletMarginLoss",
     "arcface_loss",
     "batch_all_triplet_loss",
@@ -57,6 +59,7 @@ __all__ = [
     "sample_pairs",
     "sample_triplets",
     "semi_hard_triplet_loss",
+    "soft_cross_entropy_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -93,6 +93,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
 
     function: ClassVar[Callable[..., tf.Tensor]]
     stands_for: ClassVar[str] = ""  # the public function, where that is another
+    taken: ClassVar[Callable[[Any, Any], tuple[Any, Any]]] = staticmethod(taken)  # from what Keras gives
     example: ClassVar[tuple[Any, Any]] = (np.zeros((0, 1), np.float32), np.zeros((0,), np.int32))
 
     def __init__(self, *, reduction: str, name: str, **options: Any) -> None:
@@ -111,7 +112,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         return self._reduced(y_true, y_pred, "none")
 
     def _reduced(self, y_true: Any, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
-        labels, rows = taken(y_true, y_pred)
+        labels, rows = type(self).taken(y_true, y_pred)
         with tf.name_scope(self.name):
             return type(self).function(rows, labels, reduction=reduction, **self.options)
 

@@ -19,6 +19,7 @@ from lossproof.backends.torch.mining import (
 )
 from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
 from lossproof.backends.torch.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
+from lossproof.backends.torch.soft_cross_entropy import SoftCrossEntropyLoss, soft_cross_entropy_loss
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
 from lossproof.backends.torch.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
@@ -34,6 +35,7 @@ __all__ = [
     "JointLoss",
     "OIMLoss",
     "SemiHardTripletLoss",
+    "SoftCrossEntropyLoss",
     "TripletMarginLoss",
     "arcface_loss",
     "batch_all_triplet_loss",
@@ -52,6 +54,7 @@ __all__ = [
     "sample_pairs",
     "sample_triplets",
     "semi_hard_triplet_loss",
+    "soft_cross_entropy_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

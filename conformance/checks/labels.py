@@ -8,16 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import farthest, unanswered
+from lossproof.conformance.checks.own_term import left_alone
+from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge
-from lossproof.conformance.judge.oracle import output_slack
-from lossproof.conformance.judge.results import Finding, Mismatch, Result
+from lossproof.conformance.judge.results import Finding, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import OfLabels, Probe
 from lossproof.spec import losses
 
-NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33
 WILD = (-1, -7, -100, 10**6, 2**32)  # the ones that other libraries leave out or count from the end are among them
 
 
@@ -39,7 +37,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             labels[row] = label
             wrong = replace(clean, inputs={**clean.inputs, "labels": labels}, dtypes={"labels": dtype})
             result.planned += 1
-            mismatch = _judge(judge, judge.judged(clean, structure), judge.ask(clean), judge.ask(wrong), row)
+            mismatch = left_alone(judge, judge.judged(clean, structure), judge.ask(clean), judge.ask(wrong), row)
             if mismatch:
                 return judge.finding(probe, mismatch, wrong)
         return None
@@ -66,33 +64,3 @@ def _size(case: Case) -> int:
         if symbol[1] in entry["shape"].split():
             return int(case.inputs[name].shape[entry["shape"].split().index(symbol[1])])
     raise ValueError(f"{case.loss}: no input has an axis {symbol[1]}")
-
-
-def _judge(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -> Mismatch | None:
-    if before.problem or before.unsupported or before.value is None:
-        return None  # its own probes speak of that
-    if after.refused:
-        return None
-    if after.problem:
-        return unanswered(after)
-    assert after.value is not None
-    if not before.value.ndim and not np.isnan(after.value):
-        return _wrong("loss", float(after.value))
-    if not before.value.ndim and "reduction" not in losses()[clean.loss].parameters:
-        return None  # one number, of which every row is a part
-    if before.value.ndim and not np.isnan(after.value[row]):
-        return _wrong(f"loss[{row}]", float(after.value[row]))
-    own = np.arange(len(clean.inputs["labels"])) == row
-    expected = judge.oracle.expected(clean)
-    room = expected.value_budget(judge.grade) + output_slack(expected.value, before.value_dtype)
-    mismatch = farthest("value", "loss", after.value, before.value, 2 * room, own)[0] if before.value.ndim else None
-    name = next(iter(losses()[clean.loss].inputs))
-    if mismatch or name not in after.gradients or name not in expected.gradients:
-        return mismatch
-    slack = expected.gradient_budget(judge.grade)[name] + output_slack(expected.gradients[name], clean.dtype)
-    got, want = after.gradients[name], before.gradients[name]
-    return farthest("value", f"gradient of {name}", got, want, 2 * slack, own[:, None])[0]
-
-
-def _wrong(where: str, got: float) -> Mismatch:
-    return Mismatch("value", where, got, NAN_OR_ERROR)

@@ -87,6 +87,13 @@ class OfWeights(Options):
 
 
 @dataclass(frozen=True)
+class OfRanges(Options):
+    """The input that gets a number below its range."""
+
+    input: str = ""
+
+
+@dataclass(frozen=True)
 class OfDeterminism(Options):
     """Whether the calls are those with ties."""
 

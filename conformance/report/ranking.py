@@ -14,7 +14,7 @@ from lossproof.conformance.plan.plan import losses_known, plain_probe
 from lossproof.spec import clauses, losses
 
 CLASSES = ("value", "gradient", "interface")
-ARGUMENTS = {"errors", "refusals", "labels"}  # checks of calls that are wrong
+ARGUMENTS = {"errors", "refusals", "labels", "ranges"}  # checks of calls that are wrong
 ROUNDING = {"CV-15", "CV-16", "CV-17"}
 
 

@@ -16,6 +16,7 @@ from lossproof.reference.judged import (
     joint,
     oim,
     semi_hard,
+    soft_cross_entropy,
     triplet_margin,
 )
 from lossproof.reference.judged.evaluation import Evaluation, evaluate
@@ -34,5 +35,6 @@ __all__ = [
     "joint",
     "oim",
     "semi_hard",
+    "soft_cross_entropy",
     "triplet_margin",
 ]

@@ -13,6 +13,7 @@ ROWS = {name: RNG.standard_normal((B, D)) for name in ("x", "y", "z")}
 UNIT = ROWS["x"] / np.linalg.norm(ROWS["x"], axis=1, keepdims=True)
 LOGITS, TABLE, QUEUE = RNG.standard_normal((B, C)), RNG.standard_normal((C, D)), RNG.standard_normal((2, D))
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 3])
+TARGETS = 0.1 + np.abs(np.roll(LOGITS, 1, axis=0))
 MASK = np.array([True, True, False, True, True, True, True, True])
 
 mined = {"embeddings": ROWS["x"], "labels": LABELS}
@@ -38,9 +39,23 @@ CALLS = {
     "cosface": ("cosface_loss", {**mined, "class_weights": TABLE}, {"scale": 4.0}),
     "cross-entropy": ("cross_entropy_loss", {"logits": LOGITS, "labels": LABELS}, {}),
     "cross-entropy-smooth": ("cross_entropy_loss", {"logits": LOGITS, "labels": LABELS}, {"label_smoothing": 0.1}),
+    "soft": ("soft_cross_entropy_loss", {"logits": LOGITS, "targets": TARGETS}, {}),
+    "soft-smooth": ("soft_cross_entropy_loss", {"logits": LOGITS, "targets": TARGETS}, {"label_smoothing": 0.1}),
     "joint": ("joint_loss", {"logits": LOGITS, **mined, "centers": TABLE}, {}),
 }  # fmt: skip
-BATCHED = {"anchor", "positive", "negative", "x1", "x2", "dissimilar", "embeddings", "labels", "logits", "mask"}
+BATCHED = {
+    "anchor",
+    "positive",
+    "negative",
+    "x1",
+    "x2",
+    "dissimilar",
+    "embeddings",
+    "labels",
+    "logits",
+    "targets",
+    "mask",
+}
 CONSTANT = {"lookup_table", "queue"}  # of OIM, whose gradient reaches the embeddings alone
 
 

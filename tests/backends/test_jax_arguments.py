@@ -192,7 +192,7 @@ CLASSES = {
     "all": backend.BatchAllTripletLoss, "semi": backend.SemiHardTripletLoss, "circle": backend.CircleLoss,
     "center": backend.CenterLoss, "oim": backend.OIMLoss, "arcface": backend.ArcFaceLoss,
     "cosface": backend.CosFaceLoss,
-    "cross-entropy": backend.CrossEntropyLoss, "joint": backend.JointLoss,
+    "cross-entropy": backend.CrossEntropyLoss, "soft": backend.SoftCrossEntropyLoss, "joint": backend.JointLoss,
 }  # fmt: skip
 
 

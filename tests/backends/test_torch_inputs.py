@@ -22,6 +22,8 @@ ONES = torch.ones(4)
     [
         ("labels", lambda m: backend.cross_entropy_loss(m(ROWS), LABELS)),
         ("mask", lambda m: backend.cross_entropy_loss(m(ROWS), m(LABELS), mask=MASK)),
+        ("targets", lambda m: backend.soft_cross_entropy_loss(m(ROWS), ROWS.abs())),
+        ("mask", lambda m: backend.soft_cross_entropy_loss(m(ROWS), m(ROWS.abs()), mask=MASK)),
         ("labels", lambda m: backend.batch_all_triplet_loss(m(ROWS), LABELS)),
         ("labels", lambda m: backend.circle_loss(m(ROWS), LABELS)),
         ("centers", lambda m: backend.center_loss(m(ROWS), m(LABELS), TABLE)),

@@ -28,6 +28,7 @@ OPTIONS = {  # loss -> the options it is called with here; what none of them sho
     "arcface_loss": [{"scale": 4.0}, {"scale": 4.0, "beyond_pi": "linear"}],
     "cosface_loss": [{"scale": 4.0}],
     "cross_entropy_loss": [{}, {"label_smoothing": 0.1}],
+    "soft_cross_entropy_loss": [{}, {"label_smoothing": 0.1}],
     "joint_loss": [{}],
 }
 CASES = [(name, options) for name, several in OPTIONS.items() for options in several]
@@ -47,6 +48,8 @@ def draw(name, count, seed=0, dtype="float64"):
         else:
             lengths = {"C": CLASSES, "K": CLASSES, "D": 3, "Q": 2, "...": count, "B": count}
             found[key] = rng.standard_normal([lengths[axis] for axis in entry["shape"].split()]).astype(dtype)
+            if "range" in entry:  # of targets
+                found[key] = np.maximum(found[key], 0.0)
     return found
 
 

@@ -46,6 +46,11 @@ def cross_entropy(logits, labels, options):
     return (z.exp().total().log() - z[np.arange(len(labels)), labels]).mean()
 
 
+def soft_cross_entropy(logits, targets, options):
+    z = logits - logits.value.max(-1, keepdims=True)
+    return (targets * (z.exp().total().log()[:, None] - z)).total().mean()
+
+
 def batch_all(embeddings, labels, options):
     t = embeddings[:, None] - embeddings[None]
     d = (t * t).total()
@@ -73,6 +78,8 @@ def cases(rng, n, d):
     batch = {"embeddings": rows(rng, n, d), "labels": labels}
     yield "center_loss", center, batch | {"centers": rows(rng, 3, d)}, {}
     yield "cross_entropy_loss", cross_entropy, {"logits": rows(rng, n, d + 2), "labels": labels % (d + 2)}, {}
+    logits, targets = rows(rng, n, d + 2), abs(rows(rng, n, d + 2)) * (rng.random((n, d + 2)) < 0.7)
+    yield "soft_cross_entropy_loss", soft_cross_entropy, {"logits": logits, "targets": targets}, {}
     if 4 <= n <= 6:
         options = {"margin": 1.0, "distance": "squared_euclidean", "pairwise": "direct"}
         yield "batch_all_triplet_loss", batch_all, batch, options

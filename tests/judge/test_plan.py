@@ -22,6 +22,7 @@ OF = {
     "errors": probes.OfErrors,
     "nan": probes.OfNan,
     "labels": probes.OfLabels,
+    "ranges": probes.OfRanges,
     "determinism": probes.OfDeterminism,
     "vectors": probes.OfVectors,
     "functions": probes.OfFunctions,

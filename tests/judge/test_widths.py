@@ -39,7 +39,14 @@ def correct(loss: str) -> Any:
 
 
 def test_every_loss_with_a_table_is_asked() -> None:
-    assert TABLED == ["arcface_loss", "center_loss", "cosface_loss", "joint_loss", "oim_loss"]
+    assert TABLED == [
+        "arcface_loss",
+        "center_loss",
+        "cosface_loss",
+        "joint_loss",
+        "oim_loss",
+        "soft_cross_entropy_loss",
+    ]
 
 
 @pytest.mark.parametrize("loss", TABLED)

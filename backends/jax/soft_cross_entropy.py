@@ -1,0 +1,130 @@
+"""Soft cross-entropy loss (spec/soft_cross_entropy.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, on_host, real, refuse_truncation, rows
+from lossproof.backends.jax.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
+
+
+def soft_cross_entropy_loss(
+    logits: Input,
+    targets: Input,
+    *,
+    label_smoothing: float | Array = 0.0,
+    mask: Input | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """Return the cross-entropy of rows of logits with targets that are probabilities.
+
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``.
+
+    `jax.jit` needs ``static_argnames=("reduction",)``.
+
+    Args:
+        logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32, or
+            float64 where `jax_enable_x64` is on.
+        targets: rows of shape (B, K), same dtype or a wider one, [0, inf]; a row need not add up to 1. A negative one
+            is an error where the targets lie in the host's memory, else the term is NaN.
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; an array of shape ()
+            is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
+    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
+    """
+    smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    (shape, dtype), (shape_t, dtype_t) = describe("logits", logits), describe("targets", targets)
+    check_batch("logits", shape, dtype)  # CV-34
+    check_targets(shape_t, dtype_t, shape, dtype)  # ST-14
+    refuse_truncation("targets", dtype_t)
+    (z,) = rows(mask, beside=(targets,), logits=logits)
+    _refuse_negative(targets, mask)
+    if mask is not None:
+        targets = jnp.where(mask[:, None], targets, 0)  # CV-8, CV-9
+    t = jnp.asarray(targets, z.dtype)
+    terms = soft_cross_entropy(z, t, in_dtype(smoothing, z.dtype))
+    return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction)  # ST-15
+
+
+def _refuse_negative(targets: Input, mask: Input | None) -> None:
+    """Refuse negative targets on the host, of rows that take part: ST-15."""
+    known, part = on_host(targets), None if mask is None else on_host(mask)
+    if known is None or (mask is not None and part is None):
+        return
+    known = known if part is None else known[part]
+    if (known < 0).any():
+        check_target_range(float(known[known < 0].min()))
+
+
+def soft_cross_entropy(z: Array, targets: Array, smoothing: float | Array = 0.0) -> Array:
+    """Return the terms (B,) of logits and targets (B, K)."""
+    largest = float(np.finfo(z.dtype).max)
+    limit = largest**0.5  # beyond the domain: CV-19
+    targets = jnp.minimum(targets, limit)
+    shares = (1 - smoothing) * targets + smoothing / z.shape[-1]  # ST-2, ST-3, ST-7
+    below = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True)) - z  # ST-4
+    impossible = z < -largest  # and no infinity is written down, at which jax_debug_infs would stop: CV-36
+    left_out = impossible & (shares == 0)  # no product of 0 and infinity: ST-9, ST-10
+    reach = jnp.where(left_out, 0, jnp.where(impossible, below, jnp.minimum(below, limit)))
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    whole = (1 - smoothing) * jnp.sum(jnp.where(left_out, 0, targets), axis=-1) + smoothing
+    return whole * jnp.log(jnp.sum(jnp.exp(-below), axis=-1)) + jnp.sum(shares * reach, axis=-1)  # ST-1, ST-5, ST-11
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, kw_only=True)
+class SoftCrossEntropyLoss:
+    """`soft_cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static.
+
+    Args:
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; an array of shape
+            () is used as it is and not checked.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lossproof.backends.jax import SoftCrossEntropyLoss
+        >>> loss = SoftCrossEntropyLoss()
+        >>> round(float(loss(jnp.array([[1.0, 3.0]]), jnp.array([[0.25, 0.75]]))), 3)
+        0.627
+    """
+
+    label_smoothing: float | Array = 0.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))  # refuses illegal options
+
+    def __call__(self, logits: Input, targets: Input, mask: Input | None = None) -> Array:
+        """Return the loss of the rows; see `soft_cross_entropy_loss`."""
+        options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
+        return soft_cross_entropy_loss(logits, targets, mask=mask, **options)
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
+        """Return the leaf and the static option."""
+        return (self.label_smoothing,), (self.reduction,)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any]) -> SoftCrossEntropyLoss:
+        """Rebuild without checks: what JAX puts into the leaf need not be a number."""
+        loss = object.__new__(cls)
+        vars(loss).update(label_smoothing=leaves[0], reduction=static[0])
+        return loss

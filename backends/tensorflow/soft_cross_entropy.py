@@ -1,0 +1,153 @@
+"""Soft cross-entropy loss (spec/soft_cross_entropy.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lossproof.backends.tensorflow.arrays import (
+    describe,
+    filled,
+    number,
+    of_one_shape,
+    on_host,
+    real,
+    rows,
+    spoilt,
+)
+from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_batch,
+    check_choice,
+    check_real,
+    check_target_range,
+    check_targets,
+)
+
+
+def soft_cross_entropy_loss(
+    logits: tf.Tensor,
+    targets: tf.Tensor,
+    *,
+    label_smoothing: float | tf.Tensor = 0.0,
+    mask: tf.Tensor | None = None,
+    reduction: str = "mean",
+) -> tf.Tensor:
+    """Return the cross-entropy of rows of logits with targets that are probabilities.
+
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``.
+    In `compile` belongs `SoftCrossEntropyLoss`, for Keras calls a loss with the targets first.
+
+    Args:
+        logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32 or
+            float64; a tf.Tensor, tf.Variable or numpy array. K is known.
+        targets: rows of shape (B, K), same dtype or a wider one, [0, inf]; a row need not add up to 1. A negative one
+            is an error where it is read, which is in a numpy array and in an eager tensor on the CPU, and the term is
+            NaN in others.
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; a tensor of shape ()
+            is used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+        tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
+
+    A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
+    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
+    """
+    smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    (shape, dtype), (shape_t, dtype_t) = describe("logits", logits), describe("targets", targets)
+    check_batch("logits", shape, dtype)  # CV-34
+    check_targets(shape_t, dtype_t, shape, dtype)  # ST-14
+    if shape[1] is None:
+        raise ValueError(f"logits must have a known number of classes, got shape {shape}")
+    given = mask
+    mask, (z,) = rows(mask, targets, logits=logits)
+    t = tf.cast(targets, z.dtype)
+    if None in (*shape, *shape_t):
+        z, t = of_one_shape(z, t)
+    if mask is not None:
+        t = filled(t, ~mask[:, tf.newaxis], 0.0)  # CV-8, CV-9
+    _refuse_negative(t, targets, given)
+    terms = soft_cross_entropy(z, t, smoothing)
+    return reduce(spoilt(terms, tf.reduce_any(t < 0, axis=-1)), mask, reduction)  # ST-15
+
+
+def _refuse_negative(t: tf.Tensor, targets: Any, mask: Any) -> None:
+    """Refuse negative targets that can be read, of rows that take part: ST-15."""
+    if on_host(t):
+        known = np.asarray(t)
+    elif isinstance(targets, np.ndarray) and (mask is None or isinstance(mask, np.ndarray)):
+        known = targets if mask is None else targets[mask]
+    else:
+        return
+    if (known < 0).any():
+        check_target_range(float(known[known < 0].min()))
+
+
+def soft_cross_entropy(z: tf.Tensor, targets: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:
+    """Return the terms (B,) of logits and targets (B, K)."""
+    limit = float(z.dtype.max) ** 0.5  # beyond the domain: CV-19
+    targets = filled(targets, targets > limit, limit)
+    kept, spread = number(1 - smoothing, z.dtype), number(smoothing, z.dtype)
+    shares = kept * targets + spread / z.shape[-1]  # ST-2, ST-3, ST-7
+    below = tf.stop_gradient(tf.reduce_max(z, axis=-1, keepdims=True)) - z  # ST-4
+    impossible = tf.math.is_inf(z) & (z < 0)
+    left_out = impossible & tf.equal(shares, 0.0)  # no product of 0 and infinity: ST-9, ST-10
+    reach = filled(below, left_out | (below > limit) & ~impossible, limit)
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    whole = kept * tf.reduce_sum(filled(targets, left_out, 0.0), axis=-1) + spread
+    total = tf.math.log(tf.reduce_sum(tf.exp(-below), axis=-1))
+    return whole * total + tf.reduce_sum(filled(shares, left_out, 0.0) * reach, axis=-1)  # ST-1, ST-5, ST-6, ST-11
+
+
+def _as_targets(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return targets as floats that are not narrower than the logits, and in their shape where Keras forgets it."""
+    y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+    if y_true.shape.rank is None:
+        y_true = tf.reshape(y_true, tf.shape(y_pred))
+    if not y_true.dtype.is_floating:
+        return tf.cast(y_true, y_pred.dtype), y_pred
+    return tf.cast(y_true, np.promote_types(y_true.dtype.as_numpy_dtype, y_pred.dtype.as_numpy_dtype)), y_pred
+
+
+@keras.saving.register_keras_serializable(package="lossproof")
+class SoftCrossEntropyLoss(LabelLoss):
+    """`soft_cross_entropy_loss` as Keras calls it, with the targets (B, K) and the logits (B, K).
+
+    Options as in the function, but numbers on the host only; an illegal one is refused at construction. Targets may
+    be integers, booleans and narrower floats, too. There is no mask: the function is the way to leave rows out.
+
+    Args:
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
+        reduction: "none", "sum" or "mean" (over rows that take part).
+        name: name of the loss in Keras.
+
+    Example:
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import SoftCrossEntropyLoss
+        >>> loss = SoftCrossEntropyLoss()
+        >>> round(float(loss(np.array([[0.25, 0.75]], "float32"), np.array([[1.0, 3.0]], "float32"))), 3)
+        0.627
+    """
+
+    function = staticmethod(soft_cross_entropy_loss)
+    example = (np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))
+    taken = staticmethod(_as_targets)
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, reduction: str = "mean", name: str = "soft_cross_entropy_loss"
+    ) -> None:
+        check_real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
+        super().__init__(reduction=reduction, name=name, label_smoothing=float(label_smoothing))

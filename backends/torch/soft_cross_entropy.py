@@ -1,0 +1,103 @@
+"""Soft cross-entropy loss (spec/soft_cross_entropy.md)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lossproof.backends.torch.arrays import describe, on_host, real, rows, same_device
+from lossproof.backends.torch.reductions import reduce
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
+
+
+def soft_cross_entropy_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float | Tensor = 0.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the cross-entropy of rows of logits with targets that are probabilities.
+
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``.
+
+    Args:
+        logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32 or float64.
+        targets: rows of shape (B, K), same dtype or a wider one, [0, inf]; a row need not add up to 1. A negative
+            one is an error on the host, and on a device (or compiled) the term is NaN.
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; a tensor of shape () is
+            used as it is and not checked.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Returns:
+        The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
+    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
+    """
+    smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
+    check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    shape, dtype = describe("logits", logits)
+    check_batch("logits", shape, dtype)  # CV-34
+    check_targets(*describe("targets", targets), shape, dtype)  # ST-14
+    same_device("targets", targets, "logits", logits)
+    (z,) = rows(mask, targets, logits=logits)
+    t = targets.to(z.dtype)
+    if mask is not None:
+        t = t.masked_fill(~mask.unsqueeze(-1), 0.0)  # CV-8, CV-9
+    negative = t < 0
+    if on_host(t) and negative.any():
+        check_target_range(float(t.detach()[negative].min()))
+    terms = soft_cross_entropy(z, t, smoothing).masked_fill(negative.any(-1), torch.nan)  # ST-15
+    return reduce(terms, mask, reduction)
+
+
+def soft_cross_entropy(z: Tensor, targets: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
+    """Return the terms (B,) of logits and targets (B, K)."""
+    limit = torch.finfo(z.dtype).max ** 0.5  # beyond the domain: CV-19
+    targets = targets.clamp(max=limit)
+    shares = (1 - smoothing) * targets + z.new_ones(()) * smoothing / z.shape[-1]  # ST-2, ST-3, ST-7
+    below = z.detach().amax(-1, keepdim=True) - z  # ST-4
+    impossible = torch.isneginf(z)
+    left_out = impossible & (shares == 0)  # no product of 0 and infinity: ST-9, ST-10
+    reach = torch.where(impossible, below, below.clamp(max=limit)).masked_fill(left_out, 0.0)
+    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
+    whole = (1 - smoothing) * targets.masked_fill(left_out, 0.0).sum(-1) + smoothing
+    return whole * (-below).exp().sum(-1).log() + (shares * reach).sum(-1)  # ST-1, ST-5, ST-6, ST-11
+
+
+class SoftCrossEntropyLoss(nn.Module):
+    """`soft_cross_entropy_loss` as a module: the options at construction, the logits, targets and mask in the call.
+
+    Args:
+        label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
+        reduction: "none", "sum" or "mean" (over rows that take part).
+
+    Example:
+        >>> import torch
+        >>> from lossproof.backends.torch import SoftCrossEntropyLoss
+        >>> loss = SoftCrossEntropyLoss()
+        >>> round(float(loss(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.25, 0.75]]))), 3)
+        0.627
+    """
+
+    def __init__(self, *, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__()
+        self.label_smoothing, self.reduction = label_smoothing, reduction
+        self(torch.zeros(0, 1), torch.zeros(0, 1))  # an illegal option is refused here
+
+    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss of the rows; see `soft_cross_entropy_loss`."""
+        return soft_cross_entropy_loss(
+            logits, targets, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
+        )
+
+    def extra_repr(self) -> str:
+        """Return the options, for the printed module."""
+        return f"label_smoothing={self.label_smoothing!r}, reduction={self.reduction!r}"
