@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_mask, as_rows, described
+from lossproof.reference.inputs import as_mask, as_rows, as_weights, described, weighing
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
@@ -27,6 +27,7 @@ def soft_cross_entropy_loss(
     *,
     label_smoothing: float = 0.0,
     mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> SoftCrossEntropy:
@@ -39,6 +40,8 @@ def soft_cross_entropy_loss(
         targets: rows of shape (B, K), same dtype or a wider one, [0, inf]; a row need not add up to 1.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
         mask: booleans of shape (B,); True takes part.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a
+            mean divides by their sum.
         reduction: "none", "sum" or "mean" (over rows that take part).
         cotangent: if given, of the shape of the loss: return the gradients too.
 
@@ -50,7 +53,7 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Clauses ST-1 to ST-16, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     check_real("label_smoothing", label_smoothing, 0, high=1)  # ST-8, CV-28
@@ -58,14 +61,15 @@ def soft_cross_entropy_loss(
     known = described(logits=logits, targets=targets)
     check_batch("logits", *known["logits"])  # CV-34
     check_targets(*known["targets"], *known["logits"])  # ST-14
-    takes_part = as_mask(mask, known["logits"][0][:1])
+    w = as_weights(weights, mask, logits=logits)
+    takes_part = as_mask(weighing(w, mask), known["logits"][0][:1])
     z, t = (np.where(takes_part[:, None], row, 0) for row in as_rows(logits=logits, targets=targets))  # CV-8, CV-9
     check_target_range(float(np.fmin.reduce(t, axis=None, initial=0.0)))  # ST-15; NaN is looked at in its term
-    return soft_cross_entropy(z, t, float(label_smoothing), takes_part, reduction)
+    return soft_cross_entropy(z, t, float(label_smoothing), takes_part, reduction, w)
 
 
 def soft_cross_entropy(
-    logits: Array, targets: Array, label_smoothing: float, takes_part: Array, reduction: str
+    logits: Array, targets: Array, label_smoothing: float, takes_part: Array, reduction: str, w: Array | None
 ) -> SoftCrossEntropy:
     """Return the terms; every sum is one of numbers that are not negative, so nothing cancels."""
     smoothing = logits.dtype.type(label_smoothing)
@@ -76,7 +80,8 @@ def soft_cross_entropy(
     surprise = np.log(total) + below
     left_out = (shares == 0) & np.isneginf(logits)
     terms = np.sum(np.where(left_out, 0, shares * surprise), axis=-1)  # ST-1, ST-9, CV-10; ST-11 where there is a share
-    return SoftCrossEntropy(terms, takes_part, reduction, powers / total, shares, surprise, left_out, 1 - smoothing)
+    p, kept = powers / total, 1 - smoothing
+    return SoftCrossEntropy(terms, takes_part, reduction, p, shares, surprise, left_out, kept, unit_weights=w)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import describe, on_host, real, rows, same_device
 from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
 
 
@@ -16,6 +17,7 @@ def soft_cross_entropy_loss(
     *,
     label_smoothing: float | Tensor = 0.0,
     mask: Tensor | None = None,
+    weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
@@ -29,6 +31,8 @@ def soft_cross_entropy_loss(
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; a tensor of shape () is
             used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -38,7 +42,7 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Clauses ST-1 to ST-16, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
@@ -47,6 +51,8 @@ def soft_cross_entropy_loss(
     check_batch("logits", shape, dtype)  # CV-34
     check_targets(*describe("targets", targets), shape, dtype)  # ST-14
     same_device("targets", targets, "logits", logits)
+    w = unit_weights(weights, mask, logits=logits)
+    mask = weighing(mask, w)
     (z,) = rows(mask, targets, logits=logits)
     t = targets.to(z.dtype)
     if mask is not None:
@@ -55,7 +61,7 @@ def soft_cross_entropy_loss(
     if on_host(t) and negative.any():
         check_target_range(float(t.detach()[negative].min()))
     terms = soft_cross_entropy(z, t, smoothing).masked_fill(negative.any(-1), torch.nan)  # ST-15
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def soft_cross_entropy(z: Tensor, targets: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
@@ -92,11 +98,12 @@ class SoftCrossEntropyLoss(nn.Module):
         self.label_smoothing, self.reduction = label_smoothing, reduction
         self(torch.zeros(0, 1), torch.zeros(0, 1))  # an illegal option is refused here
 
-    def forward(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
-        return soft_cross_entropy_loss(
-            logits, targets, label_smoothing=self.label_smoothing, mask=mask, reduction=self.reduction
-        )
+        options = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

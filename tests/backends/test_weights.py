@@ -17,6 +17,7 @@ CALLS = {
     "triplet_margin_loss": ((ROWS, ROWS.roll(1, 0), ROWS.roll(2, 0)), {}),
     "contrastive_loss": ((ROWS, ROWS.roll(1, 0), torch.tensor([True, False, True, False, False])), {}),
     "cross_entropy_loss": ((ROWS @ TABLE.T, LABELS), {"label_smoothing": 0.1}),
+    "soft_cross_entropy_loss": ((ROWS @ TABLE.T, (ROWS @ TABLE.T).softmax(-1)), {"label_smoothing": 0.1}),
     "arcface_loss": ((ROWS, LABELS, TABLE), {"scale": 4.0}),
     "cosface_loss": ((ROWS, LABELS, TABLE), {"scale": 4.0}),
     "center_loss": ((ROWS, LABELS, TABLE), {}),
@@ -26,7 +27,7 @@ CALLS = {
     "semi_hard_triplet_loss": ((ROWS, LABELS), {"margin": 4.0}),
     "circle_loss": ((ROWS, LABELS), {"gamma": 2.0}),
 }
-OWN_ROWS = list(CALLS)[:7]
+OWN_ROWS = list(CALLS)[:8]
 COUNTED = {  # by each anchor, where not one: the last row is alone with its label
     "batch_hard_triplet_loss": [1, 1, 1, 1, 0],
     "batch_all_triplet_loss": [3, 3, 3, 3, 0],
@@ -137,6 +138,7 @@ MODULES = {
     "triplet_margin_loss": backend.TripletMarginLoss(),
     "contrastive_loss": backend.ContrastiveLoss(),
     "cross_entropy_loss": backend.CrossEntropyLoss(),
+    "soft_cross_entropy_loss": backend.SoftCrossEntropyLoss(),
     "arcface_loss": backend.ArcFaceLoss(3, 2),
     "cosface_loss": backend.CosFaceLoss(3, 2),
     "center_loss": backend.CenterLoss(3, 2),

@@ -8,7 +8,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import HALVES, Array, rounded
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.blame import MASK, MODES, PRECISION, ROUNDING, Blames, by_choice, reductions
+from lossproof.conformance.plan.blame import MODES, PRECISION, ROUNDING, UNITS, Blames, by_choice, reductions
 from lossproof.conformance.plan.cases import batches
 from lossproof.conformance.plan.cases.structures import Structure, open_rows
 from lossproof.conformance.plan.contract import LossCases
@@ -20,7 +20,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "shape": ((7, 2), (5, 4), (8, 3), (12, 5), (1, 3)),
     "dtype": batches.SPACE["dtype"],
     "targets": ("probabilities", "one", "two", "equal", "any sum", "some nothing"),
-    "mask": batches.SPACE["mask"],
+    **{name: batches.SPACE[name] for name in ("mask", "weights")},
     "reduction": ("none", "sum", "mean"),
     "label_smoothing": (0.0, 0.1, 0.75, 1.0, 0.005),
     "ruled_out": ("nothing", "others", "any"),  # which logits may be -inf: ST-9, ST-11
@@ -87,7 +87,7 @@ CASES = LossCases(
     formula={"value": "ST-1", "gradient": "ST-5"},
     blames=(
         *MODES,
-        MASK,
+        *UNITS,
         Blames("offset", "ST-4"),
         *ROUNDING,
         *reductions(),
