@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
 from lossproof.backends.torch.reductions import reduce
-from lossproof.backends.torch.weights import total_weight, unit_weights
+from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -79,7 +79,7 @@ def batch_all_triplet_loss(
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
     counts = (triplets if reduction == "mean" else active).to(d.dtype)  # BA-3, BA-4
-    over = counts.sum().clamp(min=1) if w is None else total_weight(w.to(d.dtype) * counts)  # BA-9
+    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
     return reduce(sums, None, "sum", w) / over
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.reductions import reduce
-from lossproof.backends.torch.weights import total_weight, unit_weights
+from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
@@ -81,7 +81,11 @@ def circle_loss(
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction, w)
     counted = both | spoilt if mask is None else (both | spoilt) & mask
-    over = counted.sum().clamp(min=1) if w is None else total_weight(w.to(rows.dtype).masked_fill(~counted, 0.0))
+    over = (
+        counted.sum().clamp(min=1)
+        if w is None
+        else total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0))
+    )
     return reduce(terms, mask, "sum", w) / over  # CI-8, CI-16
 
 

@@ -11,7 +11,7 @@ from lossproof.backends.torch.arrays import arithmetic, as_wide, describe, real,
 from lossproof.backends.torch.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.torch.center import center_loss
 from lossproof.backends.torch.cross_entropy import cross_entropy_loss
-from lossproof.backends.torch.weights import unit_weights
+from lossproof.backends.torch.weights import in_arithmetic, unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 
 
@@ -69,7 +69,7 @@ def joint_loss(
     w = unit_weights(weights, mask, embeddings=embeddings)  # CV-45
     wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (value.to(wide) for value in (logits, embeddings, centers))
-    units: dict[str, Any] = {"mask": mask, "weights": None if w is None else w.to(wide)}  # JO-10
+    units: dict[str, Any] = {"mask": mask, "weights": None if w is None else in_arithmetic(w, wide)}  # JO-10
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
     center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.weights import total_weight
+from lossproof.backends.torch.weights import in_arithmetic, total_weight
 
 
 def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor | None = None) -> Tensor:
@@ -14,7 +14,7 @@ def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor |
     `weights` multiply the terms, and a mean divides by those of the terms that it counts.
     """
     if weights is not None:
-        return _weighed(terms, mask, reduction, weights.to(terms.dtype))
+        return _weighed(terms, mask, reduction, in_arithmetic(weights, terms.dtype))
     if mask is not None:
         terms = terms.masked_fill(~mask, 0.0)  # CV-1, CV-7
     if reduction == "none":

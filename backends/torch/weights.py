@@ -37,7 +37,12 @@ def weighing(mask: Tensor | None, weights: Tensor | None) -> Tensor | None:
     return mask if weights is None else weights != 0
 
 
+def in_arithmetic(weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return weights in the dtype of the arithmetic, cut off where no sum of them overflows (CV-19)."""
+    return weights.to(dtype).clamp(max=2.0**-2 * torch.finfo(dtype).max ** 0.5)
+
+
 def total_weight(weights: Tensor) -> Tensor:
     """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
     total = weights.nan_to_num(nan=0.0).sum()
-    return total.masked_fill(total == 0, 1.0)
+    return total.masked_fill(total < torch.finfo(total.dtype).tiny, 1.0)  # a subnormal sum has an infinite inverse
