@@ -16,6 +16,7 @@ from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
@@ -30,6 +31,7 @@ def arcface_loss(
     margin: float | Array = 0.5,
     beyond_pi: str = "keep",
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the ArcFace loss of rows.
@@ -50,6 +52,8 @@ def arcface_loss(
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
             ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -59,11 +63,13 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and
-    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
+    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    of_units = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, of_units)
     labels, x = batch(mask, labels, beside=(class_weights,), embeddings=embeddings)
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     kept, legal = in_range(labels, 0, w.shape[0] - 1)
@@ -75,7 +81,7 @@ def arcface_loss(
     own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
     logits = scale * jnp.where(own, label_cosine[:, None], cosine)  # AF-1
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, of_units)
 
 
 def _label_cosine(x: Array, w: Array, margin: float | Array, beyond_pi: str) -> Array:
@@ -134,9 +140,16 @@ class ArcFaceLoss:
         labels = np.zeros(1, np.int32)
         jax.eval_shape(partial(arcface_loss, **self._options()), row, labels, row)  # refuses illegal ones
 
-    def __call__(self, embeddings: Input, labels: Input, class_weights: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self,
+        embeddings: Input,
+        labels: Input,
+        class_weights: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+    ) -> Array:
         """Return the loss of the rows; see `arcface_loss`."""
-        return arcface_loss(embeddings, labels, class_weights, mask=mask, **constants(self._options()))
+        return arcface_loss(embeddings, labels, class_weights, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

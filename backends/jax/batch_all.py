@@ -14,6 +14,8 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -26,6 +28,7 @@ def batch_all_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the batch-all triplet loss.
@@ -44,6 +47,8 @@ def batch_all_triplet_loss(
         max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
             are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -54,14 +59,15 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
-    labels, mask, rows = whole(labels, mask, rows)
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    labels, mask, rows, w = whole(labels, mask, rows, w)
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.sum(rows, axis=-1) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
@@ -79,12 +85,11 @@ def batch_all_triplet_loss(
     sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
     triplets = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
     sums = jnp.where((triplets > 0) & (crowded | ~jnp.all(finite)), jnp.nan, sums)  # BA-7, PW-8
-    if reduction == "none":
-        return sums
-    if reduction == "sum":
-        return jnp.sum(sums)
-    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
-    return jnp.sum(sums) / jnp.maximum(jnp.sum(counts.astype(d.dtype)), 1)
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = (triplets if reduction == "mean" else active).astype(d.dtype)  # BA-3, BA-4
+    over = jnp.maximum(jnp.sum(counts), 1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
+    return reduce(sums, None, "sum", w) / over
 
 
 def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:
@@ -144,9 +149,11 @@ class BatchAllTripletLoss:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
         jax.eval_shape(partial(batch_all_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
-    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
-        return batch_all_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
+        return batch_all_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

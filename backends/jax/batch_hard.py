@@ -14,6 +14,7 @@ from jax import Array
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.pairwise import candidates, farthest, floored_distance, mining_distances, nearest, poisoned
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
 
@@ -27,6 +28,7 @@ def batch_hard_triplet_loss(
     floor: float = 0.0,
     include_self: bool = False,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the batch-hard triplet loss.
@@ -46,6 +48,8 @@ def batch_hard_triplet_loss(
         floor: least squared distance, [0, inf); 0 with "cosine".
         include_self: whether an anchor is one of its own positives.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -56,7 +60,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
@@ -64,12 +68,16 @@ def batch_hard_triplet_loss(
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
-    labels, mask, rows = whole(labels, mask, rows)
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    labels, mask, rows, w = whole(labels, mask, rows, w)
     margin, floor = in_dtype(margin, rows.dtype), float(floor)
     positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
     anchors = positive.any(axis=-1) & negative.any(axis=-1)  # BH-2
+    if w is not None:
+        anchors = anchors & (w != 0)  # BH-11
+        rows = jnp.where(anchors.any(), rows, 0)  # CV-42: no NaN comes from rows in no term
     if rows.shape[0] == 0:
-        return reduce(jnp.sum(rows, axis=-1), anchors, reduction)  # CV-5, CV-6
+        return reduce(jnp.sum(rows, axis=-1), anchors, reduction, w)  # CV-5, CV-6
 
     order = mining_distances(rows, distance)  # BH-7
     itself = jnp.arange(rows.shape[0])
@@ -83,7 +91,7 @@ def batch_hard_triplet_loss(
         reduction = "mean" if reduction == "mean_nonzero" else reduction
     else:
         terms = jax.nn.relu(margin + slack)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction)
+    return reduce(poisoned(terms, rows), anchors, reduction, w)
 
 
 @jax.custom_jvp
@@ -132,9 +140,11 @@ class BatchHardTripletLoss:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
         jax.eval_shape(partial(batch_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
-    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
+        return batch_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -15,6 +15,7 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
@@ -27,6 +28,7 @@ def center_loss(
     floor: float = 0.0,
     ceiling: float = inf,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the center loss of a batch.
@@ -43,6 +45,8 @@ def center_loss(
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
 
     Returns:
@@ -52,13 +56,15 @@ def center_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
             [0, C) raises where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, w)
     own, x = batch(mask, labels, beside=(centers,), embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings, x.dtype)
     y, legal = in_range(own, 0, c.shape[0] - 1)
@@ -74,7 +80,7 @@ def center_loss(
         square = jnp.where(square <= low, low, square)  # CN-2, CN-9
     square = jnp.where(square >= high, high, square)
     terms = jnp.where(legal, factor * square, jnp.nan)  # CN-1, CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def _differences(x: Array, c: Array, y: Array, met: Array) -> Array:
@@ -153,9 +159,11 @@ class CenterLoss:
         row, label = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
         jax.eval_shape(partial(center_loss, **self._options()), row, label, row)  # refuses illegal options
 
-    def __call__(self, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the rows; see `center_loss`."""
-        return center_loss(embeddings, labels, centers, mask=mask, **constants(self._options()))
+        return center_loss(embeddings, labels, centers, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -14,6 +14,7 @@ from jax.lax import Precision, stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
@@ -25,6 +26,7 @@ def circle_loss(
     gamma: float | Array = 256.0,
     detach_weights: bool = True,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the circle loss of a batch.
@@ -43,6 +45,8 @@ def circle_loss(
         gamma: scale of the exponents, [0, inf); an array of shape () is used as it is and not checked.
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
 
@@ -53,7 +57,7 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-15, CV-1 to CV-38. Source: Sun et al. (2020), eq. 4 to 9.
+    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
@@ -61,9 +65,12 @@ def circle_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
 
-    labels, mask, rows = whole(jnp.asarray(labels), mask, rows)
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    labels, mask, rows, w = whole(jnp.asarray(labels), mask, rows, w)
     margin = in_dtype(margin, rows.dtype)
     gamma = jnp.minimum(in_dtype(gamma, rows.dtype), float(np.finfo(rows.dtype).max) / 64)  # finite exponents (CV-19)
+    if w is not None:
+        rows = jnp.where((w != 0).any(), rows, 0)  # CV-42: no NaN comes from rows in no term
     s = _cosines(rows)
     same = labels[:, None] == labels[None]  # CV-32
     pair = ~jnp.eye(labels.shape[0], dtype=bool)  # CI-2
@@ -81,9 +88,13 @@ def circle_loss(
     spoilt = jnp.isnan(s).any(1)
     terms = jnp.where(both, terms, jnp.where(spoilt, jnp.nan, 0))  # CI-6, CI-9, CI-13
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction)
+        return reduce(terms, mask, reduction, w)
     counted = both | spoilt if mask is None else (both | spoilt) & jnp.asarray(mask)
-    return reduce(terms, mask, "sum") / jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)  # CI-8
+    if w is None:
+        over = jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)  # CI-8
+    else:
+        over = total_weight(jnp.where(counted, in_arithmetic(w, terms.dtype), 0))  # CI-16
+    return reduce(terms, mask, "sum", w) / over
 
 
 def _cosines(rows: Array) -> Array:
@@ -137,9 +148,11 @@ class CircleLoss:
         rows, labels = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
         jax.eval_shape(partial(circle_loss, **self._options()), rows, labels)  # refuses illegal ones
 
-    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the batch; see `circle_loss`."""
-        return circle_loss(embeddings, labels, mask=mask, **constants(self._options()))
+        return circle_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -15,6 +15,7 @@ from jax import Array
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, real, rows
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
 
 
@@ -30,6 +31,7 @@ def contrastive_loss(
     eps: float | Array = 0.0,
     eps_at: str = "difference",
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the contrastive loss of pairs of rows.
@@ -47,6 +49,8 @@ def contrastive_loss(
         eps: offset of "p_norm", [0, inf); the same.
         eps_at: where it is added: "difference", "root" or "floor".
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -57,12 +61,14 @@ def contrastive_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-38. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, x1=x1)
+    mask = weighing(mask, w)
     x, y = rows(mask, x1=x1, x2=x2)
     check_mask("dissimilar", *describe("dissimilar", dissimilar), x.shape[:-1])  # CO-9
     margin, factor, eps = (in_dtype(number, x.dtype) for number in (margin, factor, eps))
@@ -71,7 +77,7 @@ def contrastive_loss(
     reach = jnp.where(dissimilar, jax.nn.relu(margin - d), d)  # CV-13
     limit = 2.0**-2 * float(np.finfo(x.dtype).max) ** 0.5
     reach = jnp.where(reach > limit, limit, reach)  # CV-19
-    return reduce(factor * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
+    return reduce(factor * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
 
 
 @jax.tree_util.register_pytree_node_class
@@ -109,12 +115,14 @@ class ContrastiveLoss:
         row, flag = np.zeros(1, np.float32), np.zeros((), bool)
         jax.eval_shape(partial(contrastive_loss, **self._options()), row, row, flag)  # refuses illegal ones
 
-    def __call__(self, x1: Input, x2: Input, dissimilar: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, x1: Input, x2: Input, dissimilar: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the pairs; see `contrastive_loss`."""
         options = self._options()
         if self.distance != "p_norm" or (self.p == inf and self.eps_at != "difference"):
             options["eps"] = 0.0  # has no effect, and the leaf may be traced by now, which is refused: DI-20, DI-21
-        return contrastive_loss(x1, x2, dissimilar, mask=mask, **constants(options))
+        return contrastive_loss(x1, x2, dissimilar, mask=mask, weights=weights, **constants(options))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -15,6 +15,7 @@ from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -26,6 +27,7 @@ def cosface_loss(
     scale: float | Array = 64.0,
     margin: float | Array = 0.35,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the CosFace loss of rows.
@@ -44,6 +46,8 @@ def cosface_loss(
         scale: [0, inf); an array of shape () is used as it is and not checked.
         margin: in the unit of the cosine, [0, inf); an array of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -53,10 +57,12 @@ def cosface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-38. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    of_units = unit_weights(weights, mask, embeddings=embeddings)
+    mask = weighing(mask, of_units)
     labels, x = batch(mask, labels, beside=(class_weights,), embeddings=embeddings)
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     kept, legal = in_range(labels, 0, w.shape[0] - 1)
@@ -66,7 +72,7 @@ def cosface_loss(
     own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
     logits = scale * jnp.where(own, cosine - margin, cosine)  # CF-1, CF-3
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, of_units)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -97,9 +103,16 @@ class CosFaceLoss:
         row, labels = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
         jax.eval_shape(partial(cosface_loss, **self._options()), row, labels, row)  # refuses illegal ones
 
-    def __call__(self, embeddings: Input, labels: Input, class_weights: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self,
+        embeddings: Input,
+        labels: Input,
+        class_weights: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+    ) -> Array:
         """Return the loss of the rows; see `cosface_loss`."""
-        return cosface_loss(embeddings, labels, class_weights, mask=mask, **constants(self._options()))
+        return cosface_loss(embeddings, labels, class_weights, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -12,6 +12,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -21,6 +22,7 @@ def cross_entropy_loss(
     *,
     label_smoothing: float | Array = 0.0,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the cross-entropy of rows of logits with the labels' classes.
@@ -38,6 +40,8 @@ def cross_entropy_loss(
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -47,15 +51,17 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-38.
+    Clauses CE-1 to CE-12, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+    w = unit_weights(weights, mask, logits=logits)
+    mask = weighing(mask, w)
     labels, z = batch(mask, labels, logits=logits)
     kept, legal = in_range(labels, 0, z.shape[1] - 1)
     terms = jnp.where(legal, cross_entropy(z, kept, in_dtype(smoothing, z.dtype)), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0) -> Array:
@@ -99,10 +105,10 @@ class CrossEntropyLoss:
     def __post_init__(self) -> None:
         jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros(0, np.int32))  # refuses illegal options
 
-    def __call__(self, logits: Input, labels: Input, mask: Input | None = None) -> Array:
+    def __call__(self, logits: Input, labels: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `cross_entropy_loss`."""
         options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
-        return cross_entropy_loss(logits, labels, mask=mask, **options)
+        return cross_entropy_loss(logits, labels, mask=mask, weights=weights, **options)
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
         """Return the leaf and the static option."""

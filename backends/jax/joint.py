@@ -15,6 +15,7 @@ from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, 
 from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.jax.center import center_loss
 from lossproof.backends.jax.cross_entropy import cross_entropy_loss
+from lossproof.backends.jax.weights import in_arithmetic, unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 
 
@@ -29,6 +30,7 @@ def joint_loss(
     triplet_margin: float | Array = 0.3,
     label_smoothing: float | Array = 0.1,
     mask: Input | None = None,
+    weights: Input | None = None,
 ) -> Array:
     """Return the joint loss of re-identification.
 
@@ -45,6 +47,9 @@ def joint_loss(
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of its
+            row in all three parts, and each mean divides by its own sum of them. Others: an error where they lie in
+            the host's memory, else the loss is NaN.
 
     Returns:
         The loss, of shape (); float64 for float64 inputs, else float32.
@@ -52,7 +57,7 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-38.
+    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
     Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
@@ -67,11 +72,13 @@ def joint_loss(
     for name, wide in (("embeddings", dtype_x), ("logits", dtype), ("centers", dtype_c)):
         refuse_truncation(name, wide)
     arithmetic = jnp.float64 if "float64" in (dtype, dtype_x, dtype_c) else jnp.float32  # CV-17
+    w = unit_weights(weights, mask, embeddings=embeddings)  # CV-45
     # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (jnp.asarray(value, arithmetic) for value in (logits, embeddings, centers))
-    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
-    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
-    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    units: Any = {"mask": mask, "weights": None if w is None else in_arithmetic(w, arithmetic)}  # JO-10
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4
     triplet_weight, center_weight = in_dtype(triplet_weight, own.dtype), in_dtype(center_weight, own.dtype)
     return own + triplet_weight * triplet + center_weight * center  # JO-1, JO-5, JO-7
 
@@ -110,10 +117,16 @@ class JointLoss:
             jax.eval_shape(partial(joint_loss, **self._options()), row, row, label, row)  # refuses illegal options
 
     def __call__(
-        self, logits: Input, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None
+        self,
+        logits: Input,
+        embeddings: Input,
+        labels: Input,
+        centers: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
     ) -> Array:
         """Return the loss of the rows; see `joint_loss`."""
-        return joint_loss(logits, embeddings, labels, centers, mask=mask, **constants(self._options()))
+        return joint_loss(logits, embeddings, labels, centers, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

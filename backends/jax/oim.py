@@ -14,6 +14,7 @@ from jax.lax import stop_gradient
 from lossproof.backends.jax.arrays import Input, batch, constants, describe, in_dtype, in_range, real, table
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_bool,
@@ -33,6 +34,7 @@ def oim_loss(
     temperature: float | Array = 0.1,
     unlabelled: int = -1,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the OIM loss of a batch.
@@ -51,6 +53,8 @@ def oim_loss(
         temperature: (0, inf); an array of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
 
     Returns:
@@ -61,7 +65,7 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
@@ -73,6 +77,8 @@ def oim_loss(
         ]
     )
     y, known, legal = _identities(own, mask, lookup_table.shape[0], unlabelled)
+    w = unit_weights(weights, known, embeddings=embeddings)  # OI-24
+    known = known if w is None else known & (w != 0)
 
     x = jnp.where(known[:, None], x, 0)  # OI-3
     limits = np.finfo(x.dtype)
@@ -85,7 +91,7 @@ def oim_loss(
     logits = products(x, memory)  # OI-1, OI-2
     log_p = jax.nn.log_softmax(logits, axis=1)  # OI-5, OI-8
     terms = -jnp.take_along_axis(log_p, y[:, None], axis=1)[:, 0]
-    return reduce(jnp.where(legal, terms, jnp.nan), known, reduction)  # OI-3, CV-33
+    return reduce(jnp.where(legal, terms, jnp.nan), known, reduction, w)  # OI-3, CV-33
 
 
 def _identities(own: Input, mask: Input | None, classes: int, unlabelled: int) -> tuple[Array, Array, Array]:
@@ -95,7 +101,7 @@ def _identities(own: Input, mask: Input | None, classes: int, unlabelled: int) -
     none = own == own.dtype.type(unlabelled) if holds.min <= unlabelled <= holds.max else own != own  # OI-4
     own = (np if isinstance(own, np.ndarray) else jnp).where(none, 0, own)
     y, legal = in_range(own, 0, classes - 1)
-    known = jnp.logical_not(none)
+    known = ~none
     return y, known if mask is None else known & mask, legal
 
 
@@ -225,10 +231,18 @@ class OIMLoss:
         check_choice("reduction", self.reduction, REDUCTIONS[:3])  # CV-27
 
     def __call__(
-        self, embeddings: Input, labels: Input, lookup_table: Input, queue: Input, mask: Input | None = None
+        self,
+        embeddings: Input,
+        labels: Input,
+        lookup_table: Input,
+        queue: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
     ) -> Array:
         """Return the loss of the rows; see `oim_loss`."""
-        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **constants(self._options()))
+        return oim_loss(
+            embeddings, labels, lookup_table, queue, mask=mask, weights=weights, **constants(self._options())
+        )
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -6,10 +6,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input
+from lossproof.backends.jax.weights import in_arithmetic, total_weight
 
 
-def reduce(terms: Array, mask: Input | None, reduction: str) -> Array:
-    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive."""
+def reduce(terms: Array, mask: Input | None, reduction: str, weights: Input | None = None) -> Array:
+    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
+
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    """
+    if weights is not None:
+        return _weighed(terms, mask, reduction, in_arithmetic(weights, terms.dtype))
     if mask is not None:
         terms = jnp.where(mask, terms, 0)  # CV-1, CV-7
     if reduction == "none":
@@ -23,3 +29,20 @@ def reduce(terms: Array, mask: Input | None, reduction: str) -> Array:
     if reduction == "mean_nonzero":
         counted = counted & ~(terms <= 0)  # CV-4; NaN is counted, CV-10
     return total / jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)
+
+
+def _weighed(terms: Array, mask: Input | None, reduction: str, weights: Input) -> Array:
+    """Return the reduction of weighed terms; nothing is left of a term of weight 0 (CV-41, CV-42)."""
+    w = jnp.broadcast_to(weights, terms.shape)
+    if mask is not None:
+        w = jnp.where(mask, w, 0)
+    unknown = jnp.isnan(w)
+    known = jnp.where(unknown, 0, w)
+    products = known * jnp.where(known == 0, 0, terms)  # CV-39
+    products = jnp.where(unknown, jnp.nan, products)  # CV-46; no gradient is NaN
+    if reduction == "none":
+        return products
+    if reduction == "mean_nonzero":
+        known = jnp.where(terms <= 0, 0, known)
+    total = jnp.sum(products)
+    return total if reduction == "sum" else total / total_weight(known)  # CV-40

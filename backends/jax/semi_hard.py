@@ -23,6 +23,7 @@ from lossproof.backends.jax.pairwise import (
     spread_out,
 )
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -35,6 +36,7 @@ def semi_hard_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the semi-hard triplet loss.
@@ -54,6 +56,8 @@ def semi_hard_triplet_loss(
         max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
             are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -67,14 +71,16 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-38. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     labels, rows = batch(mask, labels, embeddings=embeddings)
-    labels, mask, rows = whole(labels, mask, rows)
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    w = None if w is None else w[:, None]  # SH-11
+    labels, mask, rows, w = whole(labels, mask, rows, w)
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.zeros((0, 0), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
@@ -92,9 +98,10 @@ def semi_hard_triplet_loss(
     broken = unknown[:, None] | jnp.append(~finite, False)[index]
     terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
     if reduction != "none":
-        return reduce(terms, pairs, reduction)
+        return reduce(terms, pairs, reduction, w)
     full = spread_out(jnp.where(pairs, terms, 0), index)
-    return jnp.where(crowded[:, None] & positive & jnp.any(negative, axis=-1, keepdims=True), jnp.nan, full)
+    full = jnp.where(crowded[:, None] & positive & jnp.any(negative, axis=-1, keepdims=True), jnp.nan, full)
+    return full if w is None else reduce(full, positive & jnp.any(negative, axis=-1, keepdims=True), reduction, w)
 
 
 def _chosen(d: Array, near: Array, negative: Array) -> Array:
@@ -150,9 +157,11 @@ class SemiHardTripletLoss:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
         jax.eval_shape(partial(semi_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
-    def __call__(self, embeddings: Input, labels: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the rows; see `semi_hard_triplet_loss`."""
-        return semi_hard_triplet_loss(embeddings, labels, mask=mask, **constants(self._options()))
+        return semi_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

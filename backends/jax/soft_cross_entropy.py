@@ -12,6 +12,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, on_host, real, refuse_truncation, rows
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
 
 
@@ -21,6 +22,7 @@ def soft_cross_entropy_loss(
     *,
     label_smoothing: float | Array = 0.0,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
@@ -37,6 +39,8 @@ def soft_cross_entropy_loss(
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; an array of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -46,7 +50,7 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Clauses ST-1 to ST-16, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
@@ -55,13 +59,15 @@ def soft_cross_entropy_loss(
     check_batch("logits", shape, dtype)  # CV-34
     check_targets(shape_t, dtype_t, shape, dtype)  # ST-14
     refuse_truncation("targets", dtype_t)
+    w = unit_weights(weights, mask, logits=logits)
+    mask = weighing(mask, w)
     (z,) = rows(mask, beside=(targets,), logits=logits)
     _refuse_negative(targets, mask)
     if mask is not None:
         targets = jnp.where(mask[:, None], targets, 0)  # CV-8, CV-9
     t = jnp.asarray(targets, z.dtype)
     terms = soft_cross_entropy(z, t, in_dtype(smoothing, z.dtype))
-    return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction)  # ST-15
+    return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction, w)  # ST-15
 
 
 def _refuse_negative(targets: Input, mask: Input | None) -> None:
@@ -113,10 +119,10 @@ class SoftCrossEntropyLoss:
     def __post_init__(self) -> None:
         jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))  # refuses illegal options
 
-    def __call__(self, logits: Input, targets: Input, mask: Input | None = None) -> Array:
+    def __call__(self, logits: Input, targets: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
         options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
-        return soft_cross_entropy_loss(logits, targets, mask=mask, **options)
+        return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **options)
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
         """Return the leaf and the static option."""

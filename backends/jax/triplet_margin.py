@@ -15,6 +15,7 @@ from jax import Array
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, rows
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
 
 
@@ -30,6 +31,7 @@ def triplet_margin_loss(
     eps_at: str = "difference",
     swap: bool = False,
     mask: Input | None = None,
+    weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the triplet margin loss of rows.
@@ -51,6 +53,8 @@ def triplet_margin_loss(
             that sum to it.
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         mask: booleans of shape (...); True takes part. What a masked row holds, even NaN, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             are positive).
 
@@ -62,7 +66,7 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-38.
+    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
@@ -70,6 +74,8 @@ def triplet_margin_loss(
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, anchor=anchor)
+    mask = weighing(mask, w)
     a, pos, neg = rows(mask, anchor=anchor, positive=positive, negative=negative)
     margin, eps = in_dtype(margin, a.dtype), in_dtype(eps, a.dtype)
 
@@ -79,7 +85,7 @@ def triplet_margin_loss(
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = jnp.where(between < to_negative, between, to_negative)  # TM-5, TM-6
     terms = jax.nn.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -119,14 +125,16 @@ class TripletMarginLoss:
         row = np.zeros(1, np.float32)
         jax.eval_shape(partial(triplet_margin_loss, **self._options()), row, row, row)  # refuses illegal ones
 
-    def __call__(self, anchor: Input, positive: Input, negative: Input, mask: Input | None = None) -> Array:
+    def __call__(
+        self, anchor: Input, positive: Input, negative: Input, mask: Input | None = None, weights: Input | None = None
+    ) -> Array:
         """Return the loss of the rows; see `triplet_margin_loss`."""
         options = self._options()
         if self.distance != "p_norm":
             options["eps"] = 1e-6  # has no effect, and the leaf may be traced by now, which is refused: DI-21
         elif self.p == inf and self.eps_at != "difference":
             options["eps"] = 0.0  # the same: DI-20
-        return triplet_margin_loss(anchor, positive, negative, mask=mask, **constants(options))
+        return triplet_margin_loss(anchor, positive, negative, mask=mask, weights=weights, **constants(options))
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

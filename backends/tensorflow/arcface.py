@@ -11,9 +11,10 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
-from lossproof.backends.tensorflow.labelled import for_layer
+from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 BEYOND_PI = ("keep", "linear", "continuous")
@@ -29,6 +30,7 @@ def arcface_loss(
     margin: float | tf.Tensor = 0.5,
     beyond_pi: str = "keep",
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the ArcFace loss of rows.
@@ -47,6 +49,8 @@ def arcface_loss(
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes
             ``cos(theta) - margin sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -57,11 +61,12 @@ def arcface_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and
-    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-38. Source: Deng et al. (2019), eq. 3.
+    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     _check_options(beyond_pi, reduction)
-    mask, labels, x = batch(mask, labels, class_weights, embeddings=embeddings)
+    of_units = unit_weights(weights, mask, class_weights, embeddings=embeddings)
+    units, labels, x = batch(weighing(mask, of_units), labels, class_weights, embeddings=embeddings)
     w = table("class_weights", class_weights, x.dtype, "embeddings", embeddings)
     classes, labels = rows_of(w, labels)
     labels, legal = in_range(labels, 0, classes - 1)
@@ -72,7 +77,7 @@ def arcface_loss(
     own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
     terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, units if of_units is None else mask, reduction, of_units)
 
 
 def _check_options(beyond_pi: str, reduction: str) -> None:
@@ -111,6 +116,9 @@ class ArcFaceLoss(ClassWeights):
     in floats. The embeddings may be narrower than the weights, and a mixed-precision policy does not change the loss.
     `add_loss` of a model's `call` takes what this returns.
 
+    `mean` divides by the number of rows, whatever `weights` are, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         num_classes: number of classes, at least 1.
         embedding_dim: length of a row of the embeddings.
@@ -118,7 +126,7 @@ class ArcFaceLoss(ClassWeights):
         margin: in radians, [0, pi].
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
             sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
-        reduction: "none", "sum" or "mean" (over rows that take part).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -142,7 +150,8 @@ class ArcFaceLoss(ClassWeights):
     ) -> None:
         check_real("scale", scale, 0)
         check_real("margin", margin, 0, high=math.pi)  # AF-15
-        _check_options(beyond_pi, reduction)
+        check_reduction(reduction, REDUCTIONS[:3])
+        _check_options(beyond_pi, for_function(reduction))
         sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
         options = {"scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction}
         super().__init__(arcface_loss, sizes, options, **layer)

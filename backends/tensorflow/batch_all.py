@@ -16,6 +16,8 @@ from lossproof.backends.tensorflow.pairwise import (
     sorted_positives,
     spread_out,
 )
+from lossproof.backends.tensorflow.reductions import OverNumber, reduce
+from lossproof.backends.tensorflow.weights import total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -29,6 +31,7 @@ def batch_all_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the batch-all triplet loss.
@@ -48,6 +51,8 @@ def batch_all_triplet_loss(
             tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
             error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -58,12 +63,13 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-8, PW-1 to PW-8, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     mask, labels, rows = batch(mask, labels, embeddings=embeddings)
     margin = number(margin, rows.dtype)
     positive, negative = candidates(labels, mask)  # PW-2
@@ -80,12 +86,12 @@ def batch_all_triplet_loss(
     triplets = _number(positive) * _number(negative)  # BA-2
     broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
     sums = spoilt(sums, broken)  # BA-7, PW-8
-    if reduction == "none":
-        return sums
-    if reduction == "sum":
-        return tf.reduce_sum(sums)
-    counts = triplets if reduction == "mean" else active  # BA-3, BA-4
-    return tf.reduce_sum(sums) / tf.maximum(tf.reduce_sum(tf.cast(counts, d.dtype)), 1)
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = tf.cast(triplets if reduction == "mean" else active, d.dtype)  # BA-3, BA-4
+    by_weight = w is not None and not isinstance(reduction, OverNumber)
+    over = total_weight(w * counts) if by_weight else tf.maximum(tf.reduce_sum(counts), 1)  # BA-9
+    return reduce(sums, None, "sum", w) / over
 
 
 def _counts(
@@ -122,6 +128,9 @@ class BatchAllTripletLoss(LabelLoss):
     Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
     rows out.
 
+    `mean` divides by the number of triplets, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         margin: in the unit of the distance, [0, inf).
         distance: "euclidean", "squared_euclidean" or "cosine".
@@ -130,8 +139,8 @@ class BatchAllTripletLoss(LabelLoss):
         max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
             tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are
             read an error is raised.
-        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
-            triplets that are positive).
+        reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets), "mean_nonzero" (over triplets
+            that are positive) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:

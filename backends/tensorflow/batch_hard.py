@@ -15,6 +15,7 @@ from lossproof.backends.tensorflow.pairwise import (
     poisoned,
 )
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
 
@@ -29,6 +30,7 @@ def batch_hard_triplet_loss(
     floor: float = 0.0,
     include_self: bool = False,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the batch-hard triplet loss.
@@ -47,6 +49,8 @@ def batch_hard_triplet_loss(
         floor: least squared distance, [0, inf); 0 with "cosine".
         include_self: whether an anchor is one of its own positives.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -58,13 +62,14 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-38. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     mask, labels, rows = batch(mask, labels, embeddings=embeddings)
     positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
     anchors = tf.reduce_any(positive, axis=-1) & tf.reduce_any(negative, axis=-1)  # BH-2
@@ -74,16 +79,17 @@ def batch_hard_triplet_loss(
     nearest = lowest_index(order, negative, largest=False)
     itself = tf.range(tf.shape(rows, tf.int64)[0])
     hardest, nearest = (tf.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
-    ap = floored_distance(rows, tf.gather(rows, hardest), distance, float(floor))  # BH-5
-    an = floored_distance(rows, tf.gather(rows, nearest), distance, float(floor))
+    own, far, near = constant_where_0(w, rows, tf.gather(rows, hardest), tf.gather(rows, nearest))  # BH-11
+    ap = floored_distance(own, far, distance, float(floor))  # BH-5
+    an = floored_distance(own, near, distance, float(floor))
     slack = tf.where(tf.equal(hardest, itself), tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
         terms = tf.nn.softplus(slack)  # BH-4
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        reduction = type(reduction)("mean") if reduction == "mean_nonzero" else reduction
     else:
         slack = number(margin, rows.dtype) + slack
         terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction)
+    return reduce(poisoned(terms, rows), anchors, reduction, w)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
@@ -93,14 +99,17 @@ class BatchHardTripletLoss(LabelLoss):
     Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
     rows out.
 
+    `mean` divides by the number of anchors, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
         soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         floor: least squared distance, [0, inf); 0 with "cosine".
         include_self: whether an anchor is one of its own positives.
-        reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
-            positive).
+        reduction: "none", "sum", "mean" (over anchors that take part), "mean_nonzero" (over those that are
+            positive) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:

@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
-from lossproof.backends.tensorflow.labelled import for_layer, taken
+from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
@@ -24,6 +25,7 @@ def center_loss(
     floor: float = 0.0,
     ceiling: float = inf,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the center loss of a batch.
@@ -39,6 +41,8 @@ def center_loss(
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
 
     Returns:
@@ -49,18 +53,19 @@ def center_loss(
             [0, C) raises where labels are read, which is in a numpy array and in an eager tensor on the CPU; in others
             it makes its own term NaN.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-38.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
     Source: Wen et al. (2016), eq. 2.
     """
     factor = real("factor", factor, 0)
     _check_options(floor, ceiling, reduction)
-    mask, own, x = batch(mask, labels, centers, embeddings=embeddings)
+    w = unit_weights(weights, mask, centers, embeddings=embeddings)
+    units, own, x = batch(weighing(mask, w), labels, centers, embeddings=embeddings)
     c = table("centers", centers, x.dtype, "embeddings", embeddings)
     classes, own = rows_of(c, own)
     y, legal = in_range(own, 0, classes - 1)
     factor = number(factor, x.dtype)
 
-    t = _differences(x, c, y, legal if mask is None else legal & mask)
+    t = _differences(x, c, y, legal if units is None else legal & units)
     largest = float(t.dtype.max)
     limit = 2.0**-2 * largest**0.5 / tf.sqrt(tf.maximum(factor, 1.0))
     t = tf.clip_by_value(t, -limit, limit)  # no finite input gives NaN, whatever the factor (CV-19)
@@ -70,7 +75,7 @@ def center_loss(
         square = filled(square, square <= low, low)  # CN-2, CN-9
     square = filled(square, square >= high, high)
     terms = spoilt(factor * square, ~legal)  # CN-1, CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, units if w is None else mask, reduction, w)
 
 
 def _check_options(floor: float, ceiling: float, reduction: str) -> None:
@@ -138,13 +143,16 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
     (S14). Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the centers,
     and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
 
+    `mean` divides by the number of rows, whatever `weights` are, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         num_classes: number of classes, at least 1.
         num_features: length of a row of the embeddings.
         factor: [0, inf); 0.5 in the paper.
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
-        reduction: "none", "sum" or "mean" (over the rows that take part).
+        reduction: "none", "sum", "mean" (over the rows that take part) or "mean_with_sample_weight".
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -167,7 +175,8 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         **layer: Any,
     ) -> None:
         check_real("factor", factor, 0)  # CV-28
-        _check_options(floor, ceiling, reduction)
+        check_reduction(reduction, REDUCTIONS[:3])
+        _check_options(floor, ceiling, for_function(reduction))
         super().__init__(autocast=False, **layer)
         self.sizes = {"num_classes": num_classes, "num_features": num_features}
         self.options: dict[str, Any] = {
@@ -177,10 +186,14 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         start = keras.initializers.RandomNormal(0.0, 1.0)
         self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
-    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Return the loss of the rows; see `center_loss`."""
         labels, embeddings = taken(labels, embeddings)
-        return center_loss(embeddings, labels, tf.convert_to_tensor(self.centers), mask=mask, **self.options)
+        units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
+        options = {**self.options, "reduction": for_function(self.options["reduction"])}
+        return center_loss(embeddings, labels, tf.convert_to_tensor(self.centers), **units, **options)
 
     def update(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, *, alpha: float | tf.Tensor = 0.5

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.reductions import OverNumber, reduce
+from lossproof.backends.tensorflow.weights import total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
 
@@ -21,6 +22,7 @@ def circle_loss(
     gamma: float | tf.Tensor = 256.0,
     detach_weights: bool = True,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the circle loss of a batch.
@@ -37,6 +39,8 @@ def circle_loss(
         gamma: scale of the exponents, [0, inf); a tensor of shape () is used as it is and not checked.
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
 
@@ -48,18 +52,20 @@ def circle_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-15, CV-1 to CV-38. Source: Sun et al. (2020), eq. 4 to 9.
+    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
     mask, labels, rows = batch(mask, labels, embeddings=embeddings)
 
     dtype = rows.dtype
     margin = number(margin, dtype)
     gamma = tf.minimum(number(gamma, dtype), number(float(dtype.max) / 64, dtype))  # exponents stay finite (CV-19)
-    s = _cosines(rows)
+    broken = None if w is None else ~tf.math.is_finite(rows)
+    s = _cosines(rows if broken is None else filled(rows, broken, 0.0))  # CV-42
     labels = tf.convert_to_tensor(labels)
     same = tf.equal(labels[:, tf.newaxis], labels)  # CV-32
     pair = ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)  # CI-2
@@ -73,13 +79,16 @@ def circle_loss(
     exponent = gamma * (weight * tf.where(same, 1 - margin - s, s - margin))
     both = tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1)
     terms = tf.math.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
-    unknown = tf.reduce_any(tf.math.is_nan(s), axis=1)
+    unknown = tf.reduce_any(tf.math.is_nan(s), axis=1) if broken is None else tf.reduce_any(broken)
     terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction)
+        return reduce(terms, mask, reduction, w)
     counted = both | unknown if mask is None else (both | unknown) & mask
+    total = reduce(terms, mask, "sum", w)
+    if w is not None and not isinstance(reduction, OverNumber):
+        return total / total_weight(filled(w, ~counted, 0.0))  # CI-16
     count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
-    return reduce(terms, mask, "sum") / tf.cast(count, dtype)  # CI-8
+    return total / tf.cast(count, dtype)  # CI-8
 
 
 def _cosines(rows: tf.Tensor) -> tf.Tensor:
@@ -110,12 +119,15 @@ class CircleLoss(LabelLoss):
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
 
+    `mean` divides by the number of rows, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         margin: [-1, 1], in the unit of the cosine.
         gamma: scale of the exponents, [0, inf).
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
-        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
-            have a positive and a negative).
+        reduction: "none", "sum", "mean" (over rows that take part), "mean_nonzero" (over those of them that
+            have a positive and a negative) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled
-from lossproof.backends.tensorflow.labelled import taken
+from lossproof.backends.tensorflow.labelled import for_function, taken, taken_weights
 
 
 def unit_rows(x: tf.Tensor) -> tf.Tensor:
@@ -43,11 +43,15 @@ class ClassWeights(keras.layers.Layer):  # type: ignore[misc]
             shape=tuple(sizes.values()), initializer=start, autocast=False, name="class_weights"
         )
 
-    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Return the loss of the rows; see the function."""
         labels, embeddings = taken(labels, embeddings)
-        weights = tf.convert_to_tensor(self.class_weights)
-        return self.function(embeddings, labels, weights, mask=mask, **self.options)
+        table = tf.convert_to_tensor(self.class_weights)
+        units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
+        options = {**self.options, "reduction": for_function(self.options["reduction"])}
+        return self.function(embeddings, labels, table, **units, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

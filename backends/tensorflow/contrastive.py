@@ -12,6 +12,7 @@ from lossproof.backends.tensorflow.arrays import describe, filled, number, of_on
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask, check_rows
 
 
@@ -28,6 +29,7 @@ def contrastive_loss(
     eps: float | tf.Tensor = 0.0,
     eps_at: str = "difference",
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the contrastive loss of pairs of rows.
@@ -45,6 +47,8 @@ def contrastive_loss(
         eps: offset of "p_norm", [0, inf); the same.
         eps_at: where it is added: "difference", "root" or "floor".
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -55,14 +59,16 @@ def contrastive_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-38. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     shape = describe("x1", x1)[0]
-    mask, (x, y) = rows(mask, x1=x1, x2=x2)
+    w = unit_weights(weights, mask, x1=x1)
+    mask, given = rows(mask, x1=x1, x2=x2)
+    x, y = constant_where_0(w, *given)
     check_mask("dissimilar", *describe("dissimilar", dissimilar), shape[:-1])  # CO-9
     if None in (*shape, *dissimilar.shape):  # compared when the graph runs; XLA and an old graph drop assertions
         dissimilar, _ = of_one_shape(tf.convert_to_tensor(dissimilar), tf.zeros_like(x[..., 0], tf.bool))
@@ -72,7 +78,7 @@ def contrastive_loss(
     reach = tf.where(dissimilar, filled(gap, gap <= 0, 0.0), d)  # CV-13; NaN stays, CV-10
     limit = 2.0**-2 * float(x.dtype.max) ** 0.5
     reach = filled(reach, reach > limit, limit)  # CV-19
-    return reduce(number(factor, x.dtype) * reach * reach, mask, reduction)  # CO-1, CO-2, CO-3
+    return reduce(number(factor, x.dtype) * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
 
 
 def _of_one_prediction(y_pred: tf.Tensor, labels: tf.Tensor, **options: Any) -> tf.Tensor:
@@ -96,6 +102,9 @@ class ContrastiveLoss(LabelLoss):
     Options as in the function, but numbers on the host only; an illegal one is refused at construction. There is no
     mask: the function is the way to leave pairs out.
 
+    `mean` divides by the number of pairs, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         margin: in the unit of the distance, [0, inf).
         factor: of both parts, [0, inf); 0.5 in the paper.
@@ -103,8 +112,8 @@ class ContrastiveLoss(LabelLoss):
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf).
         eps_at: where it is added: "difference", "root" or "floor".
-        reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
-            positive).
+        reduction: "none", "sum", "mean" (over pairs that take part), "mean_nonzero" (over those that are
+            positive) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:
@@ -116,7 +125,6 @@ class ContrastiveLoss(LabelLoss):
     """
 
     function = staticmethod(_of_one_prediction)
-    stands_for = "contrastive_loss"
     example = (np.zeros((0, 2), np.float32), np.zeros((0,), bool))
 
     def __init__(

@@ -10,9 +10,10 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
-from lossproof.backends.tensorflow.labelled import for_layer
+from lossproof.backends.tensorflow.labelled import check_reduction, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
@@ -25,6 +26,7 @@ def cosface_loss(
     scale: float | tf.Tensor = 64.0,
     margin: float | tf.Tensor = 0.35,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the CosFace loss of rows.
@@ -41,6 +43,8 @@ def cosface_loss(
         scale: [0, inf); a tensor of shape () is used as it is and not checked.
         margin: in the unit of the cosine, [0, inf); a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -51,11 +55,12 @@ def cosface_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-38. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
     """
     scale, margin = real("scale", scale, 0), real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    mask, labels, x = batch(mask, labels, class_weights, embeddings=embeddings)
+    of_units = unit_weights(weights, mask, class_weights, embeddings=embeddings)
+    units, labels, x = batch(weighing(mask, of_units), labels, class_weights, embeddings=embeddings)
     w = table("class_weights", class_weights, x.dtype, "embeddings", embeddings)
     classes, labels = rows_of(w, labels)
     labels, legal = in_range(labels, 0, classes - 1)
@@ -64,7 +69,7 @@ def cosface_loss(
     own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, cosine - number(margin, x.dtype), cosine)  # CF-1, CF-3
     terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
-    return reduce(terms, mask, reduction)
+    return reduce(terms, units if of_units is None else mask, reduction, of_units)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
@@ -75,12 +80,15 @@ class CosFaceLoss(ClassWeights):
     in floats. The embeddings may be narrower than the weights, and a mixed-precision policy does not change the loss.
     `add_loss` of a model's `call` takes what this returns.
 
+    `mean` divides by the number of rows, whatever `weights` are, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         num_classes: number of classes, at least 1.
         embedding_dim: length of a row of the embeddings.
         scale: [0, inf).
         margin: in the unit of the cosine, [0, inf).
-        reduction: "none", "sum" or "mean" (over rows that take part).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -103,7 +111,7 @@ class CosFaceLoss(ClassWeights):
     ) -> None:
         check_real("scale", scale, 0)
         check_real("margin", margin, 0)
-        check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+        check_reduction(reduction, REDUCTIONS[:3])
         sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
         options = {"scale": float(scale), "margin": float(margin), "reduction": reduction}
         super().__init__(cosface_loss, sizes, options, **layer)

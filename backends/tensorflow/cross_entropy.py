@@ -8,6 +8,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, spoilt
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
 
 
@@ -18,6 +19,7 @@ def cross_entropy_loss(
     *,
     label_smoothing: float | tf.Tensor = 0.0,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the cross-entropy of rows of logits with the labels' classes.
@@ -33,6 +35,8 @@ def cross_entropy_loss(
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; a tensor of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -43,17 +47,18 @@ def cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-38.
+    Clauses CE-1 to CE-12, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
-    mask, labels, z = batch(mask, labels, logits=logits)
+    w = unit_weights(weights, mask, logits=logits)
+    units, labels, z = batch(weighing(mask, w), labels, logits=logits)
     if z.shape[1] is None:
         raise ValueError(f"logits must have a known number of classes, got shape {tuple(z.shape)}")
     labels, legal = in_range(labels, 0, z.shape[1] - 1)
     terms = cross_entropy(z, labels, smoothing)
-    return reduce(spoilt(terms, ~legal), mask, reduction)  # CV-33
+    return reduce(spoilt(terms, ~legal), units if w is None else mask, reduction, w)  # CV-33
 
 
 def cross_entropy(z: tf.Tensor, labels: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:
@@ -78,9 +83,12 @@ class CrossEntropyLoss(LabelLoss):
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
 
+    `mean` divides by the number of rows, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
-        reduction: "none", "sum" or "mean" (over rows that take part).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:
@@ -92,6 +100,7 @@ class CrossEntropyLoss(LabelLoss):
     """
 
     function = staticmethod(cross_entropy_loss)
+    reductions = REDUCTIONS[:3]
 
     def __init__(
         self, *, label_smoothing: float = 0.0, reduction: str = "mean", name: str = "cross_entropy_loss"

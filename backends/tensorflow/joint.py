@@ -11,7 +11,8 @@ from lossproof.backends.tensorflow.arrays import arithmetic, describe, number, r
 from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import center_loss
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
-from lossproof.backends.tensorflow.labelled import for_layer, taken
+from lossproof.backends.tensorflow.labelled import for_layer, taken, taken_weights
+from lossproof.backends.tensorflow.weights import unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
 
 
@@ -27,6 +28,7 @@ def joint_loss(
     triplet_margin: float | tf.Tensor = 0.3,
     label_smoothing: float | tf.Tensor = 0.1,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Return the joint loss of re-identification.
 
@@ -43,6 +45,9 @@ def joint_loss(
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of its
+            row in all three parts, and each mean divides by its own sum of them. Others: an error on the host, and on a
+            device (or compiled) the loss is NaN.
 
     Returns:
         The loss, of shape (); float64 if an input is, else float32.
@@ -50,7 +55,7 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-38.
+    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
     Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
@@ -62,11 +67,13 @@ def joint_loss(
     check_as_wide("logits", dtype, "embeddings", dtype_x)  # CV-26
     check_as_wide("centers", dtype_c, "embeddings", dtype_x)
     check_classes("centers", shape_c, shape[1])  # JO-8
+    w = unit_weights(weights, mask, logits, centers, embeddings=embeddings)  # CV-45
     wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (tf.cast(value, wide) for value in (logits, embeddings, centers))
-    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, mask=mask)  # JO-2
-    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, mask=mask)  # JO-3
-    center = center_loss(embeddings, labels, centers, factor=1.0, mask=mask)  # JO-4
+    units: dict[str, Any] = {"mask": mask, "weights": w}  # JO-10
+    own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
+    triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
+    center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4
     w_t, w_c = number(triplet_weight, own.dtype), number(center_weight, own.dtype)
     return own + w_t * triplet + w_c * center  # JO-1, JO-5, JO-7
 
@@ -77,6 +84,7 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
 
     Labels may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than logits and centers,
     and a mixed-precision policy does not change the loss. `add_loss` of a model's `call` takes what this returns.
+    With `weights` each part divides by its own sum of them, as in the function.
 
     Args:
         num_classes: number of classes, at least 1.
@@ -121,11 +129,17 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
     def call(
-        self, logits: tf.Tensor, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None
+        self,
+        logits: tf.Tensor,
+        embeddings: tf.Tensor,
+        labels: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        weights: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Return the loss of the rows; see `joint_loss`."""
         labels, embeddings = taken(labels, embeddings)
-        return joint_loss(logits, embeddings, labels, tf.convert_to_tensor(self.centers), mask=mask, **self.options)
+        units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
+        return joint_loss(logits, embeddings, labels, tf.convert_to_tensor(self.centers), **units, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import spoilt
+from lossproof.backends.tensorflow.arrays import arithmetic, describe, spoilt
+from lossproof.backends.tensorflow.reductions import OverNumber
+from lossproof.backends.tensorflow.weights import checked_on_host
+from lossproof.spec.arguments import FLOAT_DTYPES, INTEGER_DTYPES, REDUCTIONS, check_choice, check_weights
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,13 +35,45 @@ def taken(labels: Any, rows: Any) -> tuple[Any, Any]:
     return integers, spoilt(rows, ~whole[:, tf.newaxis])
 
 
-def _flat(labels: Any, rows: Any) -> Any:
-    on_host = isinstance(labels, np.ndarray)
-    labels = labels if on_host else tf.convert_to_tensor(labels)
-    rank = labels.ndim if on_host else labels.shape.rank
-    if rank is None:  # Keras forgets the shape of some labels; the number of them is checked
-        return tf.reshape(labels, tf.shape(rows)[:1])
-    return labels[:, 0] if rank == 2 and labels.shape[-1] == 1 else labels
+def taken_weights(name: str, weights: Any, **rows: Any) -> tf.Tensor | None:
+    """Return weights (B,) that are as wide as their rows, also where they are (B, 1), integers or narrower floats."""
+    if weights is None:
+        return None
+    ((like, value),) = rows.items()
+    units, weights = describe(like, value)[0][:1], _flat(weights, value)
+    shape, given = describe(name, weights)
+    if given not in (*FLOAT_DTYPES, *INTEGER_DTYPES, "bool"):
+        raise TypeError(f"{name} must have a dtype of floats, integers or booleans, got {given}")
+    dtype = arithmetic(value, weights)
+    check_weights(name, shape, dtype.name, units, like, dtype.name)
+    return tf.cast(weights, dtype)
+
+
+def sample_weights(weights: Any, **rows: Any) -> tf.Tensor | None:
+    """Return the `sample_weight` of a Keras loss as its function takes it; numbers out of range are an error here."""
+    weights = taken_weights("sample_weight", weights, **rows)
+    if weights is not None:
+        checked_on_host("sample_weight", weights, None)
+    return weights
+
+
+def _flat(values: Any, rows: Any) -> Any:
+    on_host = isinstance(values, np.ndarray)
+    values = values if on_host else tf.convert_to_tensor(values)
+    rank = values.ndim if on_host else values.shape.rank
+    if rank is None:  # Keras forgets the shape of some labels and weights; the number of them is checked
+        return tf.reshape(values, tf.shape(rows)[:1])
+    return values[:, 0] if rank == 2 and values.shape[-1] == 1 else values
+
+
+def check_reduction(reduction: str, of_function: tuple[str, ...]) -> None:
+    """Check the reduction of a class, which has one more than its function: CV-27."""
+    check_choice("reduction", reduction, (*of_function, "mean_with_sample_weight"))
+
+
+def for_function(reduction: str) -> str:
+    """Return what the function calls a reduction of the class, whose other means are over the number of terms."""
+    return "mean" if reduction == "mean_with_sample_weight" else OverNumber(reduction)
 
 
 def for_compile(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -74,47 +109,45 @@ def _of_floats(value: Any) -> bool:
     return getattr(getattr(value, "dtype", None), "name", "") in _DIGITS
 
 
-def refuse_weights(sample_weight: Any, function: str) -> NoReturn:
-    """Raise ValueError for weights of rows, which `fit` makes of a `class_weight` too."""
-    raise ValueError(
-        f"sample_weight must be None, got {type(sample_weight).__name__}: leave sample_weight and class_weight out of "
-        f"fit, and weights out of its data. To weigh terms, call {function}(..., reduction='none') in a train_step of "
-        f"your own; to leave rows out there, use mask of {function}"
-    )
-
-
 class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
     """A loss of one prediction (B, D) and its labels, as `model.compile(loss=...)` and `fit` use it.
 
     Labels may be (B,) or (B, 1), integers or whole numbers in floats. Keras casts labels to floats before `call`, so
     this takes integers before that, each as it is; of floats, those below 2^24 in float32, 2^11 in float16 and 2^8 in
     bfloat16, and any other label makes its row NaN. There is no mask: the function is the way to leave rows out.
+
+    `sample_weight`, which `fit` makes of a `class_weight` too, may be (B,) or (B, 1), floats, integers or booleans.
     """
 
     function: ClassVar[Callable[..., tf.Tensor]]
-    stands_for: ClassVar[str] = ""  # the public function, where that is another
+    reductions: ClassVar[tuple[str, ...]] = REDUCTIONS  # of the function
     taken: ClassVar[Callable[[Any, Any], tuple[Any, Any]]] = staticmethod(taken)  # from what Keras gives
     example: ClassVar[tuple[Any, Any]] = (np.zeros((0, 1), np.float32), np.zeros((0,), np.int32))
 
     def __init__(self, *, reduction: str, name: str, **options: Any) -> None:
+        check_reduction(reduction, self.reductions)
         super().__init__(name=name, reduction="none")
-        self.reduction, self.options = reduction, options  # Keras knows three of the four reductions
-        type(self).function(*self.example, reduction=reduction, **options)  # an illegal option is refused here
+        self.reduction, self.options = reduction, options  # Keras does not know all of the reductions
+        type(self).function(
+            *self.example, reduction=for_function(reduction), **options
+        )  # an illegal option is refused here
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
-        """Return the loss of the rows in `y_pred` with the labels `y_true`; `sample_weight` is refused."""
-        if sample_weight is not None:
-            refuse_weights(sample_weight, type(self).stands_for or type(self).function.__name__)
-        return self._reduced(y_true, y_pred, self.reduction)
+        """Return the loss of the rows in `y_pred` with the labels `y_true`."""
+        return self._reduced(y_true, y_pred, self.reduction, sample_weight)
 
     def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:
         """Return the terms, whatever the reduction; the form in which Keras asks for losses."""
         return self._reduced(y_true, y_pred, "none")
 
-    def _reduced(self, y_true: Any, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
+    def _reduced(self, y_true: Any, y_pred: tf.Tensor, reduction: str, sample_weight: Any = None) -> tf.Tensor:
         labels, rows = type(self).taken(y_true, y_pred)
+        units: dict[str, Any] = {
+            "weights": sample_weights(sample_weight, y_pred=rows),
+            "reduction": for_function(reduction),
+        }
         with tf.name_scope(self.name):
-            return type(self).function(rows, labels, reduction=reduction, **self.options)
+            return type(self).function(rows, labels, **units, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""

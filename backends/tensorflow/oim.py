@@ -19,9 +19,10 @@ from lossproof.backends.tensorflow.arrays import (
     spoilt,
     table,
 )
-from lossproof.backends.tensorflow.labelled import for_layer, taken
+from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_bool,
@@ -43,6 +44,7 @@ def oim_loss(
     temperature: float | tf.Tensor = 0.1,
     unlabelled: int = -1,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the OIM loss of a batch.
@@ -59,6 +61,8 @@ def oim_loss(
         temperature: (0, inf); a tensor of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
 
     Returns:
@@ -69,7 +73,7 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in a numpy array and in an eager tensor on the CPU, and makes its own term NaN in others.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-38. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
@@ -83,14 +87,16 @@ def oim_loss(
     )
     y, known, legal = _identities(own, mask, lookup_table, unlabelled)
 
-    x = filled(x, ~known[:, tf.newaxis], 0.0)  # OI-3
+    w = unit_weights(weights, known, lookup_table, queue, embeddings=embeddings)  # OI-24
+    units: Any = weighing(known, w)
+    x = filled(x, ~units[:, tf.newaxis], 0.0)  # OI-3
     tau = tf.maximum(number(temperature, x.dtype), np.finfo(x.dtype.as_numpy_dtype).tiny)
     limit = 0.5 * (float(x.dtype.max) / tf.cast(tf.shape(x)[1], x.dtype)) ** 0.5  # no finite input gives NaN (CV-19)
     x = tf.clip_by_value(x / tau, -limit, limit)
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
     logits = products(x, memory)  # OI-1, OI-2
     terms = -tf.gather(tf.nn.log_softmax(logits), y, axis=1, batch_dims=1)  # OI-5, OI-8
-    return reduce(spoilt(terms, ~legal), known, reduction)  # OI-3, CV-33
+    return reduce(spoilt(terms, ~legal), known, reduction, w)  # OI-3, CV-33
 
 
 def _identities(
@@ -106,7 +112,7 @@ def _identities(
     none = none & possible
     zeros = np.where if isinstance(own, np.ndarray) else tf.where
     y, legal = in_range(zeros(none, np.zeros((), holds), own), 0, classes - 1)
-    known = tf.logical_not(none)
+    known = ~none  # numpy's, where labels are: so are weights, which are looked at then
     return y, known if mask is None else known & mask, legal
 
 
@@ -221,6 +227,9 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
     may be (B,) or (B, 1), and whole numbers in floats. The embeddings may be narrower than the memory, and a
     mixed-precision policy does not change the loss.
 
+    `mean` divides by the number of labelled rows, whatever `weights` are, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         num_identities: rows of the table of identities, at least 1.
         queue_size: rows of the queue of unlabelled rows; 0 for none.
@@ -229,7 +238,7 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         momentum: share that an identity keeps of its row in `update`, [0, 1].
         normalise: whether `update` brings a row to unit length.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
-        reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        reduction: "none", "sum", "mean" (over the labelled rows that take part) or "mean_with_sample_weight".
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -261,7 +270,7 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         check_real("momentum", momentum, 0, high=1)  # OI-22
         check_bool("normalise", normalise)
         check_unlabelled(unlabelled, num_identities)  # OI-11
-        check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
+        check_reduction(reduction, REDUCTIONS[:3])
         super().__init__(autocast=False, **layer)
         self.sizes = {"num_identities": num_identities, "queue_size": queue_size, "num_features": num_features}
         self.options: dict[str, Any] = {
@@ -277,11 +286,15 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         self.queue = self.add_weight(shape=(queue_size, num_features), name="queue", **zeros)
         self.head = self.add_weight(shape=(), dtype="int32", name="head", **zeros)
 
-    def call(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Return the loss of the rows; see `oim_loss`."""
         labels, embeddings = taken(labels, embeddings)
         lookup_table, queue = map(tf.convert_to_tensor, (self.lookup_table, self.queue))
-        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, **self.options)
+        units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
+        options = {**self.options, "reduction": for_function(self.options["reduction"])}
+        return oim_loss(embeddings, labels, lookup_table, queue, **units, **options)
 
     def update(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         """Move the memory as `update_oim_memory` does; call it after the forward pass."""

@@ -60,7 +60,8 @@ def mining_distances(rows: tf.Tensor, distance: str) -> tf.Tensor:
         return tf.reduce_sum(tf.math.squared_difference(some[:, tf.newaxis], rows), axis=-1)
 
     d = 1.0 - products(units(rows)) if distance == "cosine" else tf.stop_gradient(over_rows(squares, rows))
-    return filled(d, ~(d < rows.dtype.max), rows.dtype.max)  # also where it is NaN: `poisoned` says that
+    largest = tf.constant(rows.dtype.max, d.dtype)
+    return tf.where(d < largest, d, largest)  # also where it is NaN, which `poisoned` says; a graph makes >= of not <
 
 
 def units(rows: tf.Tensor) -> tf.Tensor:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled
+from lossproof.backends.tensorflow.weights import total_weight, weighed
 
 
-def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:
-    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive."""
+class OverNumber(str):
+    """The name of a mean that divides by the number of its terms with weights, too, as the means of Keras do."""
+
+
+def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
+
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    """
+    if weights is not None:
+        return _weighed(terms, mask, reduction, weights)
     if mask is not None:
         terms = filled(terms, ~mask, 0.0)  # CV-1, CV-7
     if reduction == "none":
@@ -16,8 +26,28 @@ def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tenso
     total = tf.reduce_sum(terms)
     if reduction == "sum":
         return total  # CV-2
+    return total / _number(terms, mask, reduction)
+
+
+def _number(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:
     counted = tf.ones_like(terms, dtype=tf.bool) if mask is None else mask  # CV-3
     if reduction == "mean_nonzero":
-        counted = counted & ~(terms <= 0)  # CV-4; NaN is counted, CV-10
+        counted = tf.where(terms <= 0, False, counted)  # CV-4; NaN is counted, CV-10: a graph makes > of not <=
     count = tf.math.count_nonzero(counted, dtype=tf.int32)
-    return total / tf.cast(tf.maximum(count, 1), terms.dtype)  # CV-5, CV-6
+    return tf.cast(tf.maximum(count, 1), terms.dtype)  # CV-5, CV-6
+
+
+def _weighed(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str, weights: tf.Tensor) -> tf.Tensor:
+    """Return the reduction of weighed terms; nothing is left of a term of weight 0 (CV-41, CV-42)."""
+    if mask is not None:
+        mask = tf.convert_to_tensor(mask)
+        weights = filled(weights, ~mask, 0.0)
+    products = weighed(terms, weights)
+    if reduction == "none":
+        return products
+    total = tf.reduce_sum(products)
+    if reduction == "sum":
+        return total
+    if isinstance(reduction, OverNumber):
+        return total / _number(terms, mask, reduction)
+    return total / total_weight(filled(weights, terms <= 0, 0.0) if reduction == "mean_nonzero" else weights)  # CV-40

@@ -18,6 +18,7 @@ from lossproof.backends.tensorflow.pairwise import (
     spread_out,
 )
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
 
@@ -31,6 +32,7 @@ def semi_hard_triplet_loss(
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the semi-hard triplet loss.
@@ -51,6 +53,8 @@ def semi_hard_triplet_loss(
             tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
             error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
+            mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -64,12 +68,14 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-10, PW-1 to PW-8, CV-1 to CV-38. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
+    w = unit_weights(weights, mask, embeddings=embeddings)
+    w = None if w is None else w[:, tf.newaxis]  # SH-11
     mask, labels, rows = batch(mask, labels, embeddings=embeddings)
     margin = number(margin, rows.dtype)
     positive, negative = candidates(labels, mask)  # PW-2
@@ -87,9 +93,12 @@ def semi_hard_triplet_loss(
     broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~finite, [[0, 1]]), index)
     terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":
-        return reduce(terms, pairs, reduction)
+        return reduce(terms, pairs, reduction, w)
     full = spread_out(filled(terms, ~pairs, 0.0), index)
-    return spoilt(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
+    full = spoilt(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
+    if w is None:
+        return full
+    return reduce(full, positive & tf.reduce_any(negative, axis=-1, keepdims=True), reduction, w)
 
 
 def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
@@ -122,6 +131,9 @@ class SemiHardTripletLoss(LabelLoss):
     Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
     rows out.
 
+    `mean` divides by the number of pairs, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         margin: in the unit of the distance, [0, inf).
         distance: "euclidean", "squared_euclidean" or "cosine".
@@ -130,8 +142,8 @@ class SemiHardTripletLoss(LabelLoss):
         max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
             tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are
             read an error is raised.
-        reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
-            that are positive).
+        reduction: "none", "sum", "mean" (over positive pairs that take part), "mean_nonzero" (over those
+            that are positive) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:

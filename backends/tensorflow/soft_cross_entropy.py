@@ -20,6 +20,7 @@ from lossproof.backends.tensorflow.arrays import (
 )
 from lossproof.backends.tensorflow.labelled import LabelLoss
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import unit_weights, weighing
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_batch,
@@ -36,6 +37,7 @@ def soft_cross_entropy_loss(
     *,
     label_smoothing: float | tf.Tensor = 0.0,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
@@ -52,6 +54,8 @@ def soft_cross_entropy_loss(
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; a tensor of shape ()
             is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -62,7 +66,7 @@ def soft_cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-38.
+    Clauses ST-1 to ST-16, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
@@ -72,16 +76,18 @@ def soft_cross_entropy_loss(
     check_targets(shape_t, dtype_t, shape, dtype)  # ST-14
     if shape[1] is None:
         raise ValueError(f"logits must have a known number of classes, got shape {shape}")
-    given = mask
-    mask, (z,) = rows(mask, targets, logits=logits)
+    w = unit_weights(weights, mask, targets, logits=logits)
+    given = weighing(mask, w)
+    units, (z,) = rows(given, targets, logits=logits)
     t = tf.cast(targets, z.dtype)
     if None in (*shape, *shape_t):
         z, t = of_one_shape(z, t)
-    if mask is not None:
-        t = filled(t, ~mask[:, tf.newaxis], 0.0)  # CV-8, CV-9
+    if units is not None:
+        t = filled(t, ~units[:, tf.newaxis], 0.0)  # CV-8, CV-9
     _refuse_negative(t, targets, given)
     terms = soft_cross_entropy(z, t, smoothing)
-    return reduce(spoilt(terms, tf.reduce_any(t < 0, axis=-1)), mask, reduction)  # ST-15
+    terms = spoilt(terms, tf.reduce_any(t < 0, axis=-1))  # ST-15
+    return reduce(terms, units if w is None else mask, reduction, w)
 
 
 def _refuse_negative(t: tf.Tensor, targets: Any, mask: Any) -> None:
@@ -129,9 +135,12 @@ class SoftCrossEntropyLoss(LabelLoss):
     Options as in the function, but numbers on the host only; an illegal one is refused at construction. Targets may
     be integers, booleans and narrower floats, too. There is no mask: the function is the way to leave rows out.
 
+    `mean` divides by the number of rows, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+
     Args:
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
-        reduction: "none", "sum" or "mean" (over rows that take part).
+        reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:
@@ -143,6 +152,7 @@ class SoftCrossEntropyLoss(LabelLoss):
     """
 
     function = staticmethod(soft_cross_entropy_loss)
+    reductions = REDUCTIONS[:3]
     example = (np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))
     taken = staticmethod(_as_targets)
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
-from lossproof.backends.tensorflow.labelled import for_compile, refuse_weights
+from lossproof.backends.tensorflow.labelled import check_reduction, for_compile, for_function, sample_weights
 from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_bool,
@@ -34,6 +35,7 @@ def triplet_margin_loss(
     eps_at: str = "difference",
     swap: bool = False,
     mask: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the triplet margin loss of rows.
@@ -54,6 +56,8 @@ def triplet_margin_loss(
             that sum.
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         mask: booleans of shape (...); True takes part. What a masked row holds, NaN too, changes nothing.
+        weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
+            divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -66,13 +70,15 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-38.
+    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
     eps = real("eps", eps, 0)
     _check_options(distance, p, eps, eps_at, swap, reduction)
-    mask, (a, pos, neg) = rows(mask, anchor=anchor, positive=positive, negative=negative)
+    w = unit_weights(weights, mask, anchor=anchor)
+    mask, given = rows(mask, anchor=anchor, positive=positive, negative=negative)
+    a, pos, neg = constant_where_0(w, *given)
 
     p = float(p)
     to_positive = row_distance(a, pos, distance, p, eps, eps_at)  # TM-4
@@ -82,7 +88,7 @@ def triplet_margin_loss(
         to_negative = tf.where(between < to_negative, between, to_negative)  # TM-5, TM-6
     slack = number(margin, a.dtype) + to_positive - to_negative
     terms = filled(slack, slack <= 0, 0.0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
-    return reduce(terms, mask, reduction)
+    return reduce(terms, mask, reduction, w)
 
 
 def _check_options(distance: str, p: float, eps: float | tf.Tensor, eps_at: str, swap: bool, reduction: str) -> None:
@@ -97,7 +103,11 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction.
     There is no mask, and a mask that a Keras layer attached is not read: the function is the way to leave
-    rows out. A dtype policy does not change the loss.
+    rows out. A dtype policy does not change the loss. `sample_weight` may be (N,) or (N, 1), floats, integers or
+    booleans.
+
+    `mean` divides by the number of rows, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
+    `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
 
     Args:
         margin: in the unit of the distance, [0, inf).
@@ -107,8 +117,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         eps_at: "difference" adds eps to each signed difference, "root" to the sum of powers, "floor" raises
             that sum.
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
-        reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
-            positive).
+        reduction: "none", "sum", "mean" (over rows that take part), "mean_nonzero" (over those that are
+            positive) or "mean_with_sample_weight".
         name: name of the loss in Keras.
 
     Example:
@@ -133,32 +143,35 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
     ) -> None:
         check_real("margin", margin, 0)  # TM-3
         check_real("eps", eps, 0)
-        _check_options(distance, p, eps, eps_at, swap, reduction)
+        check_reduction(reduction, REDUCTIONS)
+        _check_options(distance, p, eps, eps_at, swap, for_function(reduction))
         super().__init__(name=name, reduction="none")
-        self.reduction = reduction  # Keras knows three of the four, and weighs them with its own masks
+        self.reduction = reduction  # Keras does not know all of them, and weighs them with its own masks
         self.options: dict[str, Any] = {
             "margin": float(margin), "distance": distance, "p": float(p), "eps": float(eps), "eps_at": eps_at,
             "swap": swap,
         }  # fmt: skip
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
-        """Return the loss of the rows in `y_pred`; `y_true` is not read, and `sample_weight` is refused."""
-        if sample_weight is not None:
-            refuse_weights(sample_weight, "triplet_margin_loss")
-        return self._reduced(y_pred, self.reduction)
+        """Return the loss of the rows in `y_pred`; `y_true` is not read."""
+        return self._reduced(y_pred, self.reduction, sample_weight)
 
     def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:
         """Return one term a row, whatever the reduction; the form in which Keras asks for losses."""
         return self._reduced(y_pred, "none")
 
-    def _reduced(self, y_pred: tf.Tensor, reduction: str) -> tf.Tensor:
+    def _reduced(self, y_pred: tf.Tensor, reduction: str, sample_weight: Any = None) -> tf.Tensor:
         shape, dtype = describe("y_pred", y_pred)
         check_rows({"y_pred": (shape, dtype)})
         if len(shape) != 2 or (shape[-1] is not None and shape[-1] % 3):
             raise ValueError(f"y_pred must have shape (N, 3 D), anchor, positive, negative side by side, got {shape}")
+        units: dict[str, Any] = {
+            "weights": sample_weights(sample_weight, y_pred=y_pred),
+            "reduction": for_function(reduction),
+        }
         with tf.name_scope(self.name):
             anchor, positive, negative = tf.split(y_pred, 3, axis=-1)  # S6
-            return triplet_margin_loss(anchor, positive, negative, reduction=reduction, **self.options)
+            return triplet_margin_loss(anchor, positive, negative, **units, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""

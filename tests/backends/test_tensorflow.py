@@ -345,9 +345,8 @@ def test_the_keras_loss_does_not_read_labels(labels):
     close(TripletMarginLoss(**S6_OPTIONS)(labels, tf.constant(S6)), 0.475, 1e-15)
 
 
-def test_the_keras_loss_refuses_sample_weight():
-    with pytest.raises(ValueError, match=r"sample_weight must be None, got ndarray.*mask of triplet_margin_loss"):
-        TripletMarginLoss()(None, S6, sample_weight=np.ones(2))
+def test_the_keras_loss_divides_weighed_terms_by_their_number():
+    close(TripletMarginLoss(**S6_OPTIONS)(None, S6, sample_weight=np.array([3.0, 1.0])), 3 * 0.95 / 2, 1e-15)
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (6,), (2, 2, 6)])
@@ -405,10 +404,13 @@ def test_a_saved_model_keeps_its_loss(tmp_path):
     close(loaded.evaluate(rows, labels, verbose=0), model.evaluate(rows, labels, verbose=0))
 
 
-def test_sample_weights_of_fit_are_refused():
+def test_sample_weights_of_fit_multiply_the_loss():
     rows = [row.numpy() for row in draw(6, 4)]
-    with pytest.raises(ValueError, match="sample_weight must be None"):
-        small_model("float32", "mean").fit(rows, np.zeros(6), sample_weight=np.ones(6), verbose=0)
+    losses = [
+        small_model("float32", "mean").fit(rows, np.zeros(6), sample_weight=weights, verbose=0).history["loss"]
+        for weights in (np.full(6, 4), None)
+    ]
+    close(losses[0], 4 * np.array(losses[1]))
 
 
 def test_a_dtype_policy_does_not_change_the_loss():

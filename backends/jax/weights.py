@@ -1,0 +1,59 @@
+"""Weights of units: checked, constant, and NaN where they are no weights (spec/conventions.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from lossproof.backends.jax.arrays import Input, at_hand, describe
+from lossproof.spec.arguments import check_mask, check_weight_range, check_weights
+
+
+def unit_weights(weights: Input | None, mask: Input | None, **rows: Input) -> Input | None:
+    """Return weights, one a unit of rows (..., D), 0 where the mask says so; None without any.
+
+    A number that is no weight is an error on the host; elsewhere it becomes NaN. Weights in the host's memory stay
+    there.
+    """
+    if weights is None:
+        return None
+    ((name, value),) = rows.items()
+    shape, dtype = describe(name, value)
+    check_weights("weights", *describe("weights", weights), shape[:-1], name, dtype)  # CV-45
+    if mask is not None:
+        check_mask("mask", *describe("mask", mask), shape[:-1])  # CV-29, CV-30
+    own, part = at_hand(weights), None if mask is None else at_hand(mask)
+    if isinstance(own, np.ndarray):
+        own = own.astype(np.float64)  # numpy does not know what to make of bfloat16 and a number
+        if part is None or isinstance(part, np.ndarray):
+            own = own if part is None else np.where(part, own, 0)
+            if own.size:
+                check_weight_range("weights", float(own.min()), float(own.max()))  # CV-46
+            return own
+    own = stop_gradient(jnp.asarray(own))  # CV-44
+    if part is not None:
+        own = jnp.where(part, own, 0)
+    return jnp.where((own >= 0) & jnp.isfinite(own), own, jnp.nan)
+
+
+def weighing(mask: Input | None, weights: Input | None) -> Input | None:
+    """Return the mask of the units that weigh something, where each has rows of its own: CV-41, CV-42."""
+    return mask if weights is None else weights != 0
+
+
+def in_arithmetic(weights: Input, dtype: Any) -> Input:
+    """Return weights in the dtype of the arithmetic, cut off where no sum of them overflows (CV-19)."""
+    limit = 2.0**-2 * float(np.finfo(dtype).max) ** 0.5
+    there = isinstance(weights, np.ndarray)
+    found: Input = np.minimum(weights, limit).astype(dtype) if there else jnp.minimum(weights.astype(dtype), limit)
+    return found
+
+
+def total_weight(weights: Input) -> Array:
+    """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
+    total = jnp.sum(jnp.where(jnp.isnan(weights), 0, weights))
+    return jnp.where(total < float(np.finfo(total.dtype).tiny), 1, total)  # a subnormal sum has an infinite inverse
