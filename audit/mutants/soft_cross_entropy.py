@@ -33,7 +33,8 @@ class SoftCrossEntropy(CrossEntropy):
         self.check_targets(logits, targets)
         if mask is not None:
             mask = self.checked_mask(mask, logits.shape[:1])
-        z, t = self.hidden(*self.widened(logits, targets), mask)
+        z, t = self.widened(logits, targets)
+        z, t = self.hidden(z, t, mask)
         return self.reduce(self.terms(z, self.not_negative(t), label_smoothing), mask, reduction)
 
     def check_targets(self, logits: Tensor, targets: Tensor) -> None:

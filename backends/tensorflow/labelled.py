@@ -121,7 +121,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
 
     function: ClassVar[Callable[..., tf.Tensor]]
     reductions: ClassVar[tuple[str, ...]] = REDUCTIONS  # of the function
-    taken: ClassVar[Callable[[Any, Any], tuple[Any, Any]]] = staticmethod(taken)  # from what Keras gives
+    taken: ClassVar[Callable[..., tuple[Any, Any]]] = staticmethod(taken)  # from what Keras gives
     example: ClassVar[tuple[Any, Any]] = (np.zeros((0, 1), np.float32), np.zeros((0,), np.int32))
 
     def __init__(self, *, reduction: str, name: str, **options: Any) -> None:

@@ -106,16 +106,12 @@ def soft_cross_entropy(z: tf.Tensor, targets: tf.Tensor, smoothing: float | tf.T
     """Return the terms (B,) of logits and targets (B, K)."""
     limit = float(z.dtype.max) ** 0.5  # beyond the domain: CV-19
     targets = filled(targets, targets > limit, limit)
-    kept, spread = number(1 - smoothing, z.dtype), number(smoothing, z.dtype)
-    shares = kept * targets + spread / z.shape[-1]  # ST-2, ST-3, ST-7
-    below = tf.stop_gradient(tf.reduce_max(z, axis=-1, keepdims=True)) - z  # ST-4
+    shares = number(1 - smoothing, z.dtype) * targets + number(smoothing, z.dtype) / z.shape[-1]  # ST-2, ST-3, ST-7
+    cost = -tf.nn.log_softmax(z)  # ST-4
     impossible = tf.math.is_inf(z) & (z < 0)
     left_out = impossible & tf.equal(shares, 0.0)  # no product of 0 and infinity: ST-9, ST-10
-    reach = filled(below, left_out | (below > limit) & ~impossible, limit)
-    # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
-    whole = kept * tf.reduce_sum(filled(targets, left_out, 0.0), axis=-1) + spread
-    total = tf.math.log(tf.reduce_sum(tf.exp(-below), axis=-1))
-    return whole * total + tf.reduce_sum(filled(shares, left_out, 0.0) * reach, axis=-1)  # ST-1, ST-5, ST-6, ST-11
+    cost = filled(cost, (cost > limit) & ~impossible, limit)
+    return tf.reduce_sum(shares * filled(cost, left_out, 0.0), axis=-1)  # ST-1, ST-5, ST-6, ST-11
 
 
 def _as_targets(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor]:
