@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -100,7 +102,7 @@ class SoftCrossEntropyLoss(nn.Module):
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
-        options = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        options: dict[str, Any] = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
         return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **options)
 
     def extra_repr(self) -> str:

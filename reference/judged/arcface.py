@@ -21,7 +21,8 @@ def _(found: ArcFace, overrides: Overrides) -> Evaluation:
     c, sine, past = angles.c, angles.sine, np.zeros(angles.c.shape, bool)
     if found.beyond_pi != "keep":
         past = decisions.take("past pi", c < -np.cos(m), c + np.cos(m), np.ones_like(c), (False, True))
-    found = arcface(angles, past, found.scale, m, found.beyond_pi, found.takes_part, found.reduction)
+    options = found.beyond_pi, found.takes_part, found.reduction, found.unit_weights
+    found = arcface(angles, past, found.scale, m, *options)
     corner = decisions.take("the angle is 0 or pi", np.zeros_like(sine), sine, np.ones_like(sine), (-1, 0, 1))
     taken = replace(found, corner=corner)
 
