@@ -61,7 +61,7 @@ def oim_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     check_real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27

@@ -63,6 +63,7 @@ OF_MUTANTS = {
     "modes_tensorflow": {"tensorflow"},
     "modes_jax": {"jax"},
     "updates_torch": {"torch", "lossproof.reference"},
+    "weights": {"torch", "lossproof.backends"},  # right terms: what is broken is how they are weighed
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
 OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}

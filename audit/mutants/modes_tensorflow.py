@@ -26,7 +26,8 @@ def _reduced(tf: Any, terms: Any, reduction: str) -> Any:
 
 
 def _root(tf: Any, square: Any) -> Any:
-    return tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, tf.ones_like(square))), tf.zeros_like(square))
+    zero = tf.equal(square, 0)  # and NaN stays
+    return tf.where(zero, tf.zeros_like(square), tf.sqrt(tf.where(zero, tf.ones_like(square), square)))
 
 
 def _batch_hard(
@@ -51,6 +52,18 @@ def _batch_hard(
         return tf.reduce_sum(terms) / tf.cast(tf.maximum(tf.math.count_nonzero(some), 1), terms.dtype)
 
     return batch_hard_triplet_loss
+
+
+def _farthest(tf: Any, d: Any, positive: Any) -> Any:
+    unknown = tf.reduce_any(positive & tf.math.is_nan(d), 1)
+    known = tf.reduce_max(tf.where(positive & ~tf.math.is_nan(d), d, d.dtype.min), 1)
+    return tf.where(unknown, float("nan") * tf.ones_like(known), known)
+
+
+def _not_less(tf: Any, d: Any, negative: Any) -> Any:
+    unknown = tf.reduce_any(negative & ~(d <= d.dtype.max), 1)  # a graph makes d > max of it, which no NaN is
+    least = tf.reduce_min(tf.where(negative & ~tf.math.is_nan(d), d, d.dtype.max), 1)
+    return tf.where(unknown, float("nan") * tf.ones_like(least), least)
 
 
 def _padded(tf: Any, d: Any, negative: Any) -> Any:
@@ -143,6 +156,8 @@ HARD, ENTROPY = "batch_hard_triplet_loss", "cross_entropy_loss"
 MUTANTS: dict[str, Mutant] = table(
     _mutant("padded", "in a stack of calls a row is padded with 0, whatever the number it was to be padded with", "CV-22",
         _batch_hard(nearest=_padded), HARD, "tf.vectorized_map drops constant_values of tf.pad"),
+    Mutant("tensorflow-not-less", "in a graph a NaN is not found, for `not a <= b` becomes `a > b` there", ("CV-10", "CV-22"),
+        _batch_hard(_farthest, _not_less), "tf.function", loss=HARD, framework="tensorflow"),
     _mutant("eight-classes", "in a stack of calls the classes that fill the row up have logit 0", "CV-22",
         _cross_entropy(total=_eight_classes), ENTROPY, "tf.vectorized_map drops constant_values of tf.pad"),
     _mutant("identical", "in an old graph no class is that of the label, for == is identity there", "CV-22",

@@ -54,7 +54,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-10, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4

@@ -50,7 +50,7 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-15, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)

@@ -53,7 +53,7 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-9, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
+    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
     Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)

@@ -70,7 +70,7 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in host memory, and makes its own term NaN elsewhere and in compiled code.
 
-    Clauses OI-1 to OI-12, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
     """
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27

@@ -96,6 +96,8 @@ def _not_finite(of: Varied) -> Iterator[Probe]:
     """CV-10 to CV-12: NaN and infinity in rows that take part."""
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
     yield of.probe("nan", "CV-10", effort=2.0, vary=mixed | of.every)
+    graph = {"shape": ((5, 4),), "mode": ("unknown_batch",)}  # where `not a < b` may have become `a >= b`
+    yield of.probe("nan", "CV-10", "in a graph", 0.34, vary=mixed | of.every | graph)
     if of.cases.unspecified:  # otherwise one row reaches every term
         gradient, infinite = OfNan(part="gradient", left_open=True), OfNan(poison=inf, left_open=True)
         yield of.probe("nan", "CV-11", options=gradient, vary=mixed | of.every)
