@@ -54,16 +54,19 @@ def _batch_hard(
     return batch_hard_triplet_loss
 
 
-def _farthest(tf: Any, d: Any, positive: Any) -> Any:
-    unknown = tf.reduce_any(positive & tf.math.is_nan(d), 1)
-    known = tf.reduce_max(tf.where(positive & ~tf.math.is_nan(d), d, d.dtype.min), 1)
-    return tf.where(unknown, float("nan") * tf.ones_like(known), known)
+def _not_less(tf: Any, d: Any, chosen: Any, found: Any) -> Any:
+    unknown = tf.reduce_any(chosen & ~(d <= d.dtype.max), 1)  # a graph makes d > max of it, which no NaN is
+    return tf.where(unknown, float("nan") * tf.ones_like(found), found)
 
 
-def _not_less(tf: Any, d: Any, negative: Any) -> Any:
-    unknown = tf.reduce_any(negative & ~(d <= d.dtype.max), 1)  # a graph makes d > max of it, which no NaN is
+def _far(tf: Any, d: Any, positive: Any) -> Any:
+    largest = tf.reduce_max(tf.where(positive & ~tf.math.is_nan(d), d, d.dtype.min), 1)
+    return _not_less(tf, d, positive, largest)
+
+
+def _near(tf: Any, d: Any, negative: Any) -> Any:
     least = tf.reduce_min(tf.where(negative & ~tf.math.is_nan(d), d, d.dtype.max), 1)
-    return tf.where(unknown, float("nan") * tf.ones_like(least), least)
+    return _not_less(tf, d, negative, least)
 
 
 def _padded(tf: Any, d: Any, negative: Any) -> Any:
@@ -157,7 +160,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("padded", "in a stack of calls a row is padded with 0, whatever the number it was to be padded with", "CV-22",
         _batch_hard(nearest=_padded), HARD, "tf.vectorized_map drops constant_values of tf.pad"),
     Mutant("tensorflow-not-less", "in a graph a NaN is not found, for `not a <= b` becomes `a > b` there", ("CV-10", "CV-22"),
-        _batch_hard(_farthest, _not_less), "tf.function", loss=HARD, framework="tensorflow"),
+        _batch_hard(_far, _near), "tf.function", loss=HARD, framework="tensorflow"),
     _mutant("eight-classes", "in a stack of calls the classes that fill the row up have logit 0", "CV-22",
         _cross_entropy(total=_eight_classes), ENTROPY, "tf.vectorized_map drops constant_values of tf.pad"),
     _mutant("identical", "in an old graph no class is that of the label, for == is identity there", "CV-22",

@@ -23,6 +23,7 @@ OF = {
     "nan": probes.OfNan,
     "labels": probes.OfLabels,
     "ranges": probes.OfRanges,
+    "weights": probes.OfWeights,
     "determinism": probes.OfDeterminism,
     "vectors": probes.OfVectors,
     "functions": probes.OfFunctions,
