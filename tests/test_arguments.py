@@ -217,7 +217,7 @@ def test_number_of_shape_one_has_its_sentence(wing, name):
 @every_wing
 def test_parameters_stand_in_the_order_of_the_page(wing):
     options = list(PAGE.parameters)
-    expected = ["anchor", "positive", "negative", *options[:-1], "mask", options[-1]]  # mask beside reduction
+    expected = ["anchor", "positive", "negative", *options[:-1], "mask", "weights", options[-1]]  # beside reduction
     own = [name for name in inspect.signature(WINGS[wing][0].triplet_margin_loss).parameters if name != "cotangent"]
     assert own == expected
 

@@ -66,7 +66,7 @@ def test_what_one_loss_is_asked_another_is_asked_too() -> None:
 def test_a_wrong_call_differs_from_the_legal_one(loss: str) -> None:
     legal = losses_known()[loss].legal(Offer(loss, None))
     units = next(iter(legal.inputs.values())).shape[:-1]
-    masked = replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool)})
+    masked = replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool), "weights": np.ones(units)})
     for every in wrongs(loss).values():
         for wrong in every:
             assert wrong.applied(masked).message(0) != masked.message(0), wrong
