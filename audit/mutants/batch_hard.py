@@ -203,6 +203,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-count-all", "the mean divides by every row with a negative", "BH-2", seen="re-identification code", anchors=_all),
     _mutant("bh-easiest", "the farthest negative is taken", "BH-1", picked=_farther),
     _mutant("bh-times-mask", "distances are multiplied by the mask before the minimum", "BH-1", "BH-2", "BH-6", seen="fast-reid", picked=_times_mask),
+    _mutant("bh-nan-in-no-triplet", "a row that holds NaN and is in no triplet has a NaN gradient", "CV-11", ours=True),
     _mutant("bh-ties-shared", "rows that tie share the gradient", "BH-8", seen="amax in torch, reduce_max in TensorFlow and JAX", ours=True, taken=_shared),
     _mutant("bh-last", "the highest index of a tie is chosen", "BH-8", ours=True, first=_last),
     _mutant("bh-at-margin", "the hinge has derivative 1 at 0", "BH-9", "CV-13", seen="clamp in torch up to 2.13", ours=True, hinge=lambda s, x: torch.where(x >= 0, x, torch.where(x.isnan(), x, torch.zeros_like(x)))),

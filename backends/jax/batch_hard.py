@@ -75,7 +75,7 @@ def batch_hard_triplet_loss(
     anchors = positive.any(axis=-1) & negative.any(axis=-1)  # BH-2
     if w is not None:
         anchors = anchors & (w != 0)  # BH-11
-        rows = jnp.where(anchors.any(), rows, 0)  # CV-42: no NaN comes from rows in no term
+    rows = jnp.where(anchors.any(), rows, 0)  # CV-11, CV-42: no NaN comes from rows in no term
     if rows.shape[0] == 0:
         return reduce(jnp.sum(rows, axis=-1), anchors, reduction, w)  # CV-5, CV-6
 

@@ -69,6 +69,7 @@ def batch_hard_triplet_loss(
         anchors = anchors & (w != 0)  # BH-11
     if rows.shape[0] == 0:
         return reduce(rows.sum(-1), anchors, reduction, w)  # CV-5, CV-6
+    rows = torch.where(anchors.any(), rows, 0.0)  # CV-11, CV-42: no NaN comes from rows in no term
 
     order = mining_distances(rows, distance)  # BH-7
     hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8

@@ -20,6 +20,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     options = probe.of(OfNan)
     if options.part == "gradient" and 1 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients")
+    if options.of_ours and not judge.oracle.ours:
+        raise Unsupported("asked of this project's backends alone")
     left = judge.losses[probe.loss].unspecified if options.left_open else None
 
     def examine(structure: dict[str, Any]) -> Finding | None:

@@ -11,7 +11,7 @@ from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.results import Mismatch
 from lossproof.spec import losses
 
-NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33, ST-15
+NAN_OR_ERROR = "an error, or nan"  # both are right: CV-33, CV-46, ST-15
 
 
 def left_alone(judge: Judge, clean: Case, before: Answer, after: Answer, row: int) -> Mismatch | None:

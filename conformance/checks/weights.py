@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lossproof.conformance.checks.own_term import NAN_OR_ERROR
 from lossproof.conformance.checks.widths import wider
 from lossproof.conformance.host.arrays import FORMATS, Array, rounded
 from lossproof.conformance.host.case import Case
@@ -18,7 +19,6 @@ from lossproof.conformance.plan.cases.structures import Structure, generator
 from lossproof.conformance.plan.probe import OfWeights, Probe
 from lossproof.spec import losses
 
-NAN_OR_ERROR = "an error, or nan"  # both are right: CV-46
 WILD = (np.nan, -1.0, np.inf)
 
 

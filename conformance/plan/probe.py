@@ -61,6 +61,7 @@ class OfNan(Options):
     part: str = "value"
     left_open: bool = False  # some of the results are not looked at
     against_zero: bool = False  # the row meets rows of 0
+    of_ours: bool = False  # asked of this project's backends alone
 
 
 @dataclass(frozen=True)

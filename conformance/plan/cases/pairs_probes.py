@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lossproof.conformance.plan.probe import LARGE_AND_OWN, OWN, OfAgreement, Probe
+from lossproof.conformance.plan.probe import LARGE_AND_OWN, OWN, OfAgreement, OfNan, Probe
 
 ROWS = ("euclidean", "squared_euclidean")
 
@@ -18,6 +18,9 @@ def extreme(loss: str, formula: str, basic: Mapping[str, Any]) -> Iterator[Probe
         yield Probe(loss, "value", formula, label, vary={**far, "distance": (distance,)}, options=OWN, effort=0.34)
         label = f"no filler decides, {distance}"
         yield Probe(loss, "precision", "CV-19", label, options=OfAgreement(beyond=True, filler=distance), effort=0.34)
+    own = OfNan(part="gradient", of_ours=True)  # much right code gives NaN where there is nothing to learn
+    alone = {**basic, "distance": (*ROWS, "cosine"), "identities": ("one",)}  # a row that holds NaN is in no triplet
+    yield Probe(loss, "nan", "CV-11", "no triplet", vary=alone, options=own, effort=0.67)
     cosine = {**basic, "distance": ("cosine",), "scale": (-40, 40)}
     yield Probe(loss, "value", "DI-8", "tiny and huge rows", vary=cosine, options=OWN, effort=0.67)
 
