@@ -37,7 +37,10 @@ def statement(certificate: Certificate) -> str:
 def sentence(certificate: Certificate) -> str:
     """Return the verdict of a run with what it rests on, by class of clause, mathematics first."""
     if certificate["verdict"] == NOT_RUN:
-        why = "everything asked for is unsupported" if certificate["complete"] else "the plan was not completed"
+        failed = sum(row[NOT_RUN] for row in certificate["counts"].values())
+        probes = f"{failed} probe{'s' if failed > 1 else ''}"
+        ours = f"; the judge itself failed in {probes}, and junit.xml has the traceback" if failed else ""
+        why = "everything asked for is unsupported" if certificate["complete"] else f"the plan was not completed{ours}"
         return f"{NOT_RUN}: {why}"
     new = unknown(certificate)
     parts = [f"{LABELS[kind]} {_class(certificate, kind, new)}" for kind in scope.CLASSES]

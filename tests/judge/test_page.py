@@ -10,8 +10,10 @@ import pytest
 from certificates import RIGHT, WRONG, certificate, finding, result
 
 from lossproof.conformance import run
+from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.report import markup, report
 from lossproof.conformance.report.files import atomic
+from lossproof.conformance.report.summary import sentence
 from lossproof.conformance.settings import Settings
 from lossproof.spec import clauses, page, page_names
 
@@ -181,3 +183,20 @@ def test_a_crash_of_the_judge_leaves_no_certificate_that_looks_complete(tmp_path
     assert (left["verdict"], left["complete"]) == ("not run", False)
     assert "the plan was not completed" in (path / "certificate.html").read_text(encoding="utf-8")
     assert (Path(path / "junit.xml").exists(), (path / "probes.jsonl").read_text(encoding="utf-8")) == (False, "")
+
+
+def test_a_fault_of_the_judge_within_a_probe_is_said_in_the_closing_sentence(tmp_path, monkeypatch):
+    settings = Settings("numpy", "numpy", checks=("examples",), losses=("center_loss",), report=tmp_path, jobs=1)
+    right = CHECKS["examples"]
+
+    def at_fault(judge, probe, result):
+        if probe.clause == "CN-1":
+            raise MemoryError
+        right(judge, probe, result)
+
+    monkeypatch.setitem(CHECKS, "examples", at_fault)
+    said = sentence(run.certify(settings))
+    assert said == (
+        "not run: the plan was not completed; the judge itself failed in 1 probe, and junit.xml has the traceback"
+    )
+    assert "MemoryError" in (tmp_path / settings.slug / "junit.xml").read_text(encoding="utf-8")
