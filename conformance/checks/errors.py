@@ -64,8 +64,9 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     """Whether the implementation has the arguments of a wrong call, reads its dtypes, and has its other options."""
     offer = judge.offers[name]
     read = {"bool", "int64", "int32", *offer.integers, *judge.session.hello["dtypes"]}
-    names = [n for n in (*wrong.parameters, *wrong.inputs) if n in offer.parameters or n in OPTIONAL]
-    if not all(map(offer.has, names)) or not set(wrong.dtypes.values()) <= read:
+    options = [name for name in wrong.parameters if name in offer.parameters]
+    taken = all(map(offer.has, options)) and all(offer.choices(n, ["some"]) for n in OPTIONAL & set(wrong.inputs))
+    if not taken or not set(wrong.dtypes.values()) <= read:
         return False
     if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
         return True

@@ -148,8 +148,10 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
+        single = {"weights": None} if choices.get("weights") == [None] else {}  # draws are those that were before it
         strategy = st.fixed_dictionaries(
-            {n: st.sampled_from(v) for n, v in choices.items()} | {"variant": st.sampled_from(range(32))}
+            {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
+            | {"variant": st.sampled_from(range(32))}
         )
         seen: set[str] = set()
 
@@ -160,7 +162,7 @@ class Judge:
         )  # fmt: skip
         @hypothesis.given(strategy)
         def draw(structure: Structure) -> None:
-            structure = loss.normal(structure, offer)
+            structure = loss.normal(single | structure, offer)
             key = repr(sorted(structure.items()))
             if key not in seen and not result.findings and not self.stop():
                 seen.add(key)

@@ -50,6 +50,8 @@ def draw(name, count, seed=0, dtype="float64"):
             found[key] = rng.standard_normal([lengths[axis] for axis in entry["shape"].split()]).astype(dtype)
             if "range" in entry:  # of targets
                 found[key] = np.maximum(found[key], 0.0)
+            if entry["kind"] == "weight":
+                found[key] = np.abs(found[key])
     return found
 
 

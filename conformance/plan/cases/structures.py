@@ -19,12 +19,19 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 Shape = tuple[int, ...]
+NO_WEIGHTS = ("weights", None)
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
 def generator(seed: int, *parts: Any) -> np.random.Generator:
-    """Return the generator of a case: the same parts, the same numbers, on every machine."""
-    digest = hashlib.blake2b(json.dumps([seed, *parts], sort_keys=True, default=str).encode(), digest_size=16)
+    """Return the generator of a case: the same parts, the same numbers, on every machine.
+
+    Without weights the numbers are those that there were before structures had any.
+    """
+    known = [
+        {n: v for n, v in part.items() if (n, v) != NO_WEIGHTS} if isinstance(part, dict) else part for part in parts
+    ]
+    digest = hashlib.blake2b(json.dumps([seed, *known], sort_keys=True, default=str).encode(), digest_size=16)
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
 
 
