@@ -103,11 +103,12 @@ def table():
         case = case_of(vector)
         known[key(case.inputs, case.parameters)] = vector
 
-    def triplet_margin_loss(anchor, positive, negative, *, mask=None, cotangent=None, **options):
+    def triplet_margin_loss(anchor, positive, negative, *, mask=None, weights=None, cotangent=None, **options):
         rows = {"anchor": anchor, "positive": positive, "negative": negative}
-        vector = known.get(key(rows | ({} if mask is None else {"mask": mask}), options))
+        units = {name: array for name, array in (("mask", mask), ("weights", weights)) if array is not None}
+        vector = known.get(key(rows | units, options))
         if vector is None:
-            found = reference.triplet_margin_loss(anchor, positive, negative, mask=mask, cotangent=cotangent, **options)
+            found = reference.triplet_margin_loss(**rows, **units, cotangent=cotangent, **options)
             return found + 1.0 if cotangent is None else (found[0] + 1.0, found[1])
         value = np.array(vector.value)
         return value if cotangent is None else (value, {n: np.array(g) for n, g in vector.gradients.items()})
