@@ -115,7 +115,8 @@ class Layout:
     @property
     def inputs(self) -> dict[str, str]:
         """Return what a docstring says of each array that must be given."""
-        return {n: said(entry, n in self.page.tables) for n, entry in self.page.inputs.items() if n != "mask"}
+        needed = {name: entry for name, entry in self.page.inputs.items() if not entry.get("optional")}
+        return {name: said(entry, name in self.page.tables) for name, entry in needed.items()}
 
     @property
     def options(self) -> list[Option]:
