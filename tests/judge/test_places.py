@@ -100,3 +100,19 @@ def test_a_backend_of_this_project_that_is_no_one_graph():
 
     assert ("failure", "the call", "CV-22") in found(broken_up, LOSS, "torch", "compiled", ours=True)
     assert not found(broken_up, LOSS, "torch", "compiled")  # nobody else has to be
+
+
+def test_a_mean_that_stays_a_number_with_a_negative_weight():
+    def mean_alone(anchor, positive, negative, margin=1.0, mask=None, weights=None):
+        rows = (anchor, positive, negative)
+        terms = backend.triplet_margin_loss(*rows, margin=margin, mask=mask, reduction="none")
+        part = torch.ones_like(terms) if mask is None else mask.to(terms.dtype)
+        w = (
+            part
+            if weights is None
+            else torch.where(part > 0, weights.detach().to(terms.dtype).nan_to_num(1.0, 1.0), 0.0)
+        )
+        total = w.sum()
+        return (w * terms).sum() / torch.where(total == 0, 1.0, total)
+
+    assert ("value", "loss", "CV-46") in found(mean_alone, LOSS, "torch", "weights")
