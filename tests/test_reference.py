@@ -72,8 +72,10 @@ def test_shape_of_a_worked_example(example):
 def test_gradient_of_a_worked_example(example):
     value = triplet_margin_loss(**arrays(example), **example.parameters)
     _, gradients = triplet_margin_loss(**arrays(example), **example.parameters, cotangent=np.ones_like(value))
+    assert "weights" not in gradients  # they are constants: CV-44
     for name, want in example.gradient.items():
-        assert_holds(gradients[name], want, example.exact)
+        if name != "weights":
+            assert_holds(gradients[name], want, example.exact)
 
 
 @of_kind("raises")
