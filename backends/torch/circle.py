@@ -61,8 +61,9 @@ def circle_loss(
 
     most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
     gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
-    finite = rows.detach().isfinite().all(1)
-    s = _cosines(rows if w is None else rows.masked_fill(~finite.unsqueeze(1), 0.0))  # CV-42
+    if w is not None:
+        rows = torch.where((w != 0).any(), rows, 0.0)  # CV-42: no NaN comes from rows in no term
+    s = _cosines(rows)
     same = labels.unsqueeze(1) == labels  # CV-32
     pair = ~torch.eye(labels.shape[0], dtype=torch.bool, device=rows.device)  # CI-2
     if mask is not None:
@@ -76,17 +77,16 @@ def circle_loss(
     both = positive.any(1) & negative.any(1)
     terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative), threshold=40.0)  # CI-1, CI-5
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
-    spoilt = s.detach().isnan().any(1) if w is None else (~finite).any().expand_as(both)
+    spoilt = s.detach().isnan().any(1)
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction, w)
     counted = both | spoilt if mask is None else (both | spoilt) & mask
-    over = (
-        counted.sum().clamp(min=1)
-        if w is None
-        else total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0))
-    )
-    return reduce(terms, mask, "sum", w) / over  # CI-8, CI-16
+    if w is None:
+        over = counted.sum().clamp(min=1)  # CI-8
+    else:
+        over = total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0))  # CI-16
+    return reduce(terms, mask, "sum", w) / over
 
 
 def _cosines(rows: Tensor) -> Tensor:

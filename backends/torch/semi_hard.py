@@ -84,8 +84,9 @@ def semi_hard_triplet_loss(
     if reduction != "none":
         return reduce(terms, pairs, reduction, w)
     full = spread_out(terms.masked_fill(~pairs, 0.0), index)
-    full = full.masked_fill(crowded.unsqueeze(1) & positive & negative.any(-1, keepdim=True), torch.nan)
-    return reduce(full, None, reduction, w)
+    pairs = positive & negative.any(-1, keepdim=True)
+    full = full.masked_fill(crowded.unsqueeze(1) & pairs, torch.nan)
+    return full if w is None else reduce(full, pairs, reduction, w)
 
 
 def _chosen(d: Tensor, near: Tensor, negative: Tensor) -> Tensor:

@@ -82,6 +82,13 @@ def test_in_a_map_what_is_no_weight_makes_its_own_term_nan(name):
     torch.testing.assert_close(found[others], right[others])
 
 
+def test_a_wild_weight_leaves_0_where_its_anchor_has_no_pair():
+    wrong = WEIGHTS.index_fill(0, torch.tensor(1), -1.0)
+    found = torch.func.vmap(lambda w: of("semi_hard_triplet_loss", reduction="none", weights=w))(wrong[None])[0]
+    assert found[1].isnan().tolist() == [True, False, False, False, False]
+    assert not found[1, 1:].any()
+
+
 @pytest.mark.parametrize("name", OWN_ROWS)
 def test_rows_of_weight_0_may_hold_nan(name):
     (first, *rest), own = CALLS[name]
@@ -132,6 +139,15 @@ def test_torchs_own_cross_entropy_weighed_by_hand():
     terms = torch.nn.functional.cross_entropy(logits, LABELS, reduction="none")
     found = backend.cross_entropy_loss(logits, LABELS, weights=WEIGHTS)
     torch.testing.assert_close(found, (terms * WEIGHTS).sum() / WEIGHTS.sum())
+
+
+def test_torchs_own_weights_of_classes():
+    logits, table = ROWS @ TABLE.T, torch.tensor([3.0, 0.5, 2.0])
+    found = backend.cross_entropy_loss(logits, LABELS, weights=table[LABELS])
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, LABELS, weight=table))
+    smooth = {"label_smoothing": 0.1}
+    theirs = torch.nn.functional.cross_entropy(logits, LABELS, weight=table, **smooth)  # weighs each class's share
+    assert abs(float(theirs - backend.cross_entropy_loss(logits, LABELS, weights=table[LABELS], **smooth))) > 0.01
 
 
 MODULES = {
