@@ -25,6 +25,12 @@ def refuse_type(name: str, expectation: str, value: object) -> NoReturn:
     _refuse(TypeError, name, expectation, type(value).__name__)
 
 
+def _check_float(name: str, dtype: str) -> None:
+    """Check the dtype of an array of floats: CV-26, CV-45."""
+    if dtype not in FLOAT_DTYPES:
+        _refuse(TypeError, name, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+
+
 def _differ(a: Shape, b: Shape) -> bool:
     """Whether two shapes differ as far as is known; None is an axis whose length is not known yet."""
     return len(a) != len(b) or any(m != n for m, n in zip(a, b, strict=True) if m is not None and n is not None)
@@ -34,8 +40,7 @@ def check_rows(rows: Mapping[str, tuple[Shape, str]]) -> None:
     """Check arrays of rows (..., D), given as name -> (shape, dtype name): CV-24, CV-25, CV-26."""
     (first, (shape, dtype)), *others = rows.items()
     for name, (_, own) in rows.items():
-        if own not in FLOAT_DTYPES:
-            _refuse(TypeError, name, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", own)
+        _check_float(name, own)
     if not shape:
         _refuse(ValueError, first, "have shape (..., D)", shape)
     for name, (own_shape, own) in others:
@@ -101,8 +106,7 @@ def check_head(shape: Shape, dtype: str) -> None:
 
 def check_distances(shape: Shape, dtype: str) -> None:
     """Check the distances of pairs, (N,): VE-7."""
-    if dtype not in FLOAT_DTYPES:
-        _refuse(TypeError, "distances", f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    _check_float("distances", dtype)
     if len(shape) != 1:
         _refuse(ValueError, "distances", "have shape (N,)", shape)
 
@@ -125,8 +129,7 @@ def check_ascending(ascending: bool, undefined: bool) -> None:
 
 def check_as_wide(name: str, dtype: str, like: str, like_dtype: str) -> None:
     """Check that a table, or logits, have the dtype of the embeddings or one that holds its numbers: CV-26."""
-    if like_dtype not in FLOAT_DTYPES:  # or the table would be blamed for them
-        _refuse(TypeError, like, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", like_dtype)
+    _check_float(like, like_dtype)  # or the table would be blamed for them
     if dtype != like_dtype and dtype not in _HELD_BY.get(like_dtype, ()):
         _refuse(TypeError, name, f"have the dtype of {like}, {like_dtype}, or a wider one", dtype)
 
@@ -165,8 +168,7 @@ def check_mask(name: str, shape: Shape, dtype: str, units: Shape) -> None:
 
 def check_weights(name: str, shape: Shape, dtype: str, units: Shape, like: str, like_dtype: str) -> None:
     """Check weights, one number a unit, against the rows that they weigh: CV-45."""
-    if dtype not in FLOAT_DTYPES:
-        _refuse(TypeError, name, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    _check_float(name, dtype)
     check_as_wide(name, dtype, like, like_dtype)
     if _differ(shape, units):
         _refuse(ValueError, name, f"have shape {units}", shape)
@@ -181,8 +183,7 @@ def check_weight_range(name: str, lowest: float, highest: float) -> None:
 def check_same(values: Mapping[str, tuple[Shape, str]]) -> None:
     """Check float arrays of one shape and one dtype, given as name -> (shape, dtype name): CV-24, CV-26."""
     (first, (shape, dtype)), *others = values.items()
-    if dtype not in FLOAT_DTYPES:
-        _refuse(TypeError, first, f"have dtype {', '.join(FLOAT_DTYPES[:-1])} or {FLOAT_DTYPES[-1]}", dtype)
+    _check_float(first, dtype)
     for name, (own_shape, own) in others:
         if own != dtype:
             _refuse(TypeError, name, f"have the dtype of {first}, {dtype}", own)

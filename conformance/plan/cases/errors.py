@@ -156,18 +156,20 @@ def _booleans(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
     axis = "B" if given["shape"] == "B" else "N"
     for dtype, word in (("float32", "numbers"), ("int64", "integers"), ("uint8", "bytes")):
         yield Wrong(typed, f"{name} of {word}", {name: _typed(dtype)}, {name: dtype})
-    yield Wrong(shaped, f"{name} ({axis}, 1)", {name: lambda a: a[:, None]})
-    yield Wrong(shaped, f"{name} of one row", {name: lambda a: a[:1]})
-    yield Wrong(shaped, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
+    yield from _not_one_a_unit(shaped, name, axis)
+
+
+def _not_one_a_unit(clause: str, name: str, axis: str) -> Iterator[Wrong]:
+    yield Wrong(clause, f"{name} ({axis}, 1)", {name: lambda a: a[:, None]})
+    yield Wrong(clause, f"{name} of one row", {name: lambda a: a[:1]})
+    yield Wrong(clause, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
 
 
 def _weights(name: str) -> Iterator[Wrong]:
     for dtype in ("int64", "int32", "bool"):
         yield Wrong("CV-45", f"{dtype} {name}", {name: _typed(dtype)}, {name: dtype})
     yield Wrong("CV-45", f"{name} narrower than the rows", {name: _same}, {name: "float16"})
-    yield Wrong("CV-45", f"{name} (B, 1)", {name: lambda a: a[:, None]})
-    yield Wrong("CV-45", f"{name} of one row", {name: lambda a: a[:1]})
-    yield Wrong("CV-45", f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
+    yield from _not_one_a_unit("CV-45", name, "B")
 
 
 def _same(array: Array) -> Array:
