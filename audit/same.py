@@ -2,7 +2,8 @@
 
     python -m audit same BEFORE AFTER       two certificate.json, or two folders of them
 
-Time, date and the version of the judge may differ, and the wording of a reason; nothing else may.
+Time, date and the version of the judge may differ, the wording of a reason, and the catalogue, which may have
+grown by losses that neither was asked; nothing else may.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ OF_FINDING = (
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Yield what two certificates say differently, a line each."""
+    before, after = (dict(found, scope={**found["scope"], "spec": None}) for found in (before, after))
     for key in sorted((before.keys() | after.keys()) - APART):
         if before.get(key) != after.get(key):
             yield f"{key}: {before.get(key)!r}, then {after.get(key)!r}"

@@ -26,6 +26,14 @@ def test_time_and_date_may_differ(monkeypatch, tmp_path, capsys):
     assert "the same" in capsys.readouterr().out
 
 
+def test_a_catalogue_that_grew_by_a_loss_that_was_not_asked_is_no_difference(monkeypatch, tmp_path, capsys):
+    first = certificate(*RIGHT)
+    second = first | {"scope": first["scope"] | {"spec": (*first["scope"]["spec"], "a_new_loss")}}
+    assert run(monkeypatch, written(tmp_path / "a", first), written(tmp_path / "b", second)) == 0
+    second = first | {"scope": first["scope"] | {"losses": ()}}
+    assert run(monkeypatch, str(tmp_path / "a"), written(tmp_path / "c", second)) == 1
+
+
 @pytest.mark.parametrize(
     ("others", "words"),
     [
