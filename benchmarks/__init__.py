@@ -1,0 +1,1 @@
+"""How fast the losses are, and how much memory they take, beside what they would replace."""
