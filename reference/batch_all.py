@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossproof.reference.candidates import as_sets
 from lossproof.reference.distances import Pair, RowDistance
-from lossproof.reference.inputs import as_batch, as_weights
-from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
+from lossproof.reference.inputs import as_weights
+from lossproof.reference.pairwise import Batch, all_pairs, most_positives, pair_metric
 from lossproof.reference.terms import Loss, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_real
@@ -26,6 +27,10 @@ def batch_all_triplet_loss(
     max_positives: int | None = None,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    candidates: ArrayLike | None = None,
+    candidate_labels: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    candidate_index: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> BatchAll:
@@ -43,6 +48,12 @@ def batch_all_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
@@ -62,15 +73,15 @@ def batch_all_triplet_loss(
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = as_weights(weights, mask, embeddings=embeddings)
-    identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
-    positive, negative = candidates(identity, takes_part)  # PW-2
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    positive, negative = sets.pairs()  # PW-2, PW-9
     most_positives(positive, max_positives)  # PW-8
 
-    pair = all_pairs(rows, pair_metric(distance))
+    pair = all_pairs(sets, pair_metric(distance))
     valid = positive[:, :, None] & negative[:, None, :]  # BA-2
     slack = float(margin) + pair.value[:, :, None] - pair.value[:, None, :]
-    batch = Batch(rows, takes_part, distance, pairwise)
-    w = np.ones(len(rows)) if w is None else w  # BA-9
+    batch = Batch(sets, distance, pairwise)
+    w = np.ones(len(sets.rows)) if w is None else w  # BA-9
     return BatchAll(batch, float(margin), pair, slack, valid, ~(slack <= 0) & valid, reduction, w)  # BA-6
 
 
@@ -80,8 +91,8 @@ class BatchAll(Loss):
 
     batch: Batch
     margin: float
-    pair: RowDistance  # (B, B)
-    slack: Array  # (B, B, B)
+    pair: RowDistance  # (B, M)
+    slack: Array  # (B, M, M)
     valid: Array
     active: Array  # those that get a gradient
     reduction: str
@@ -113,4 +124,4 @@ class BatchAll(Loss):
         """Add what reaches both ends of each pair: BA-5."""
         w = times(self.unit_weights, np.broadcast_to(cotangent, len(often)) / self.divisor())
         first, second = (times((w[:, None] * often)[..., None], part) for part in parts)
-        return {"embeddings": first.sum(axis=1) + second.sum(axis=0)}
+        return self.batch.sets.gradients(first.sum(axis=1), second.sum(axis=0))

@@ -22,10 +22,10 @@ def described(**rows: object) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (a.shape, "float64" if a.dtype == wide else a.dtype.name) for name, a in arrays.items()}
 
 
-def as_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+def as_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str = "mask") -> Array:
     """Check a mask and return it; without one, everything takes part."""
     takes_part = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    check_mask("mask", takes_part.shape, takes_part.dtype.name, shape)  # CV-29, CV-30
+    check_mask(name, takes_part.shape, takes_part.dtype.name, shape)  # CV-29, CV-30
     return takes_part
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossproof.reference.candidates import as_sets
 from lossproof.reference.distances import RowDistance
-from lossproof.reference.inputs import as_batch, as_weights
-from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
+from lossproof.reference.inputs import as_weights
+from lossproof.reference.pairwise import Batch, all_pairs, most_positives, pair_metric
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_real
@@ -26,6 +27,10 @@ def semi_hard_triplet_loss(
     max_positives: int | None = None,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    candidates: ArrayLike | None = None,
+    candidate_labels: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    candidate_index: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> SemiHard:
@@ -44,13 +49,19 @@ def semi_hard_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
 
     Returns:
-        The loss, of shape (B, B) for "none", with 0 off the pairs that take part, else (); with `cotangent`, the
-        pair of the loss and a dictionary of the gradients of ``sum(cotangent * loss)`` by input.
+        The loss, for "none" of shape (B, B), or (B, M) with candidates, with 0 off the pairs that take part, else ();
+        with `cotangent`, the pair of the loss and a dictionary of the gradients of ``sum(cotangent * loss)`` by input.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
@@ -64,21 +75,21 @@ def semi_hard_triplet_loss(
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = as_weights(weights, mask, embeddings=embeddings)
-    identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
-    positive, negative = candidates(identity, takes_part)  # PW-2
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    positive, negative = sets.pairs()  # PW-2, PW-9
     most_positives(positive, max_positives)  # PW-8
 
-    ap = all_pairs(rows, pair_metric(distance))
+    ap = all_pairs(sets, pair_metric(distance))
     farther = (ap.value[:, None, :] > ap.value[:, :, None]) & negative[:, None, :]  # SH-2
     preference = preferred(ap.value, farther, negative)
-    chosen = np.argmax(preference, axis=-1) if len(rows) else np.zeros((0, 0), int)  # SH-8: the lowest that ties
-    batch = Batch(rows, takes_part, distance, pairwise)
+    chosen = np.argmax(preference, axis=-1) if positive.size else np.zeros(positive.shape, int)  # SH-8
+    batch = Batch(sets, distance, pairwise)
     of_pairs = None if w is None else np.broadcast_to(w[:, None], positive.shape)  # SH-11
     return triplets(batch, ap, float(margin), positive, negative, chosen, reduction, of_pairs)
 
 
 def preferred(d: Array, farther: Array, negative: Array) -> Array:
-    """Return, for each pair (a, p), numbers (B, B, B) of which that of its negative is the largest: SH-3."""
+    """Return, for each pair (a, p), numbers (B, M, M) of which that of its negative is the largest: SH-3."""
     nearest = np.where(farther, -d[:, None, :], -np.inf)
     farthest = np.where(negative, d, -np.inf)[:, None, :]
     return np.where(farther.any(axis=-1, keepdims=True), nearest, farthest)
@@ -95,9 +106,10 @@ def triplets(
     w: Array | None,
 ) -> SemiHard:
     """Return the terms of the pairs (a, p), each with its chosen negative."""
-    rows, d = batch.rows, pair_metric(batch.distance)
+    sets, d = batch.sets, pair_metric(batch.distance)
     pairs = positive & np.any(negative, axis=-1, keepdims=True)  # SH-4
-    an = d(np.broadcast_to(rows[:, None], (*chosen.shape, rows.shape[-1])), rows[chosen])
+    others = sets.met(chosen)
+    an = d(np.broadcast_to(sets.rows[:, None], others.shape), others)
     unknown = np.any(np.isnan(np.where(negative, ap.value, 0)), axis=-1, keepdims=True)  # SH-10
     slack = np.where(unknown, np.nan, margin + ap.value - an.value)
     terms = np.where(slack <= 0, 0, slack)  # SH-1
@@ -109,13 +121,13 @@ def triplets(
 
 @dataclass(frozen=True)
 class SemiHard(Terms):
-    """The terms of the pairs (a, p) of a batch."""
+    """The terms of the pairs (a, p) of an anchor and a candidate."""
 
     batch: Batch
     margin: float
     positive: Array
     negative: Array
-    chosen: Array  # (B, B), the negative of each pair
+    chosen: Array  # (B, M), the negative of each pair
     ap: RowDistance
     an: RowDistance
     slack: Array
@@ -124,6 +136,6 @@ class SemiHard(Terms):
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as positive and as chosen negative: SH-7."""
         w, ap, an = times(w, self.active)[..., None], self.ap.gradients, self.an.gradients
-        gradient = times(w, ap[0] - an[0]).sum(axis=1) + times(w, ap[1]).sum(axis=0)
-        np.add.at(gradient, self.chosen, times(w, -an[1]))
-        return {"embeddings": gradient}
+        of_rows, of_candidates = times(w, ap[0] - an[0]).sum(axis=1), times(w, ap[1]).sum(axis=0)
+        np.add.at(of_candidates, self.chosen, times(w, -an[1]))
+        return self.batch.sets.gradients(of_rows, of_candidates)

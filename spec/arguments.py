@@ -89,6 +89,29 @@ def check_table(
         _refuse(ValueError, name, "have at least one row", f"shape {shape}")
 
 
+def check_candidates(given: Mapping[str, bool]) -> None:
+    """Check which arguments of a second set are given: candidates with their labels, or none of them: PW-13."""
+    if given["candidates"] and not given["candidate_labels"]:
+        _refuse(ValueError, "candidate_labels", "be given with candidates", None)
+    for name in (name for name, here in given.items() if here and not given["candidates"]):
+        _refuse(ValueError, "candidates", f"be given with {name}", None)
+
+
+def check_candidate_index(shape: Shape, dtype: str, rows: int | None) -> None:
+    """Check which candidate is the anchor itself, one index an anchor: PW-13."""
+    if dtype not in INTEGER_DTYPES:
+        _refuse(TypeError, "candidate_index", "have an integer dtype", dtype)
+    if _differ(shape, (rows,)):
+        _refuse(ValueError, "candidate_index", f"have shape ({rows},)", shape)
+
+
+def check_index_range(lowest: int, highest: int, candidates: int) -> None:
+    """Check indices that are on the host, given their least and greatest, against [-1, candidates): PW-14."""
+    if lowest < -1 or highest >= candidates:
+        wrong = lowest if lowest < -1 else highest
+        _refuse(ValueError, "candidate_index", f"be in [-1, {candidates})", wrong)
+
+
 def check_unlabelled(value: Any, classes: int | None) -> None:
     """Check the label of rows without an identity, which is no index of the table: OI-11."""
     check_integer("unlabelled", value)

@@ -66,7 +66,7 @@ class Case:
 def inputs_of(loss: str, given: Mapping[str, Any]) -> dict[str, Array]:
     """Return nested lists as the arrays that the page of a loss asks for."""
     kinds = {name: entry["kind"] for name, entry in losses()[loss].inputs.items()}
-    types = {"bool": bool, "label": np.int64}
+    types = {"bool": bool, "label": np.int64, "index": np.int64}
     return {name: np.array(value, types.get(kinds[name], np.float64)) for name, value in given.items()}
 
 

@@ -41,7 +41,7 @@ def _(found: SemiHard, overrides: Overrides) -> Evaluation:
 def _choose(found: SemiHard, spread: Array, decisions: Decisions) -> Array:
     """Return the index of the negative of each pair (a, p)."""
     d, negative = found.ap.value, found.negative
-    if not len(d):
+    if not d.size:
         return found.chosen
     ap, an = d[:, :, None], d[:, None, :]
     slack = np.where(negative[:, None, :], an - ap, np.inf)
