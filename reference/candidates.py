@@ -42,9 +42,9 @@ class Sets:
 
     def met(self, chosen: Array) -> Array:
         """Return the rows of chosen candidates, one or more an anchor: (B, D) or (B, P, D)."""
-        own = np.take_along_axis(self.itself, chosen.reshape(len(chosen), -1), axis=1).reshape(chosen.shape)
-        anchors = self.rows.reshape(len(self.rows), *[1] * (chosen.ndim - 1), -1)
-        return np.where(own[..., None], anchors, self.candidates[chosen])
+        anchors = np.arange(len(chosen)).reshape(-1, *[1] * (chosen.ndim - 1))
+        own = self.itself[anchors, chosen]
+        return np.where(own[..., None], self.rows[anchors], self.candidates[chosen])
 
     def gradients(self, of_rows: Array, of_candidates: Array) -> dict[str, Array]:
         """Return the gradients by input: PW-11."""

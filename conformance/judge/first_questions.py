@@ -18,6 +18,7 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
+from lossproof.conformance.plan.cases.candidates import CANDIDATES, EMPTY
 from lossproof.conformance.plan.cases.functions import case_of, examples
 from lossproof.conformance.plan.cases.structures import WEIGHTS
 from lossproof.conformance.plan.contract import LossCases
@@ -75,6 +76,10 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
         units = next(iter(plain.inputs.values())).shape[:-1]
         weighed = replace(plain, inputs={**plain.inputs, "weights": np.ones(units)})
         refused["weights"] = (*WEIGHTS[1:], "all are 0") if _refuses(session.ask(weighed)) else ()
+    if "candidates" in offer.page.inputs and offer.choices("candidates", CANDIDATES[1:]):
+        others = {"candidates": plain.inputs["embeddings"], "candidate_labels": plain.inputs["labels"]}
+        asked = replace(plain, inputs={**plain.inputs, **others})
+        refused["candidates"] = (*CANDIDATES[1:], EMPTY) if _refuses(session.ask(asked)) else ()
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 
 

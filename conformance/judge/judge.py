@@ -31,7 +31,7 @@ from lossproof.conformance.judge.results import (
     Result,
 )
 from lossproof.conformance.plan.blame import REDUCTIONS
-from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.cases.structures import LATER, Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
@@ -148,7 +148,7 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
-        single = {"weights": None} if choices.get("weights") == [None] else {}  # draws are those that were before it
+        single = {n: None for n in LATER if choices.get(n) == [None]}  # draws are those that were before them
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
             | {"variant": st.sampled_from(range(32))}

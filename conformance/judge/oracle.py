@@ -145,6 +145,7 @@ def _longest_sum(case: Case) -> tuple[int, int]:
     for name, entry in page.inputs.items():
         if "..." not in entry["shape"] and name in case.inputs:
             symbols |= zip(entry["shape"].split(), case.inputs[name].shape, strict=True)
+    symbols.setdefault("M", symbols.get("B", 0))  # without a second set the candidates are the batch
     accuracy = page.front["accuracy"]
 
     def length(product: Sequence[str]) -> int:
@@ -171,9 +172,10 @@ def _log_scale(case: Case) -> float:
     return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
 
 
-def _radius(rows: Array, grade: str) -> Any:
-    """Return the largest norm of a row: R of PW-6, about the mean of the rows where the grade is `centred`."""
-    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+def _radius(case: Case, grade: str) -> Any:
+    """Return the largest norm of a row: R of PW-6, about the mean of the distinct rows where the grade is `centred`."""
+    rows, distinct = _rows(case)
+    origin = np.mean(distinct, axis=0) if grade == "centred" and len(distinct) else 0.0
     return np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
 
 
@@ -181,7 +183,7 @@ def _grade_scales(case: Case, found: judged.Evaluation, unit: float, grade: str)
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     if not found.distances or grade == "direct":
         return np.zeros(()), 0.0
-    squared, radius = case.parameters.get("distance") == "squared_euclidean", _radius(_rows(case), grade)
+    squared, radius = case.parameters.get("distance") == "squared_euclidean", _radius(case, grade)
     energy = unit * radius**2
     means = case.parameters.get("reduction", "mean").startswith("mean")  # a share of the weights is at most 1
     weights = np.ones(()) if means else case.inputs.get("weights", np.ones(()))
@@ -202,7 +204,7 @@ def _pair_errors(
     distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
     if found.pair_errors is None or grade == "direct" or distance == "cosine":
         return 0.0, {}
-    radius = _radius(_rows(case), grade)
+    radius = _radius(case, grade)
     energy = unit * radius**2
 
     def of_distance(d: Array) -> Array:
@@ -221,14 +223,27 @@ def _pair_errors(
     return np.nan_to_num(value), {name: np.nan_to_num(a) for name, a in gradients.items()}
 
 
-def _rows(case: Case) -> Array:
-    """Return the finite rows of a case that take part."""
-    mask = case.inputs.get("mask")
-    aligned = losses()[case.loss].aligned if mask is not None else ()
-    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f" and n != "weights"}
-    parts = [a[mask] if n in aligned else np.reshape(a, (-1, a.shape[-1])) for n, a in given.items()]
-    rows = np.concatenate(parts)
-    return np.asarray(rows[np.all(np.isfinite(rows), axis=-1)])
+def _rows(case: Case) -> tuple[Array, Array]:
+    """Return the finite rows of a case that take part, and those of them that no candidate stands for."""
+    page, parts = losses()[case.loss], []
+    for name, array in case.inputs.items():
+        if array.dtype.kind == "f" and name != "weights":
+            masks = [m for m in ("mask", "candidate_mask") if m in case.inputs and name in page.aligned_to(m)]
+            chosen = case.inputs[masks[0]] if masks else np.ones(array.shape[:-1], bool)
+            chosen = chosen & np.all(np.isfinite(array), axis=-1)
+            parts.append((array[chosen], array[chosen & ~_stood_for(case)] if name == "embeddings" else array[chosen]))
+    every, distinct = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+    return every, distinct
+
+
+def _stood_for(case: Case) -> Array:
+    """Return which anchors name a candidate that takes part."""
+    index = case.inputs.get("candidate_index")
+    if index is None or not len(case.inputs["candidates"]):
+        return np.array(False)
+    takes_part = np.all(np.isfinite(case.inputs["candidates"]), axis=-1)
+    takes_part = takes_part & case.inputs.get("candidate_mask", np.array(True))
+    return np.asarray((index >= 0) & takes_part[np.clip(index, 0, len(takes_part) - 1)])
 
 
 def _reduced(extra: Array, case: Case) -> Array:

@@ -15,7 +15,7 @@ from lossproof.conformance.judge.exact.pairs import Batch, zeros
 def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
     """Return the term of each pair; 0 off the pairs that take part."""
     batch, margin = Batch(inputs, options, "squared_euclidean"), mpmath.mpf(options.get("margin", 1.0))
-    found = zeros(batch.size, batch.size)
+    found = zeros(batch.size, len(batch.names))
     for a, p in _pairs(batch):
         far = batch.negatives(a)
         if batch.unknown(a, [p, *far]):

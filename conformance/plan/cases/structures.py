@@ -19,17 +19,18 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 Shape = tuple[int, ...]
-NO_WEIGHTS = ("weights", None)
+LATER = ("weights", "candidates")  # fields that came later; without them the draws are those of before
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
 def generator(seed: int, *parts: Any) -> np.random.Generator:
     """Return the generator of a case: the same parts, the same numbers, on every machine.
 
-    Without weights the numbers are those that there were before structures had any.
+    Without a field that came later the numbers are those that there were before it.
     """
     known = [
-        {n: v for n, v in part.items() if (n, v) != NO_WEIGHTS} if isinstance(part, dict) else part for part in parts
+        {n: v for n, v in part.items() if n not in LATER or v is not None} if isinstance(part, dict) else part
+        for part in parts
     ]
     digest = hashlib.blake2b(json.dumps([seed, *known], sort_keys=True, default=str).encode(), digest_size=16)
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
@@ -74,7 +75,8 @@ def terms_shape(case: Case) -> Shape:
     if page.front["unit"] == "batch":
         return ()
     units = case.inputs[next(iter(page.inputs))].shape[:-1]
-    return units * 2 if page.front["unit"] == "pair" else units
+    across = case.inputs["candidates"].shape[:1] if "candidates" in case.inputs else units  # SH-13
+    return (*units, *across) if page.front["unit"] == "pair" else units
 
 
 def open_rows(case: Case) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
+from lossproof.conformance.plan.cases.candidates import second_set
 from lossproof.conformance.plan.cases.causes import alone, far_negative, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
 
@@ -44,6 +45,7 @@ CASES = LossCases(
     formula={"value": "SH-1", "gradient": "SH-7"},
     blames=(
         *MODES,
+        *pairs.SECOND_SET,
         *UNITS,
         *ROUNDING,
         *reductions(mean="SH-4"),
@@ -59,6 +61,7 @@ CASES = LossCases(
         without("PW-1", unit_rows),
     ),
     unspecified=unspecified,
+    second_set=second_set,
     vectorised=False,
     many=(131, 2),  # each row meets each; a prime, so that no block divides it
     counted=((35, 2), (35, 2)),  # rows of two identities have 4k + 2 pairs, 578 and more: bfloat16 cannot count them
