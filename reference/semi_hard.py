@@ -10,9 +10,16 @@ from numpy.typing import ArrayLike
 from lossproof.reference.distances import RowDistance
 from lossproof.reference.inputs import as_batch, as_weights
 from lossproof.reference.pairwise import Batch, all_pairs, candidates, most_positives, pair_metric
-from lossproof.reference.terms import Terms, differentiable, times
+from lossproof.reference.terms import Terms, differentiable, softened, times
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_real
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_choice,
+    check_pair_distance,
+    check_pairwise,
+    check_real,
+    check_soft_margin,
+)
 
 
 @differentiable
@@ -21,6 +28,7 @@ def semi_hard_triplet_loss(
     labels: ArrayLike,
     *,
     margin: float = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
@@ -32,12 +40,14 @@ def semi_hard_triplet_loss(
     """Return the semi-hard triplet loss, in float64.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
     Args:
         embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,).
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf); left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram" or "direct", how accurate the distances of a backend are; nothing changes here.
         max_positives: the most positives that an anchor may have, or None.
@@ -57,9 +67,10 @@ def semi_hard_triplet_loss(
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0.
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     check_real("margin", margin, 0)  # CV-28
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -74,7 +85,8 @@ def semi_hard_triplet_loss(
     chosen = np.argmax(preference, axis=-1) if len(rows) else np.zeros((0, 0), int)  # SH-8: the lowest that ties
     batch = Batch(rows, takes_part, distance, pairwise)
     of_pairs = None if w is None else np.broadcast_to(w[:, None], positive.shape)  # SH-11
-    return triplets(batch, ap, float(margin), positive, negative, chosen, reduction, of_pairs)
+    least = None if soft_margin else float(margin)
+    return triplets(batch, ap, least, positive, negative, chosen, reduction, of_pairs)
 
 
 def preferred(d: Array, farther: Array, negative: Array) -> Array:
@@ -87,21 +99,23 @@ def preferred(d: Array, farther: Array, negative: Array) -> Array:
 def triplets(
     batch: Batch,
     ap: RowDistance,
-    margin: float,
+    margin: float | None,
     positive: Array,
     negative: Array,
     chosen: Array,
     reduction: str,
     w: Array | None,
 ) -> SemiHard:
-    """Return the terms of the pairs (a, p), each with its chosen negative."""
+    """Return the terms of the pairs (a, p), each with its chosen negative; without a margin it is the soft one."""
     rows, d = batch.rows, pair_metric(batch.distance)
     pairs = positive & np.any(negative, axis=-1, keepdims=True)  # SH-4
     an = d(np.broadcast_to(rows[:, None], (*chosen.shape, rows.shape[-1])), rows[chosen])
     unknown = np.any(np.isnan(np.where(negative, ap.value, 0)), axis=-1, keepdims=True)  # SH-10
-    slack = np.where(unknown, np.nan, margin + ap.value - an.value)
-    terms = np.where(slack <= 0, 0, slack)  # SH-1
-    active = ~(slack <= 0)
+    slack = np.where(unknown, np.nan, (margin or 0.0) + ap.value - an.value)
+    if margin is None:
+        terms, active, reduction = softened(slack, reduction)  # SH-12
+    else:
+        terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # SH-1, SH-9
     return SemiHard(
         terms, pairs, reduction, batch, margin, positive, negative, chosen, ap, an, slack, active, unit_weights=w
     )
@@ -112,14 +126,14 @@ class SemiHard(Terms):
     """The terms of the pairs (a, p) of a batch."""
 
     batch: Batch
-    margin: float
+    margin: float | None  # None: a soft one
     positive: Array
     negative: Array
     chosen: Array  # (B, B), the negative of each pair
     ap: RowDistance
     an: RowDistance
     slack: Array
-    active: Array  # where the hinge lets the gradient through
+    active: Array  # d term / d slack
 
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as positive and as chosen negative: SH-7."""

@@ -67,7 +67,7 @@ def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
 def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     """Permute the rows of every input: the terms are permuted with them, and a reduced loss stays."""
     rows = next(iter(case.inputs.values())).shape[0]
-    order = generator(judge.seed, "permutation", structure).permutation(rows)
+    order = generator(judge.seed, "permutation", judge.losses[case.loss].seed(structure)).permutation(rows)
     aligned = losses()[case.loss].aligned
     other = replace(case, inputs={name: a[order] if name in aligned else a for name, a in case.inputs.items()})
     answers = _both(judge, structure, case, other)
@@ -176,7 +176,7 @@ def _ends(dtype: str) -> list[list[int]]:
 
 def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     """Move every row but one: the term of that one stays."""
-    rng = generator(judge.seed, "other rows", structure)
+    rng = generator(judge.seed, "other rows", judge.losses[case.loss].seed(structure))
     kept = int(rng.integers(next(iter(case.inputs.values())).shape[0]))
     inputs = dict(case.inputs)
     for name in losses()[case.loss].rows:

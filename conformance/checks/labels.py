@@ -26,7 +26,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         clean = judge.case(probe, structure, 0)
         if clean is None:
             return None
-        rng = generator(judge.seed, probe.name, structure)
+        rng = generator(judge.seed, probe.name, judge.losses[probe.loss].seed(structure))
         taking_part = np.flatnonzero(clean.inputs.get("mask", np.ones(clean.inputs["labels"].shape, bool)))
         row = int(taking_part[int(rng.integers(len(taking_part)))])
         options = losses()[probe.loss].parameters

@@ -32,7 +32,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.judge_case(clean, structure, ("value", "gradient") if clean.order else ("value",)):
             judge.obscured += 1
             return None
-        rng = generator(judge.seed, probe.name, structure)
+        rng = generator(judge.seed, probe.name, judge.losses[probe.loss].seed(structure))
         case = _poisoned(clean, options.poison, rng, zero=options.against_zero)
         failure = judge.judge_case(case, structure, (options.part,), result, left(case) if left else None)
         if failure:

@@ -40,7 +40,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _wrong(judge: Judge, probe: Probe, structure: Structure, clean: Case, name: str) -> Iterator[tuple[int, Case]]:
     """Yield calls with a negative number, and the row that it stands in."""
-    rng, array = generator(judge.seed, probe.name, structure), clean.inputs[name]
+    rng, array = generator(judge.seed, probe.name, judge.losses[probe.loss].seed(structure)), clean.inputs[name]
     takes_part = clean.inputs.get("mask", np.ones(len(array), bool))
     for rows in filter(len, (np.flatnonzero(takes_part), np.flatnonzero(~takes_part))):
         row, column = int(rng.choice(rows)), int(rng.integers(array.shape[1]))

@@ -59,7 +59,10 @@ def _wider(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Iter
     """Give weights in a wider dtype, with bits that the dtype of the rows does not hold: CV-45."""
     offer = judge.offers[case.loss]
     for wide in list(wider(offer, case.dtype))[-1:]:
-        step = FORMATS[case.dtype].roundoff * generator(judge.seed, probe.name, structure).standard_normal()
+        step = (
+            FORMATS[case.dtype].roundoff
+            * generator(judge.seed, probe.name, judge.losses[probe.loss].seed(structure)).standard_normal()
+        )
         weights = rounded(case.inputs["weights"] * (1.0 + step), wide)
         other = replace(case, inputs={**case.inputs, "weights": weights}, dtypes={"weights": wide})
         if judge.oracle.ours or not judge.ask(other).refused:
@@ -78,7 +81,7 @@ def _wild(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Itera
     places = places if owned is None else places[owned[places] > 0]
     if not len(places):
         return
-    place = int(generator(judge.seed, probe.name, structure).choice(places))
+    place = int(generator(judge.seed, probe.name, judge.losses[probe.loss].seed(structure)).choice(places))
     for weight in WILD:
         wrong, without = (_with(case, place, w) for w in (weight, 0.0))
         answer = judge.ask(wrong)

@@ -148,7 +148,8 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
-        single = {"weights": None} if choices.get("weights") == [None] else {}  # draws are those that were before it
+        later = {"weights": None, **loss.later}
+        single = {n: v for n, v in later.items() if choices.get(n) == [v]}  # draws are those that were before them
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
             | {"variant": st.sampled_from(range(32))}

@@ -74,6 +74,7 @@ class LossCases:
         basic: the fields that most probes vary.
         varied: options that the conventions are asked about.
         controlled: options that a control case shares with a special one.
+        later: fields that came after its first cases, with their neutral values, at which they change no number.
         smaller_shapes: shapes that a smallest case may have.
         inputs: fills a structure with numbers: every input but the mask.
         legal_inputs: those of a plain legal call, the sibling of every wrong one.
@@ -103,6 +104,7 @@ class LossCases:
     legal_inputs: Mapping[str, Array]
     formula: Clauses
     blames: Sequence[Blames]
+    later: Mapping[str, Any] = field(default_factory=dict)
     normal: Callable[[Structure, Offer], Structure] = held
     grown: Callable[[Structure], Structure] = _as_it_is
     refusal: Callable[[Case], str] = _ordinary
@@ -151,6 +153,10 @@ class LossCases:
         """Return the clause that the fields name without which a failure goes away; None: that of the formula."""
         return self.formula["second"] if kind == "second" else blamed(self.blames, kind, needed)
 
+    def seed(self, structure: Structure) -> Structure:
+        """Return what the numbers of a structure are drawn from: a later field has a part in it where it is used."""
+        return {n: v for n, v in structure.items() if n not in self.later or v != self.later[n]}
+
     def parameters(self, structure: Structure, offer: Offer) -> dict[str, Any]:
         """Return the options of a call: those that apply and that the function has."""
         if structure.get("defaults"):
@@ -170,7 +176,7 @@ class LossCases:
 
     def build(self, structure: Structure, offer: Offer, seed: int, fill: int) -> Case:
         """Fill a structure with numbers."""
-        rng = generator(seed, {n: v for n, v in structure.items() if n not in OF_THE_CALL}, fill)
+        rng = generator(seed, {n: v for n, v in self.seed(structure).items() if n not in OF_THE_CALL}, fill)
         inputs, dtype = self.inputs(structure, rng), structure["dtype"]
         inputs |= mask(structure, rng, structure["shape"][:-1]) | weights(structure, rng, structure["shape"][:-1])
         order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
