@@ -1,4 +1,4 @@
-"""The soft margin of triplets as the judge asks about it: what reaches a gradient through sigma, the slope of a term."""
+"""The soft margin of triplets as the judge asks about it: what reaches gradients through sigma, the slope of a term."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plus(one: RowDistance, factor: Array, other: RowDistance) -> Parts:
 
 def moved(slope: Array, error: Array) -> Array:
     """Return how far sigma moves where z is off by `error`: min(1, sigma (1 - sigma) (e^error - 1))."""
-    return np.fmin(1.0, slope * (1 - slope) * np.expm1(error))
+    return np.asarray(np.fmin(1.0, slope * (1 - slope) * np.expm1(error)))
 
 
 def turned(pair: Judged, turn: PairError, slope: Array, step: Array, *, sign: int = 1) -> Parts:

@@ -37,4 +37,4 @@ def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any
     counts = np.array(inputs.get("mask", np.ones(found.shape, bool)))
     if options.get("reduction") != "mean_nonzero" or options.get("soft_margin", False):
         return counts
-    return counts & np.array([not term <= 0 for term in found.ravel()], bool).reshape(found.shape)
+    return np.asarray(counts & np.array([not term <= 0 for term in found.ravel()], bool).reshape(found.shape))
