@@ -11,7 +11,7 @@ from lossproof.reference.candidates import Sets, as_sets
 from lossproof.reference.distances import Metric, RowDistance
 from lossproof.reference.inputs import as_weights
 from lossproof.reference.pairwise import all_pairs, pair_metric
-from lossproof.reference.terms import Terms, differentiable, times
+from lossproof.reference.terms import Terms, differentiable, softened, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -127,8 +127,7 @@ def triplets(
     itself = sets.itself[np.arange(len(hardest)), hardest]
     slack = ap.value - an.value
     if margin is None:
-        terms, active = np.logaddexp(0, slack), np.exp(-np.logaddexp(0, -slack))  # BH-4
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, active, reduction = softened(slack, reduction)  # BH-4
     else:
         slack = margin + slack
         terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # BH-1, BH-9

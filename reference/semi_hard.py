@@ -11,9 +11,16 @@ from lossproof.reference.candidates import as_sets
 from lossproof.reference.distances import RowDistance
 from lossproof.reference.inputs import as_weights
 from lossproof.reference.pairwise import Batch, all_pairs, most_positives, pair_metric
-from lossproof.reference.terms import Terms, differentiable, times
+from lossproof.reference.terms import Terms, differentiable, softened, times
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_real
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_choice,
+    check_pair_distance,
+    check_pairwise,
+    check_real,
+    check_soft_margin,
+)
 
 
 @differentiable
@@ -22,6 +29,7 @@ def semi_hard_triplet_loss(
     labels: ArrayLike,
     *,
     margin: float = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
@@ -37,12 +45,14 @@ def semi_hard_triplet_loss(
     """Return the semi-hard triplet loss, in float64.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
     Args:
         embeddings: rows of shape (B, D), any float dtype.
         labels: integers of shape (B,).
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf); left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram" or "direct", how accurate the distances of a backend are; nothing changes here.
         max_positives: the most positives that an anchor may have, or None.
@@ -68,9 +78,10 @@ def semi_hard_triplet_loss(
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0.
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     check_real("margin", margin, 0)  # CV-28
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -85,7 +96,8 @@ def semi_hard_triplet_loss(
     chosen = np.argmax(preference, axis=-1) if positive.size else np.zeros(positive.shape, int)  # SH-8
     batch = Batch(sets, distance, pairwise)
     of_pairs = None if w is None else np.broadcast_to(w[:, None], positive.shape)  # SH-11
-    return triplets(batch, ap, float(margin), positive, negative, chosen, reduction, of_pairs)
+    least = None if soft_margin else float(margin)
+    return triplets(batch, ap, least, positive, negative, chosen, reduction, of_pairs)
 
 
 def preferred(d: Array, farther: Array, negative: Array) -> Array:
@@ -98,22 +110,24 @@ def preferred(d: Array, farther: Array, negative: Array) -> Array:
 def triplets(
     batch: Batch,
     ap: RowDistance,
-    margin: float,
+    margin: float | None,
     positive: Array,
     negative: Array,
     chosen: Array,
     reduction: str,
     w: Array | None,
 ) -> SemiHard:
-    """Return the terms of the pairs (a, p), each with its chosen negative."""
+    """Return the terms of the pairs (a, p), each with its chosen negative; without a margin it is the soft one."""
     sets, d = batch.sets, pair_metric(batch.distance)
     pairs = positive & np.any(negative, axis=-1, keepdims=True)  # SH-4
     others = sets.met(chosen)
     an = d(np.broadcast_to(sets.rows[:, None], others.shape), others)
     unknown = np.any(np.isnan(np.where(negative, ap.value, 0)), axis=-1, keepdims=True)  # SH-10
-    slack = np.where(unknown, np.nan, margin + ap.value - an.value)
-    terms = np.where(slack <= 0, 0, slack)  # SH-1
-    active = ~(slack <= 0)
+    slack = np.where(unknown, np.nan, (margin or 0.0) + ap.value - an.value)
+    if margin is None:
+        terms, active, reduction = softened(slack, reduction)  # SH-12
+    else:
+        terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # SH-1, SH-9
     return SemiHard(
         terms, pairs, reduction, batch, margin, positive, negative, chosen, ap, an, slack, active, unit_weights=w
     )
@@ -124,14 +138,14 @@ class SemiHard(Terms):
     """The terms of the pairs (a, p) of an anchor and a candidate."""
 
     batch: Batch
-    margin: float
+    margin: float | None  # None: a soft one
     positive: Array
     negative: Array
     chosen: Array  # (B, M), the negative of each pair
     ap: RowDistance
     an: RowDistance
     slack: Array
-    active: Array  # where the hinge lets the gradient through
+    active: Array  # d term / d slack
 
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as positive and as chosen negative: SH-7."""

@@ -72,6 +72,12 @@ def times(w: Array, part: Array) -> Array:
     return np.where(w != 0, w * part, 0)
 
 
+def softened(slack: Array, reduction: str) -> tuple[Array, Array, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, their slopes, and the reduction: each term is positive."""
+    slope = np.exp(-np.logaddexp(0, -slack))
+    return np.logaddexp(0, slack), slope, "mean" if reduction == "mean_nonzero" else reduction
+
+
 def differentiable(loss: Callable[P, Loss]) -> Callable[P, Any]:
     """Let a function that returns a `Loss` return its value, and its gradients too where `cotangent` is given."""
 

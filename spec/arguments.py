@@ -327,7 +327,7 @@ def check_most_positives(most: int, max_positives: int) -> None:
 
 
 def check_soft_margin(soft_margin: object, margin: Any, default: float) -> None:
-    """Check the switch of a soft margin, with which a margin has no part: CV-27, BH-4."""
+    """Check the switch of a soft margin, with which a margin has no part: CV-27, BH-4, TM-11, SH-12."""
     check_bool("soft_margin", soft_margin)
     if soft_margin and isinstance(margin, Real) and margin != default:  # an array is not read
         _refuse(ValueError, "margin", "be left at its default with soft_margin=True", margin)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from audit.mutants import Mutant, table
-from audit.mutants.correct import CORRECT
+from audit.mutants.correct import CORRECT, broken
 from audit.mutants.elsewhere import ELSEWHERE
+from audit.mutants.soft_margin import soft_margins
 from audit.mutants.triplet_margin_distances import DISTANCES
 from audit.mutants.triplet_margin_gradients import GRADIENTS
 from audit.mutants.triplet_margin_interface import INTERFACE
 from audit.mutants.triplet_margin_seldom import SELDOM
 from audit.mutants.triplet_margin_terms import TERMS
 
-MUTANTS: dict[str, Mutant] = table(*TERMS, *DISTANCES, *GRADIENTS, *INTERFACE, *SELDOM, *ELSEWHERE)
+SOFT = (
+    broken(
+        "soft-swap", "with a soft margin swap is ignored", "TM-11", swaps=lambda loss, swap, soft: swap and not soft
+    ),
+    *(
+        broken(f"soft-{name}", bug, clause, seen=seen, ours=False, **methods)
+        for name, bug, clause, seen, methods in soft_margins("TM-11", "TM-7")
+    ),
+)
+MUTANTS: dict[str, Mutant] = table(*TERMS, *DISTANCES, *GRADIENTS, *INTERFACE, *SELDOM, *SOFT, *ELSEWHERE)
 
 __all__ = ["CORRECT", "MUTANTS"]

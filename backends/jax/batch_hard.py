@@ -13,7 +13,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
 from lossproof.backends.jax.pairwise import candidates, farthest, floored_distance, mining_distances, nearest, poisoned
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -87,23 +87,10 @@ def batch_hard_triplet_loss(
     an = floored_distance(rows, rows[closest], distance, floor)
     slack = jnp.where(hardest == itself, jax.lax.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
-        terms = _softplus(slack)  # BH-4
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
         terms = jax.nn.relu(margin + slack)  # BH-1, BH-9
     return reduce(poisoned(terms, rows), anchors, reduction, w)
-
-
-@jax.custom_jvp
-def _softplus(x: Array) -> Array:
-    """Return log(1 + exp(x)); the derivative that JAX has for it is off by |x| roundings."""
-    return jnp.logaddexp(x, 0)
-
-
-@_softplus.defjvp
-def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (tangent,) = primals, tangents
-    return _softplus(x), jax.nn.sigmoid(x) * tangent
 
 
 @jax.tree_util.register_pytree_node_class

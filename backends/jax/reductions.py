@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -29,6 +30,23 @@ def reduce(terms: Array, mask: Input | None, reduction: str, weights: Input | No
     if reduction == "mean_nonzero":
         counted = counted & ~(terms <= 0)  # CV-4; NaN is counted, CV-10
     return total / jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)
+
+
+def softened(slack: Array, reduction: str) -> tuple[Array, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    return _softplus(slack), "mean" if reduction == "mean_nonzero" else reduction
+
+
+@jax.custom_jvp
+def _softplus(x: Array) -> Array:
+    """Return log(1 + exp(x)); the derivative that JAX has for it is off by |x| roundings."""
+    return jnp.logaddexp(x, 0)
+
+
+@_softplus.defjvp
+def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    return _softplus(x), jax.nn.sigmoid(x) * tangent
 
 
 def _weighed(terms: Array, mask: Input | None, reduction: str, weights: Input) -> Array:

@@ -22,9 +22,9 @@ from lossproof.backends.jax.pairwise import (
     sorted_positives,
     spread_out,
 )
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
 
 
 def semi_hard_triplet_loss(
@@ -32,6 +32,7 @@ def semi_hard_triplet_loss(
     labels: Input,
     *,
     margin: float | Array = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
@@ -42,14 +43,17 @@ def semi_hard_triplet_loss(
     """Return the semi-hard triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
-    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction")``.
+    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "pairwise", "max_positives", "reduction")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
         labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
@@ -71,9 +75,10 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -93,7 +98,12 @@ def semi_hard_triplet_loss(
     index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
     pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
     chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), float(np.finfo(d.dtype).max)), negative)
-    terms = jax.nn.relu(margin + columns(d, index) - jnp.take_along_axis(d, chosen, axis=1))  # SH-1, SH-7, SH-9
+    ap, an = columns(d, index), jnp.take_along_axis(d, chosen, axis=1)
+    if soft_margin:
+        taken = pairs if w is None else pairs & (w != 0)
+        terms, reduction = softened(jnp.where(taken, ap - an, 0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+    else:
+        terms = jax.nn.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = jnp.any(negative & ~finite[None], axis=-1) | ~finite | crowded
     broken = unknown[:, None] | jnp.append(~finite, False)[index]
     terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
@@ -129,7 +139,9 @@ class SemiHardTripletLoss:
     """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static.
 
     Args:
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
@@ -148,6 +160,7 @@ class SemiHardTripletLoss:
     """
 
     margin: float | Array = 1.0
+    soft_margin: bool = False
     distance: str = "squared_euclidean"
     pairwise: str = "gram"
     max_positives: int | None = None

@@ -14,7 +14,7 @@ from lossproof.backends.tensorflow.pairwise import (
     mining_distances,
     poisoned,
 )
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -84,8 +84,7 @@ def batch_hard_triplet_loss(
     an = floored_distance(own, near, distance, float(floor))
     slack = tf.where(tf.equal(hardest, itself), tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
-        terms = tf.nn.softplus(slack)  # BH-4
-        reduction = type(reduction)("mean") if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
         slack = number(margin, rows.dtype) + slack
         terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9

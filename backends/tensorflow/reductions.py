@@ -29,6 +29,11 @@ def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str, weights: tf
     return total / _number(terms, mask, reduction)
 
 
+def softened(slack: tf.Tensor, reduction: str) -> tuple[tf.Tensor, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    return tf.nn.softplus(slack), type(reduction)("mean") if reduction == "mean_nonzero" else reduction
+
+
 def _number(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:
     counted = tf.ones_like(terms, dtype=tf.bool) if mask is None else mask  # CV-3
     if reduction == "mean_nonzero":

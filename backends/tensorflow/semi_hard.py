@@ -17,9 +17,9 @@ from lossproof.backends.tensorflow.pairwise import (
     sorted_positives,
     spread_out,
 )
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import unit_weights
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
 
 
 @for_compile("SemiHardTripletLoss")
@@ -28,6 +28,7 @@ def semi_hard_triplet_loss(
     labels: tf.Tensor,
     *,
     margin: float | tf.Tensor = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
@@ -38,14 +39,17 @@ def semi_hard_triplet_loss(
     """Return the semi-hard triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
             array.
         labels: integers of shape (B,). Outside a tf.function, on the CPU, they are read for the largest number of
             positives.
-        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
@@ -68,9 +72,10 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -87,8 +92,13 @@ def semi_hard_triplet_loss(
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
     chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, d.dtype.max), negative)
-    slack = margin + columns(d, index) - columns(d, chosen)  # SH-7
-    terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
+    ap, an = columns(d, index), columns(d, chosen)  # SH-7
+    if soft_margin:
+        taken = pairs if w is None else pairs & tf.not_equal(w, 0.0)
+        terms, reduction = softened(filled(ap - an, ~taken, 0.0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+    else:
+        slack = margin + ap - an
+        terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
     unknown = tf.reduce_any(negative & ~finite, axis=-1) | ~finite | crowded
     broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~finite, [[0, 1]]), index)
     terms = spoilt(terms, broken)  # SH-10, PW-8
@@ -135,7 +145,8 @@ class SemiHardTripletLoss(LabelLoss):
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
 
     Args:
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
@@ -160,6 +171,7 @@ class SemiHardTripletLoss(LabelLoss):
         self,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "squared_euclidean",
         pairwise: str = "gram",
         max_positives: int | None = None,
@@ -167,6 +179,6 @@ class SemiHardTripletLoss(LabelLoss):
         name: str = "semi_hard_triplet_loss",
     ) -> None:
         super().__init__(
-            reduction=reduction, name=name, margin=margin, distance=distance, pairwise=pairwise,
-            max_positives=max_positives,
+            reduction=reduction, name=name, margin=margin, soft_margin=soft_margin, distance=distance,
+            pairwise=pairwise, max_positives=max_positives,
         )  # fmt: skip

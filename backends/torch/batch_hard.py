@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, floored_distance, mining_distances, poisoned
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -82,8 +82,7 @@ def batch_hard_triplet_loss(
     an = floored_distance(rows, rows[nearest], distance, float(floor))
     slack = torch.where(hardest == itself, ap.detach(), ap) - an  # BH-10
     if soft_margin:
-        terms = nn.functional.softplus(slack, threshold=40.0)  # BH-4; beyond 40 it is the identity in float64 too
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
         terms = torch.relu(margin + slack)  # BH-1, BH-9
     return reduce(poisoned(terms, rows), anchors, reduction, w)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossproof.backends.torch.weights import in_arithmetic, total_weight
 
@@ -28,6 +28,12 @@ def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor |
     if reduction == "mean_nonzero":
         counted = counted & ~(terms.detach() <= 0)  # CV-4; NaN is counted, CV-10
     return total / counted.sum().clamp(min=1)
+
+
+def softened(slack: Tensor, reduction: str) -> tuple[Tensor, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    terms = nn.functional.softplus(slack, threshold=40.0)  # beyond 40 it is the identity in float64 too
+    return terms, "mean" if reduction == "mean_nonzero" else reduction
 
 
 def _weighed(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor) -> Tensor:

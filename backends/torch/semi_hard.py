@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, real
 from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
 
 
 def semi_hard_triplet_loss(
@@ -19,6 +19,7 @@ def semi_hard_triplet_loss(
     labels: Tensor,
     *,
     margin: float | Tensor = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
@@ -29,12 +30,15 @@ def semi_hard_triplet_loss(
     """Return the semi-hard triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64.
         labels: integers of shape (B,). On the CPU they are read for the largest number of positives.
-        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
@@ -57,9 +61,10 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2).
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -76,7 +81,11 @@ def semi_hard_triplet_loss(
     pairs = valid & negative.any(-1, keepdim=True)  # SH-4
     ap = columns(d, index)
     an = d.gather(1, _chosen(d.detach(), ap.detach().masked_fill(~valid, torch.inf), negative))
-    terms = torch.relu(margin + ap - an)  # SH-1, SH-7, SH-9
+    if soft_margin:
+        taken = pairs if w is None else pairs & (w != 0).unsqueeze(1)
+        terms, reduction = softened(torch.where(taken, ap - an, 0.0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+    else:
+        terms = torch.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = (negative & ~finite).any(-1) | ~finite | crowded
     broken = unknown.unsqueeze(1) | columns((~finite).expand_as(d).int(), index).bool()
     terms = terms.masked_fill(broken, torch.nan)  # SH-10, PW-8
@@ -111,7 +120,8 @@ class SemiHardTripletLoss(nn.Module):
     """`semi_hard_triplet_loss` as a module: the options at construction, rows, labels and mask in the call.
 
     Args:
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
@@ -133,6 +143,7 @@ class SemiHardTripletLoss(nn.Module):
         self,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "squared_euclidean",
         pairwise: str = "gram",
         max_positives: int | None = None,
@@ -140,8 +151,8 @@ class SemiHardTripletLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "margin": margin, "distance": distance, "pairwise": pairwise, "max_positives": max_positives,
-            "reduction": reduction,
+            "margin": margin, "soft_margin": soft_margin, "distance": distance, "pairwise": pairwise,
+            "max_positives": max_positives, "reduction": reduction,
         }  # fmt: skip
         nothing = torch.zeros(0, 1)
         semi_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here

@@ -148,7 +148,7 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
-        single = {n: None for n in LATER if choices.get(n) == [None]}  # draws are those that were before them
+        single = {n: v for n, v in LATER.items() if choices.get(n) == [v]}  # draws are those that were before them
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
             | {"variant": st.sampled_from(range(32))}

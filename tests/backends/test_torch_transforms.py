@@ -17,11 +17,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 CLASSES = 4
 OPTIONS = {  # loss -> the options it is called with here; what none of them shows, the suite asks
-    "triplet_margin_loss": [{"swap": True}, {"p": 3.0}, {"distance": "cosine"}],
+    "triplet_margin_loss": [{"swap": True}, {"p": 3.0}, {"distance": "cosine"}, {"soft_margin": True, "swap": True}],
     "contrastive_loss": [{}, {"distance": "cosine"}],
     "batch_hard_triplet_loss": [{}, {"soft_margin": True, "distance": "cosine"}],
     "batch_all_triplet_loss": [{}, {"pairwise": "direct", "reduction": "mean_nonzero"}, {"max_positives": 6}],
-    "semi_hard_triplet_loss": [{}, {"pairwise": "direct", "distance": "euclidean"}, {"max_positives": 6}],
+    "semi_hard_triplet_loss": [
+        {},
+        {"pairwise": "direct", "distance": "euclidean"},
+        {"max_positives": 6},
+        {"soft_margin": True, "distance": "cosine"},
+    ],
     "center_loss": [{}],
     "oim_loss": [{}, {"temperature": 0.5}],
     "circle_loss": [{"gamma": 4.0}, {"gamma": 4.0, "reduction": "mean_nonzero"}],

@@ -62,9 +62,7 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s["scale"] = min(26, max(-26, s["scale"])) if s["dtype"] == "float32" else s["scale"]  # products of two squares
         if "floor" in s:
             s["floor"] = 0.0
-    if s.get("soft_margin"):
-        s["margin"], s["scale"] = offer.page.parameters["margin"]["default"], 0
-    return s
+    return distances.of_soft_margin(s, offer)
 
 
 def lattice(rng: np.random.Generator, *shape: int) -> Array:

@@ -19,7 +19,8 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 Shape = tuple[int, ...]
-LATER = ("weights", "candidates")  # fields that came later; without them the draws are those of before
+# Fields that came later, with the choice at which they change no number: there the draws are those of before
+LATER: Structure = {"weights": None, "class_weights": None, "candidates": None, "soft_margin": False}
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
@@ -29,7 +30,7 @@ def generator(seed: int, *parts: Any) -> np.random.Generator:
     Without a field that came later the numbers are those that there were before it.
     """
     known = [
-        {n: v for n, v in part.items() if n not in LATER or v is not None} if isinstance(part, dict) else part
+        {n: v for n, v in part.items() if n not in LATER or v != LATER[n]} if isinstance(part, dict) else part
         for part in parts
     ]
     digest = hashlib.blake2b(json.dumps([seed, *known], sort_keys=True, default=str).encode(), digest_size=16)

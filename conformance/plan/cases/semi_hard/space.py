@@ -15,7 +15,9 @@ from lossproof.conformance.plan.contract import LossCases
 LOSS = "semi_hard_triplet_loss"
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
-SPACE = pairs.space(first="squared_euclidean", margins=(1.0, 0.25, 0.0), pairwise=("gram", "direct"))
+SPACE = pairs.space(
+    first="squared_euclidean", margins=(1.0, 0.25, 0.0), soft_margin=(False, True), pairwise=("gram", "direct")
+)
 BASIC = pairs.basic(SPACE)
 
 
@@ -37,8 +39,8 @@ CASES = LossCases(
     loss=LOSS,
     space=SPACE,
     basic=BASIC,
-    varied=("pairwise",),
-    controlled=("distance", "pairwise"),
+    varied=("pairwise", "soft_margin"),
+    controlled=("distance", "pairwise", "soft_margin"),
     smaller_shapes=pairs.SMALLER_SHAPES,
     inputs=pairs.inputs,
     legal_inputs=batches.LEGAL,
@@ -46,6 +48,7 @@ CASES = LossCases(
     blames=(
         *MODES,
         *pairs.SECOND_SET,
+        Blames("soft_margin", "SH-12", "SH-7"),
         *UNITS,
         *ROUNDING,
         *reductions(mean="SH-4"),
