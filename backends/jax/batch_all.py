@@ -118,7 +118,7 @@ def batch_all_active_fraction(
 
 
 def _sum(counts: Array, dtype: Any) -> Array:
-    """Return the sum of counts (B,), rounded once: of its two halves, neither of which overflows 32 bits up to 2^15 rows: BA-15."""
+    """Return the sum of counts (B,), rounded once (BA-15): up to 2^15 rows neither of its halves overflows 32 bits."""
     high, low = jnp.sum(counts >> 16), jnp.sum(counts & 0xFFFF)
     return (high + (low >> 16)).astype(dtype) * 2.0**16 + (low & 0xFFFF).astype(dtype)
 

@@ -42,7 +42,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if mismatch and options.lenient and mismatch.errored:
             raise Unsupported(f"refused: {mismatch.got}")
         if mismatch:
-            named = probe if options.gradient else replace(probe, clause=_clause(judge, probe, mismatch, case))
+            named = probe if options.own_clause else replace(probe, clause=_clause(judge, probe, mismatch, case))
             result.findings.append(judge.finding(named, mismatch, case))
             break
     if options.plain:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.cases.functions import MANY, examples
+from lossproof.conformance.plan.cases.functions import MOST, examples
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import conventions
 from lossproof.conformance.plan.probe import OfExamples, OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
@@ -61,13 +61,13 @@ def _drawn(name: str) -> Iterator[Probe]:
     for axis, own in entry.get("empty", {}).items():
         yield probe(own, f"{axis} = 0", 0.25, sizes={axis: 0})
     if "differentiable" in entry:
-        yield probe(entry["differentiable"], "gradient", gradient=True)
+        yield probe(entry["differentiable"], "gradient", gradient=True, own_clause=True)
     for key, given in entry["inputs"].items():
         if "wider" in given:
             yield probe(given["wider"], f"wider {key}", 0.5, wider=key, dtype="float32", lenient=True)
     for own in counted:  # more than float32 has whole numbers
         for dtype in ("float64", "float32", *HALVES):
-            yield probe(own, f"many, {dtype}", 0.05, dtype=dtype, lenient=True, sizes=MANY)
+            yield probe(own, f"many, {dtype}", 0.1, dtype=dtype, lenient=True, sizes=MOST, own_clause=True)
     if "thresholds" in entry["inputs"]:  # more pairs of a kind than 16 bits count
         yield probe("VE-5", "many pairs", 0.01, sizes={"N": 100_000, "T": 8})
     if "labels" in entry["inputs"]:

@@ -19,13 +19,14 @@ from lossproof.spec import Example, clauses, functions
 CALLS = 24  # drawn calls of a function, at the default effort of 6
 # more than eight bits count, and than a half format adds up one by one
 MANY = {"B": 601, "C": 1, "D": 2, "N": 601, "...": 601}
+MOST = {"B": 901, "D": 2}  # of a dozen classes, more triplets than float32 has whole numbers
 OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
 _SIZES = (1, 2, 3, 5, 8)
 _SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
 _UNLABELLED = (-1, -5, 100)
-_ENOUGH = (MANY["B"], 10**6)  # a bound that no row reaches
+_ENOUGH = (MOST["B"], 10**6)  # a bound that no row reaches
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
 _ZERO = 0.3  # share of the inputs with a row of 0, where a page asks for it
 _INFINITE = 0.2  # share of the calls with an infinite distance
