@@ -69,6 +69,8 @@ def mutants() -> dict[str, Mutant]:
         *(page.name for page in losses().values()),
         "updates",
         "updates_torch",
+        "arcface_logits",
+        "active_fraction",
         "mining",
         "verification",
         "weights",

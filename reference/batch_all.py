@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,81 @@ def batch_all_triplet_loss(
     batch = Batch(sets, distance, pairwise)
     w = np.ones(len(sets.rows)) if w is None else w  # BA-9
     return BatchAll(batch, float(margin), pair, slack, valid, ~(slack <= 0) & valid, reduction, w)  # BA-6
+
+
+def batch_all_active_fraction(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    *,
+    margin: float = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: ArrayLike | None = None,
+) -> np.float64:
+    """Return how many of the triplets of a batch are active, over how many there are, in float64.
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+
+    Args:
+        embeddings: rows of shape (B, D), any float dtype.
+        labels: integers of shape (B,).
+        margin: in the unit of the distance, [0, inf).
+        distance: "euclidean", "squared_euclidean" or "cosine".
+        pairwise: "gram" or "direct", how accurate the distances of a backend are; nothing changes here.
+        max_positives: the most positives that an anchor may have, or None.
+        mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+
+    Returns:
+        A number in [0, 1]: 0 without a triplet; NaN where there is one and a row that takes part holds NaN.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    Clauses BA-10 to BA-16. Source: Hermans, Beyer & Leibe (2017), the share of their mean over the active triplets.
+    """
+    check_real("margin", margin, 0)  # CV-28
+    found = Triplets.of(embeddings, labels, distance, pairwise, max_positives, mask)
+    d = found.pair.value
+    active = sum(np.count_nonzero(float(margin) + near[:, None] > far) for near, far in found.by_anchor(d))  # BA-15
+    every = sum(len(near) * len(far) for near, far in found.by_anchor(d))
+    if not every:
+        return np.float64(0)  # BA-12
+    return np.float64(np.nan if np.isnan(found.batch.rows).any() else active / every)  # BA-10, BA-13
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """The triplets of a batch, of which each is its anchor's; never B x B x B of them at once."""
+
+    batch: Batch
+    pair: RowDistance  # (B, B)
+    positive: Array  # (B, B)
+    negative: Array
+
+    @staticmethod
+    @np.errstate(all="ignore")
+    def of(
+        embeddings: ArrayLike,
+        labels: ArrayLike,
+        distance: str,
+        pairwise: str,
+        max_positives: int | None,
+        mask: ArrayLike | None,
+    ) -> Triplets:
+        """Check the arguments of the loss and return its triplets."""
+        check_pair_distance(distance)  # PW-1
+        check_pairwise(pairwise, max_positives)
+        identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
+        positive, negative = candidates(identity, takes_part)  # BA-11
+        most_positives(positive, max_positives)  # PW-8
+        pair = all_pairs(rows, pair_metric(distance))
+        return Triplets(Batch(rows, takes_part, distance, pairwise), pair, positive, negative)
+
+    def by_anchor(self, numbers: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield the numbers, of an array (B, B), of the positives and of the negatives of each anchor."""
+        for own, positive, negative in zip(numbers, self.positive, self.negative, strict=True):
+            yield own[positive], own[negative]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,77 @@ def batch_all_triplet_loss(
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.sum(rows, axis=-1) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = sign.astype(d.dtype) * (d - _center(stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
+    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * found.active.astype(d.dtype)  # BA-1
+    sums = jnp.where(found.broken, jnp.nan, sums)  # BA-7, PW-8
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = (found.every if reduction == "mean" else found.active).astype(d.dtype)  # BA-3, BA-4
+    over = jnp.maximum(jnp.sum(counts), 1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
+    return reduce(sums, None, "sum", w) / over
+
+
+def batch_all_active_fraction(
+    embeddings: Input,
+    labels: Input,
+    *,
+    margin: float | Array = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Input | None = None,
+) -> Array:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+
+    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives")``.
+
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    labels, mask, rows = whole(labels, mask, stop_gradient(rows))  # BA-14
+    margin = stop_gradient(in_dtype(margin, rows.dtype))
+    if rows.shape[0] == 0:
+        return jnp.sum(rows)  # BA-12
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    share = _sum(found.active, rows.dtype) / jnp.maximum(_sum(found.every, rows.dtype), 1)  # BA-10, BA-12
+    return jnp.where(jnp.any(found.broken), jnp.nan, share)  # BA-13, PW-8
+
+
+def _sum(counts: Array, dtype: Any) -> Array:
+    """Return the sum of counts (B,), rounded once (BA-15): up to 2^15 rows neither of its halves overflows 32 bits."""
+    high, low = jnp.sum(counts >> 16), jnp.sum(counts & 0xFFFF)
+    return (high + (low >> 16)).astype(dtype) * 2.0**16 + (low & 0xFFFF).astype(dtype)
+
+
+class _Triplets(NamedTuple):
+    """The distances of a batch, and how many triplets there are, none of which is formed."""
+
+    d: Array  # (B, B), with gradient
+    sign: Array  # (B, B), active triplets of each pair, those of a negative with a minus
+    active: Array  # (B,), of each anchor
+    every: Array  # (B,)
+    broken: Array  # (B,), whether an anchor with triplets has too many positives, or meets a row that is not finite
+
+
+def _triplets(
+    rows: Array,
+    labels: Input,
+    mask: Input | None,
+    margin: float | Array,
+    distance: str,
+    pairwise: str,
+    max_positives: int | None,
+) -> _Triplets:
     positive, negative = candidates(labels, mask)  # PW-2
     finite = jnp.all(jnp.isfinite(rows), axis=-1)
     rows = jnp.where(finite[:, None], rows, 0)  # it would reach every distance: BA-7
@@ -81,15 +152,8 @@ def batch_all_triplet_loss(
     last = float(np.finfo(d.dtype).max)
     threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
     sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = sign.astype(d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
-    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
-    triplets = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
-    sums = jnp.where((triplets > 0) & (crowded | ~jnp.all(finite)), jnp.nan, sums)  # BA-7, PW-8
-    if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
-    counts = (triplets if reduction == "mean" else active).astype(d.dtype)  # BA-3, BA-4
-    over = jnp.maximum(jnp.sum(counts), 1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    every = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
+    return _Triplets(d, sign, active, every, (every > 0) & (crowded | ~jnp.all(finite)))
 
 
 def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -72,6 +74,70 @@ def batch_all_triplet_loss(
     w = unit_weights(weights, mask, embeddings=embeddings)
     mask, labels, rows = batch(mask, labels, embeddings=embeddings)
     margin = number(margin, rows.dtype)
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = tf.cast(sign, d.dtype) * (d - _center(tf.stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
+    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(
+        found.active, d.dtype
+    )  # BA-1
+    sums = spoilt(sums, found.broken)  # BA-7, PW-8
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = tf.cast(found.every if reduction == "mean" else found.active, d.dtype)  # BA-3, BA-4
+    by_weight = w is not None and not isinstance(reduction, OverNumber)
+    over = total_weight(w * counts) if by_weight else tf.maximum(tf.reduce_sum(counts), 1)  # BA-9
+    return reduce(sums, None, "sum", w) / over
+
+
+def batch_all_active_fraction(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+    rows = tf.stop_gradient(rows)  # BA-14
+    margin = tf.stop_gradient(number(margin, rows.dtype))
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    active, every = (tf.reduce_sum(tf.cast(counts, tf.int64)) for counts in (found.active, found.every))  # BA-15
+    share = tf.cast(active, tf.float64) / tf.cast(tf.maximum(every, 1), tf.float64)  # BA-10, BA-12
+    return spoilt(tf.cast(share, rows.dtype), tf.reduce_any(found.broken))  # BA-13, PW-8
+
+
+class _Triplets(NamedTuple):
+    """The distances of a batch, and how many triplets there are, none of which is formed."""
+
+    d: tf.Tensor  # (B, B), with gradient
+    sign: tf.Tensor  # (B, B), active triplets of each pair, those of a negative with a minus
+    active: tf.Tensor  # (B,), of each anchor
+    every: tf.Tensor  # (B,)
+    broken: tf.Tensor  # (B,), whether an anchor with triplets has too many positives, or meets a row that is not finite
+
+
+def _triplets(
+    rows: tf.Tensor,
+    labels: tf.Tensor,
+    mask: tf.Tensor | None,
+    margin: tf.Tensor,
+    distance: str,
+    pairwise: str,
+    max_positives: int | None,
+) -> _Triplets:
     positive, negative = candidates(labels, mask)  # PW-2
     finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1)
     rows = filled(rows, ~finite[:, tf.newaxis], 0.0)  # it would reach every distance: BA-7
@@ -81,17 +147,8 @@ def batch_all_triplet_loss(
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
     sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = tf.cast(sign, d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
-    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
-    triplets = _number(positive) * _number(negative)  # BA-2
-    broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
-    sums = spoilt(sums, broken)  # BA-7, PW-8
-    if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
-    counts = tf.cast(triplets if reduction == "mean" else active, d.dtype)  # BA-3, BA-4
-    by_weight = w is not None and not isinstance(reduction, OverNumber)
-    over = total_weight(w * counts) if by_weight else tf.maximum(tf.reduce_sum(counts), 1)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    every = _number(positive) * _number(negative)  # BA-2
+    return _Triplets(d, sign, active, every, (every > 0) & (crowded | ~tf.reduce_all(finite)))
 
 
 def _counts(

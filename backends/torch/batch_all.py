@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,68 @@ def batch_all_triplet_loss(
     labels, rows = batch(mask, labels, embeddings=embeddings)
     if rows.shape[0] == 0:
         return rows.sum(-1) if reduction == "none" else rows.sum()  # CV-5, CV-6
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = sign.to(d.dtype) * (d - _center(d.detach(), sign))  # BA-5: each row of counts sums to 0
+    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * found.active.to(d.dtype)  # BA-1
+    sums = sums.masked_fill(found.broken, torch.nan)  # BA-7, PW-8
+    if reduction in ("none", "sum"):
+        return reduce(sums, None, reduction, w)
+    counts = (found.every if reduction == "mean" else found.active).to(d.dtype)  # BA-3, BA-4
+    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
+    return reduce(sums, None, "sum", w) / over
+
+
+def batch_all_active_fraction(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    labels, rows = batch(mask, labels, embeddings=embeddings)
+    rows = rows.detach()  # BA-14
+    if rows.shape[0] == 0:
+        return rows.sum()  # BA-12
+    found = _triplets(rows, labels, mask, margin, distance, pairwise, max_positives)
+    wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64
+    share = found.active.sum().to(wide) / found.every.sum().clamp(min=1)  # BA-10, BA-12, BA-15
+    return share.to(rows.dtype).masked_fill(found.broken.any(), torch.nan)  # BA-13, PW-8
+
+
+class _Triplets(NamedTuple):
+    """The distances of a batch, and how many triplets there are, none of which is formed."""
+
+    d: Tensor  # (B, B), with gradient
+    sign: Tensor  # (B, B), active triplets of each pair, those of a negative with a minus
+    active: Tensor  # (B,), of each anchor
+    every: Tensor  # (B,)
+    broken: Tensor  # (B,), whether an anchor with triplets has too many positives, or meets a row that is not finite
+
+
+def _triplets(
+    rows: Tensor,
+    labels: Tensor,
+    mask: Tensor | None,
+    margin: float | Tensor,
+    distance: str,
+    pairwise: str,
+    max_positives: int | None,
+) -> _Triplets:
     positive, negative = candidates(labels, mask)  # PW-2
     finite = rows.detach().isfinite().all(-1)
     rows = rows.masked_fill(~finite.unsqueeze(-1), 0.0)
@@ -71,16 +133,8 @@ def batch_all_triplet_loss(
     index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
     threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
     sign, active = _counts(d.detach(), threshold, index, valid, negative)
-    center = _center(d.detach(), sign)
-    part = sign.to(d.dtype) * (d - center)  # BA-5: each row of counts sums to 0, so the centre changes nothing
-    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * active.to(d.dtype)  # BA-1
-    triplets = positive.sum(-1) * negative.sum(-1)  # BA-2
-    sums = sums.masked_fill((triplets > 0) & (crowded | ~finite.all()), torch.nan)  # BA-7, PW-8
-    if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
-    counts = (triplets if reduction == "mean" else active).to(d.dtype)  # BA-3, BA-4
-    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    every = positive.sum(-1) * negative.sum(-1)  # BA-2
+    return _Triplets(d, sign, active, every, (every > 0) & (crowded | ~finite.all()))
 
 
 def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ where it is wider than float64, mpmath elsewhere and for the reference itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge import exact
 from lossproof.reference import judged
-from lossproof.spec import losses
+from lossproof.spec import functions, losses
 
 WEIGHED = 4.0  # what weights add to every kappa (CV-15)
 NEAR = 4.0  # a decision is undecided within this many budgets
@@ -73,12 +73,33 @@ class Oracle:
         found = getattr(reference, case.loss)(**case.inputs, **case.parameters)
         return list(found) if isinstance(found, tuple) else [found]
 
+    def gradients(self, case: Case) -> Mapping[str, Array]:
+        """Return the reference's gradients of the sum of what a function that is no loss answers."""
+        (value,) = self.results(case)
+        gradients: Mapping[str, Array] = getattr(reference, case.loss)(
+            **case.inputs, **case.parameters, cotangent=np.ones(value.shape)
+        )[1]
+        return gradients
+
     def undecided(self, case: Case, evaluation: judged.Evaluation | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
         """Return the decisions that no implementation at this precision can be held to."""
+        return list((evaluation or self.evaluate(case)).decisions.undecided(self._near(case)))
+
+    def undecided_share(self, case: Case) -> tuple[float, float]:
+        """Return how far the fraction that a function counts may fall, and rise, by decisions that rounding makes."""
+        loss = functions()[case.loss].get("decisions")
+        if loss is None:
+            return 0.0, 0.0
+        found: tuple[float, float] = getattr(judged, losses()[loss].name).undecided_share(
+            self._near(replace(case, loss=loss)), **case.inputs, **case.parameters
+        )
+        return found
+
+    def _near(self, case: Case) -> float:
+        """Return how many error scales away from its turn a decision is undecided."""
         kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
         summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
-        error = NEAR * (kappa + summed) * arithmetic(case.widest).roundoff
-        return list((evaluation or self.evaluate(case)).decisions.undecided(error))
+        return float(NEAR * (kappa + summed) * arithmetic(case.widest).roundoff)
 
     @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
     def expected(self, case: Case, evaluation: judged.Evaluation | None = None) -> Expected:

@@ -127,6 +127,8 @@ class OfFunctions(Options):
     integers: bool = False  # labels of every integer dtype
     dtype: str = ""
     sizes: Mapping[str, int] | None = None  # of axes
+    wider: str = ""  # the input that is float64 beside float32
+    gradient: bool = False  # of the sum of what comes back
 
 
 @dataclass(frozen=True)
