@@ -41,7 +41,8 @@ class Fraction(Mined):
         active, every = (self.counted([int(f(gap)) for gap in gaps], embeddings) for f in (self.active, torch.numel))
         share = torch.tensor(self.share(active, self.divisor(every, gaps)), dtype=rows.dtype)
         share = self.poison(share, rows.isnan().any() & (every > 0))
-        return self.typed(share) + self.trace(given[0])
+        found: Tensor = self.typed(share) + self.trace(given[0])
+        return found
 
     def apart(self, rows: Tensor) -> Tensor:
         """BA-14."""

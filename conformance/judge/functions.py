@@ -112,7 +112,8 @@ def room(case: Case, wanted: list[Any]) -> float:
     numbers = [*case.inputs.values(), *results]  # the head is no size of a row
     floats = [a[np.isfinite(a)] for a in numbers if a.dtype.kind == "f"]
     largest = max(sizes or (float(np.max(np.abs(a), initial=0.0)) for a in floats), default=0.0)
-    return max(entry.get("units", SLACK + rows_of(case)) for entry in entries) * unit_of(case) * largest
+    units = max(float(entry.get("units", SLACK + rows_of(case))) for entry in entries)
+    return units * unit_of(case) * largest
 
 
 def size_of(case: Case, entry: Mapping[str, Any]) -> float:
