@@ -100,8 +100,7 @@ def semi_hard_triplet_loss(
     chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), float(np.finfo(d.dtype).max)), negative)
     ap, an = columns(d, index), jnp.take_along_axis(d, chosen, axis=1)
     if soft_margin:
-        taken = pairs if w is None else pairs & (w != 0)
-        terms, reduction = softened(jnp.where(taken, ap - an, 0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+        terms, reduction = softened(ap - an, reduction)  # SH-12
     else:
         terms = jax.nn.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = jnp.any(negative & ~finite[None], axis=-1) | ~finite | crowded

@@ -94,8 +94,7 @@ def semi_hard_triplet_loss(
     chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, d.dtype.max), negative)
     ap, an = columns(d, index), columns(d, chosen)  # SH-7
     if soft_margin:
-        taken = pairs if w is None else pairs & tf.not_equal(w, 0.0)
-        terms, reduction = softened(filled(ap - an, ~taken, 0.0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+        terms, reduction = softened(ap - an, reduction)  # SH-12
     else:
         slack = margin + ap - an
         terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9

@@ -82,8 +82,7 @@ def semi_hard_triplet_loss(
     ap = columns(d, index)
     an = d.gather(1, _chosen(d.detach(), ap.detach().masked_fill(~valid, torch.inf), negative))
     if soft_margin:
-        taken = pairs if w is None else pairs & (w != 0).unsqueeze(1)
-        terms, reduction = softened(torch.where(taken, ap - an, 0.0), reduction)  # SH-12; CV-42: no NaN from elsewhere
+        terms, reduction = softened(ap - an, reduction)  # SH-12
     else:
         terms = torch.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = (negative & ~finite).any(-1) | ~finite | crowded

@@ -120,3 +120,20 @@ def test_mean_nonzero_is_the_mean_where_terms_underflow(name):
         assert (terms == 0).any()
         found = [float(loss(*each, reduction=r, **options)) for r in ("mean", "mean_nonzero")]
         assert found[0] == found[1] > 0
+
+
+@pytest.mark.parametrize("distance", ["p_norm", "squared_euclidean", "cosine"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_second_derivatives_of_the_reference_are_those_of_the_second_oracle(distance, swap):
+    from lossproof.conformance.host.case import Case
+    from lossproof.conformance.judge import exact
+    from lossproof.conformance.judge.oracle import Oracle
+
+    rows = dict(zip(("anchor", "positive", "negative"), ROWS, strict=True))
+    tangents = dict(zip(rows, np.roll(ROWS, 1, axis=0), strict=True))
+    options = {"soft_margin": True, "distance": distance, "swap": swap, "reduction": "none"}
+    case = Case("triplet_margin_loss", rows, "float64", options, "eager", 2, np.ones(7), tangents)
+    expected = Oracle(ours=True).expected(case)
+    _, _, wanted = exact.evaluate(case, np.ones(7))
+    for name in rows:
+        assert (np.abs(wanted[name] - expected.second[name]) <= expected.second_budget[name]).all()

@@ -8,6 +8,7 @@ import pytest
 from lossproof import conformance
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.hello import EVERY_MODE
+from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan import probe as probes
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import MODES
@@ -79,3 +80,15 @@ def test_nothing_is_guessed_from_a_namespace(path):
     names = {(getattr(call.func, "id", ""), len(call.args)) for call in calls}
     allowed = {("hasattr", 2)} if path.parts[-3:] == ("judge", "exact", "__init__.py") else set()
     assert names & {("getattr", 3), ("hasattr", 2), ("vars", 1), ("SimpleNamespace", 0)} <= allowed
+
+
+@pytest.mark.parametrize("name", ["triplet_margin_loss", "semi_hard_triplet_loss"])
+def test_a_field_that_came_later_changes_no_number_where_it_is_not_used(name):
+    cases, offer = losses_known()[name], Offer(name, None)
+    before = {field: values[0] if values else "eager" for field, values in cases.space.items()}
+    after = {**before, **cases.later}
+    for field in cases.later:
+        before.pop(field)
+    old, new, used = (cases.build(s, offer, 0, 0).inputs for s in (before, after, {**after, "soft_margin": True}))
+    assert all((old[n] == new[n]).all() for n in old)
+    assert any((old[n] != used[n]).any() for n in old)

@@ -119,6 +119,8 @@ def probes() -> Iterator[Probe]:
         vary={"distance": ("cosine",), "shape": ((2, 3), (5, 4))},
         options=OfNan(against_zero=True),
     )
+    bent = {"swap": (False, True), "distance": SPACE["distance"], "p": (2.0, 3.0), "reduction": ("none", "mean")}
+    yield Probe(LOSS, "second_order", "CV-14", "soft margin", vary=_vary(soft_margin=(True,), **bent))
     yield from distances.probes(LOSS, SPACE, "TM-2")
     both = OfErrors(parameters={"soft_margin": True, "margin": 0.5})
     yield Probe(LOSS, "errors", "TM-11", "margin with soft_margin", options=both)
