@@ -10,6 +10,7 @@ from lossproof.conformance.host.case import from_json
 from lossproof.conformance.host.options import parameters_of
 from lossproof.spec import Page, losses
 
+OPTIONAL = ("mask", "weights", "class_weights")  # inputs that a loss may be called without
 COSTLY = 0.5  # effort below which each new structure costs a compilation
 
 
@@ -90,7 +91,7 @@ class Offer:
             offered = [d for d in wanted if d in self.dtypes]
         elif name == "mode":
             offered = [m for m in wanted if m in self.modes]
-        elif name in ("mask", "weights"):
+        elif name in OPTIONAL:
             offered = [given for given in wanted if given is None or self.has(name)]
         elif name == "order":
             offered = [o for o in wanted if o in self.orders]
@@ -108,7 +109,7 @@ class Offer:
             applies = applies and not (name == "eps_at" and given.get("eps") == 0)
             if applies and not self.choices(name, [given.get(name, entry.get("default"))]):
                 return False
-        return all(name not in inputs or self.choices(name, ["some"]) for name in ("mask", "weights"))
+        return all(name not in inputs or self.choices(name, ["some"]) for name in OPTIONAL)
 
     def _within(self, name: str, value: Any) -> bool:
         limit = self.limits.get(name)

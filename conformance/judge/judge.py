@@ -148,7 +148,8 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
-        single = {"weights": None} if choices.get("weights") == [None] else {}  # draws are those that were before it
+        # draws are those that were before there were weights
+        single = {n: None for n in ("weights", "class_weights") if choices.get(n) == [None]}
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
             | {"variant": st.sampled_from(range(32))}

@@ -19,7 +19,7 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 Shape = tuple[int, ...]
-NO_WEIGHTS = ("weights", None)
+NO_WEIGHTS = (("weights", None), ("class_weights", None))
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
@@ -29,7 +29,8 @@ def generator(seed: int, *parts: Any) -> np.random.Generator:
     Without weights the numbers are those that there were before structures had any.
     """
     known = [
-        {n: v for n, v in part.items() if (n, v) != NO_WEIGHTS} if isinstance(part, dict) else part for part in parts
+        {n: v for n, v in part.items() if (n, v) not in NO_WEIGHTS} if isinstance(part, dict) else part
+        for part in parts
     ]
     digest = hashlib.blake2b(json.dumps([seed, *known], sort_keys=True, default=str).encode(), digest_size=16)
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
@@ -66,6 +67,19 @@ def weights(structure: Structure, rng: np.random.Generator, units: Shape) -> dic
     if kind == "some are 0" and zero.size:
         zero.flat[rng.integers(zero.size)] = True
     return {"weights": np.where(zero | (kind == "all are 0"), 0.0, drawn)}
+
+
+def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the weights of the classes of logits (B, K) as an input, if the structure has some."""
+    given = {"weights": structure.get("class_weights"), "dtype": structure["dtype"]}
+    drawn = weights(given, rng, structure["shape"][-1:])
+    return {"class_weights": drawn["weights"]} if drawn else {}
+
+
+def ones(case: Case, name: str) -> Array:
+    """Return legal numbers of an input that a call may go without: one for each unit, or for each class of logits."""
+    entry, first = losses()[case.loss].inputs[name], next(iter(case.inputs.values())).shape
+    return np.ones(first[-1:] if entry["shape"] == "K" else first[:-1], bool if entry["kind"] == "bool" else float)
 
 
 def terms_shape(case: Case) -> Shape:
