@@ -82,7 +82,7 @@ def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0, class
     own, mean = total + jnp.take_along_axis(below, place, axis=-1)[:, 0], total + jnp.mean(below, axis=-1)
     if class_weights is not None:
         own = of_class(_of_labels(class_weights, labels, z), own)  # CE-13, CE-15, CE-16
-        mean = jnp.mean(of_class(class_weights, total[:, None] + below), axis=-1)
+        mean = jnp.mean(of_class(class_weights[None], total[:, None] + below), axis=-1)
     return _share(1 - smoothing, own) + _share(smoothing, mean)  # CE-2, CE-4, CE-5, CE-9
 
 

@@ -94,7 +94,7 @@ def soft_cross_entropy(
     limit = largest**0.5  # beyond the domain: CV-19
     shares = (1 - smoothing) * jnp.minimum(targets, limit) + smoothing / z.shape[-1]  # ST-2, ST-3, ST-7
     if class_weights is not None:
-        shares = jnp.minimum(class_weights * shares, limit)  # ST-17
+        shares = jnp.minimum(class_weights[None] * shares, limit)  # ST-17
     cost = -jax.nn.log_softmax(z, axis=-1)  # ST-4
     impossible = z < -largest  # and no infinity is written down, at which jax_debug_infs would stop: CV-36
     left_out = impossible & (shares == 0)  # no product of 0 and infinity: ST-9, ST-10, ST-20

@@ -59,7 +59,10 @@ def probes(cases: LossCases, clauses: Clauses) -> Iterator[Probe]:
     terms = few | {"scale": (1, 3), "reduction": ("none", "sum"), "weights": (None, "some")}
     yield of.probe("value", clauses.term, options=OWN, vary=terms)
     means = few | units | {"scale": (1, 3), "reduction": ("mean",)}
-    yield of.probe("value", clauses.mean, options=OWN, vary=means)
+    yield of.probe("value", clauses.mean, options=OWN, vary=means | {"mask": (None,), "weights": (None,)})
+    masked = means | {"mask": ("some",), "weights": (None,), NAME: SOME[:1]}
+    yield of.probe("value", clauses.mean, "rows masked", 0.5, OWN, vary=masked)
+    yield of.probe("value", clauses.mean, "rows weighed", 0.5, OWN, vary=means | {"weights": ("some", "some are 0")})
     nothing = means | {NAME: ("all are 0", "some are 0"), "shape": ((2, 2), (1, 3))}
     yield of.probe("value", clauses.mean, "labels of weight 0", options=OWN, vary=nothing)
     own = OfNan(poison=float("nan"))
@@ -82,7 +85,7 @@ def probes(cases: LossCases, clauses: Clauses) -> Iterator[Probe]:
 
 def _conventions(of: Varied, few: dict[str, tuple[object, ...]]) -> Iterator[Probe]:
     """Yield what the conventions ask of a call with class weights."""
-    said, masked = "classes weighed", few | {"mask": ("some",)}
+    said, masked = "classes weighed", few | {"mask": ("some",), "weights": (None, "some")}
     yield of.probe("masking", "CV-8", said, 0.5, MASKED_VALUE, vary=masked)
     yield of.probe("masking", "CV-9", said, 0.5, MASKED_GRADIENT, vary=masked)
     yield of.probe("determinism", "CV-21", said, vary=few)
@@ -97,4 +100,4 @@ def _conventions(of: Varied, few: dict[str, tuple[object, ...]]) -> Iterator[Pro
         if mode != "vectorised" and not (mode == "alone" and len(of.page.rows) == 1):
             yield of.probe("compiled", "CV-22", f"{mode}, {said}", effort / 2, vary=one | {"mode": (mode,)})
     for mode, clause in (("strided", "CV-35"), ("ambient", "CV-20"), ("strict", "CV-36")):
-        yield of.probe("compiled", clause, said, 0.34, vary=one | {"mode": (mode,)})
+        yield of.probe("compiled", clause, said, 1.0, vary=one | {"mode": (mode,)})
