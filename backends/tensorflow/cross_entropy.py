@@ -61,13 +61,13 @@ def cross_entropy_loss(
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     w = unit_weights(weights, mask, logits=logits)
-    units, labels, z = batch(weighing(mask, w), labels, logits=logits)
+    own, (units, labels, z) = labels, batch(weighing(mask, w), labels, logits=logits)
     if z.shape[1] is None:
         raise ValueError(f"logits must have a known number of classes, got shape {tuple(z.shape)}")
     labels, legal = in_range(labels, 0, z.shape[1] - 1)
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = spoilt(cross_entropy(z, labels, smoothing, c), ~legal)  # CV-33
-    of_labels = None if c is None else tf.gather(c, labels)
+    of_labels = None if c is None else _counted_as(c, own)
     return reduce(terms, units if w is None else mask, reduction, w, counted_as=of_labels)  # CE-14
 
 
@@ -86,6 +86,12 @@ def cross_entropy(
         own = of_class(tf.gather(class_weights, labels), own)  # CE-13, CE-15, CE-16
         mean = tf.reduce_mean(of_class(class_weights, total[:, tf.newaxis] + below), axis=-1)
     return _share(number(1 - smoothing, z.dtype), own) + _share(number(smoothing, z.dtype), mean)  # CE-2, CE-5, CE-9
+
+
+def _counted_as(class_weights: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the class weight of each label, also of rows of weight 0, which the means of Keras count."""
+    known = tf.cast(tf.convert_to_tensor(labels), tf.int64)
+    return tf.gather(class_weights, tf.clip_by_value(known, 0, class_weights.shape[0] - 1))
 
 
 def _share(weight: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
