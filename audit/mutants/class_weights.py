@@ -113,7 +113,7 @@ class Shared(Labelled):
         return w.sum()
 
 
-def _mutant(key: str, bug: str, *clauses: str, seen: str = "", **broken: Callable[..., Any]) -> Mutant:
+def _mutant(key: str, bug: str, *clauses: str, seen: str = "", **broken: Any) -> Mutant:
     base = Shared if clauses[0].startswith("ST") else Labelled
     loss = "soft_cross_entropy_loss" if base is Shared else "cross_entropy_loss"
     short = "st" if base is Shared else "ce"
@@ -196,7 +196,7 @@ def _nothing_if_wild(self: Labelled, c: Tensor) -> Tensor:
     return torch.where((c >= 0) & c.isfinite(), c, 0.0)
 
 
-def _both(key: str, bug: str, ce: str, st: str, **broken: Callable[..., Any]) -> tuple[Mutant, Mutant]:
+def _both(key: str, bug: str, ce: str, st: str, **broken: Any) -> tuple[Mutant, Mutant]:
     return _mutant(key, bug, ce, **broken), _mutant(key, bug, st, **broken)
 
 
