@@ -82,4 +82,5 @@ def _sibling(legal: Case, wrong: Wrong) -> Case:
 def _optional(name: str, given: Iterable[str]) -> list[str]:
     """Return those of some inputs that a legal call of a loss may go without: a mask, or weights."""
     entries = losses()[name].inputs if name in losses() else {}
-    return sorted(n for n in given if entries.get(n, {}).get("optional"))
+    known = {n for n, entry in entries.items() if entry.get("optional") and entry["kind"] in ("bool", "weight")}
+    return sorted(known & set(given))

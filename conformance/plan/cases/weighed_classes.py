@@ -14,6 +14,7 @@ from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.probe import (
     GRADIENT,
     LARGE,
+    LARGE_GRADIENT,
     MASKED_GRADIENT,
     MASKED_VALUE,
     OWN,
@@ -94,7 +95,7 @@ def _conventions(of: Varied, few: dict[str, tuple[object, ...]]) -> Iterator[Pro
         yield of.probe("precision", "CV-16", f"{half}, {said}", 0.34, GRADIENT, vary=few | {"dtype": (half,)})
     many = few | {"shape": ((64, 300), of.cases.many), "scale": (3,), "label_smoothing": (0.0, 0.1)}
     yield of.probe("precision", "CV-15", said, 0.34, LARGE, vary=many)
-    yield of.probe("precision", "CV-16", said, 0.34, GRADIENT, vary=many | {"shape": ((64, 300),)})
+    yield of.probe("precision", "CV-16", said, 0.34, LARGE_GRADIENT, vary=many | {"shape": ((64, 300),)})
     one = few | {"shape": ((5, 4),)}
     for mode, effort in MODES.items():
         if mode != "vectorised" and not (mode == "alone" and len(of.page.rows) == 1):
