@@ -74,6 +74,7 @@ def mutants() -> dict[str, Mutant]:
         "mining",
         "verification",
         "weights",
+        "class_weights",
         "modes_torch",
         "modes_tensorflow",
         "modes_jax",

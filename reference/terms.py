@@ -48,6 +48,10 @@ class Terms(Loss):
         weight = weight.astype(np.result_type(weight, self.terms.dtype))
         if self.reduction in ("none", "sum"):  # CV-1, CV-2
             return weight
+        return np.asarray(self.over(weight))
+
+    def over(self, weight: Array) -> Array:
+        """Return the weights of the terms over what a mean divides by."""
         total = np.sum(weight[self.counted()])  # CV-3, CV-40
         return np.asarray(weight / (total if total > 0 else 1))  # over nothing, CV-5, CV-6 and CV-43
 

@@ -197,6 +197,11 @@ def check_weights(name: str, shape: Shape, dtype: str, units: Shape, like: str, 
         _refuse(ValueError, name, f"have shape {units}", shape)
 
 
+def check_class_weights(name: str, shape: Shape, dtype: str, classes: int | None, like: str, like_dtype: str) -> None:
+    """Check class weights, one number a class, against the logits (B, K): CE-17, ST-21."""
+    check_weights(name, shape, dtype, (classes,), like, like_dtype)
+
+
 def check_weight_range(name: str, lowest: float, highest: float) -> None:
     """Check weights that are on the host, given their least and greatest, which are NaN where one is: CV-46."""
     if not (lowest >= 0 and highest < inf):

@@ -97,6 +97,11 @@ class Page:
         return tuple(name for name, entry in given.items() if entry.get("differentiable"))
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """Float arrays that weigh units, or classes: they decide no dtype of the arithmetic (CV-45)."""
+        return tuple(name for name, entry in self.inputs.items() if entry["kind"] == "weight")
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Float arrays that may be wider than the embeddings, or than the logits where there are none: CV-26."""
         floats = [name for name, entry in self.inputs.items() if entry["kind"] == "float"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +12,14 @@ from lossproof.conformance.host.offer import OPTIONAL
 from lossproof.conformance.judge.compare import accepted, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Result
+from lossproof.conformance.plan.cases.candidates import ordinary
 from lossproof.conformance.plan.cases.error_options import UNHEARD
 from lossproof.conformance.plan.cases.error_second_set import ARGUMENTS
 from lossproof.conformance.plan.cases.errors import wrongs
+from lossproof.conformance.plan.cases.structures import ones
 from lossproof.conformance.plan.cases.wrong import Wrong
 from lossproof.conformance.plan.probe import OfErrors, Probe
-
-ASIDE = {"mask", "weights", *ARGUMENTS}  # inputs that a legal call may go without
+from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -26,7 +27,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     legal = judge.losses[probe.loss].legal(judge.offers[probe.loss])
     known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
     asked = [(_sibling(legal, wrong), wrong) for wrong in offered(judge, probe.loss, known)]
-    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or ASIDE & set(case.inputs)][:1]:
+    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or _optional(probe.loss, case.inputs)][:1]:
         result.planned += 1
         answer = judge.ask(sibling)
         if answer.problem:
@@ -68,7 +69,7 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     offer = judge.offers[name]
     read = {"bool", "int64", "int32", *offer.integers, *judge.session.hello["dtypes"]}
     options = [name for name in wrong.parameters if name in offer.parameters]
-    needed = _needs(wrong)
+    needed = _optional(name, (*wrong.inputs, *wrong.beside))
     taken = all(map(offer.has, [*options, *needed]))
     taken = taken and all(offer.choices(field, [*OPTIONAL[field]][:1]) for field in OPTIONAL if field in needed)
     if not taken or not set(wrong.dtypes.values()) <= read:
@@ -80,14 +81,12 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
 
 def _sibling(legal: Case, wrong: Wrong) -> Case:
     """Return the legal call, with those optional inputs that the wrong call has, or has wrong."""
-    units = next(iter(legal.inputs.values())).shape[:-1]
-    ones = {"mask": np.ones(units, bool), "weights": np.ones(units), "candidate_mask": np.ones(units, bool)}
-    if "embeddings" in legal.inputs and "labels" in legal.inputs:
-        ones |= {"candidates": legal.inputs["embeddings"][::-1], "candidate_labels": legal.inputs["labels"][::-1]}
-        ones |= {"candidate_index": np.arange(units[0])[::-1]}
-    return replace(legal, inputs={**legal.inputs, **{n: ones[n] for n in sorted(_needs(wrong))}})
+    needed = _optional(legal.loss, (*wrong.inputs, *wrong.beside))
+    more = {n: ordinary(legal, n) if n in ARGUMENTS else ones(legal, n) for n in needed}
+    return replace(legal, inputs={**legal.inputs, **more})
 
 
-def _needs(wrong: Wrong) -> set[str]:
-    """Return the inputs of a wrong call that others go without."""
-    return ASIDE & {*wrong.inputs, *wrong.beside}
+def _optional(name: str, given: Iterable[str]) -> list[str]:
+    """Return those of some inputs that a legal call of a loss may go without."""
+    entries = losses()[name].inputs if name in losses() else {}
+    return sorted({n for n, entry in entries.items() if entry.get("optional")} & set(given))

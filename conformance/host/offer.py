@@ -15,6 +15,7 @@ _SECOND_SET = ("candidates", "candidate_labels")
 OPTIONAL: Mapping[str, Mapping[str | None, tuple[str, ...]]] = {
     "mask": {"some": ("mask",), "nothing": ("mask",)},
     "weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("weights",)),
+    "class_weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("class_weights",)),
     "candidates": {
         "others": _SECOND_SET,
         "masked": (*_SECOND_SET, "candidate_mask"),

@@ -20,7 +20,7 @@ from lossproof.conformance.judge import exact
 from lossproof.reference import judged
 from lossproof.spec import functions, losses
 
-WEIGHED = 4.0  # what weights add to every kappa (CV-15)
+WEIGHED = 4.0  # what weights add to every kappa (CV-15), and class weights
 NEAR = 4.0  # a decision is undecided within this many budgets
 _WIDE = np.finfo(np.longdouble).nmant >= 63
 
@@ -124,7 +124,8 @@ class Oracle:
             }
 
         accuracy = losses()[case.loss].front["accuracy"]
-        kappas = {n: accuracy[n] + (WEIGHED if "weights" in case.inputs else 0) for n in accuracy if "kappa" in n}
+        weighed = WEIGHED * sum(name in case.inputs for name in losses()[case.loss].weights)
+        kappas = {n: accuracy[n] + weighed for n in accuracy if "kappa" in n}
         unit, g = arithmetic(case.widest).roundoff, self.allowance(case, found.terms)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         weight = found.vjp_scale(cotangent) if case.order else {}

@@ -86,6 +86,7 @@ class OfWeights(Options):
     part: str = "value"
     wider: bool = False
     wild: bool = False  # NaN, negative and infinite
+    of: str = "weights"  # the input: those of units, or of classes
 
 
 @dataclass(frozen=True)

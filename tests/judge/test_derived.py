@@ -22,6 +22,7 @@ from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding
 from lossproof.conformance.plan.cases.error_options import bounds
 from lossproof.conformance.plan.cases.errors import wrongs
+from lossproof.conformance.plan.cases.structures import ones
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import functions, losses
 from lossproof.spec.arguments import check_label_range
@@ -66,8 +67,8 @@ def test_what_one_loss_is_asked_another_is_asked_too() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_wrong_call_differs_from_the_legal_one(loss: str) -> None:
     legal = losses_known()[loss].legal(Offer(loss, None))
-    units = next(iter(legal.inputs.values())).shape[:-1]
-    masked = replace(legal, inputs={**legal.inputs, "mask": np.ones(units, bool), "weights": np.ones(units)})
+    more = {n: ones(legal, n) for n in ("mask", *losses()[loss].weights)}
+    masked = replace(legal, inputs={**legal.inputs, **more})
     for every in wrongs(loss).values():
         for wrong in every:
             assert wrong.applied(masked).message(0) != masked.message(0), wrong

@@ -10,6 +10,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.hello import EVERY_MODE
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan import probe as probes
+from lossproof.conformance.plan.cases.structures import LATER
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import MODES
 from lossproof.conformance.plan.plan import everything, losses_known
@@ -24,6 +25,7 @@ OF = {
     "nan": probes.OfNan,
     "labels": probes.OfLabels,
     "ranges": probes.OfRanges,
+    "second_set": probes.OfSecondSet,
     "weights": probes.OfWeights,
     "determinism": probes.OfDeterminism,
     "vectors": probes.OfVectors,
@@ -82,13 +84,19 @@ def test_nothing_is_guessed_from_a_namespace(path):
     assert names & {("getattr", 3), ("hasattr", 2), ("vars", 1), ("SimpleNamespace", 0)} <= allowed
 
 
-@pytest.mark.parametrize("name", ["triplet_margin_loss", "semi_hard_triplet_loss"])
+@pytest.mark.parametrize("name", losses())
 def test_a_field_that_came_later_changes_no_number_where_it_is_not_used(name):
     cases, offer = losses_known()[name], Offer(name, None)
-    before = {field: values[0] if values else "eager" for field, values in cases.space.items()}
-    after = {**before, **cases.later}
-    for field in cases.later:
-        before.pop(field)
-    old, new, used = (cases.build(s, offer, 0, 0).inputs for s in (before, after, {**after, "soft_margin": True}))
+    after = {field: values[0] if values else "eager" for field, values in cases.space.items()}
+    before = {field: choice for field, choice in after.items() if (field, choice) not in LATER.items()}
+    old, new = (cases.build(structure, offer, 0, 0).inputs for structure in (before, after))
+    assert len(before) < len(after)
+    assert old.keys() == new.keys()
     assert all((old[n] == new[n]).all() for n in old)
-    assert any((old[n] != used[n]).any() for n in old)
+
+
+def test_a_field_that_came_later_is_drawn_from_where_it_is_used():
+    cases, offer = losses_known()["semi_hard_triplet_loss"], Offer("semi_hard_triplet_loss", None)
+    plain = {field: values[0] if values else "eager" for field, values in cases.space.items()}
+    old, new = (cases.build({**plain, "soft_margin": soft}, offer, 0, 0).inputs for soft in (False, True))
+    assert (old["embeddings"] != new["embeddings"]).any()

@@ -51,6 +51,17 @@ def _names(structure: Structure, labels: Array, count: int, rng: np.random.Gener
     return np.asarray(rng.choice([*known, *known, int(known.max()) + 1], size=count), np.int64)
 
 
+def ordinary(case: Case, name: str) -> Array:
+    """Return an argument of a second set that goes with a legal call: its rows in the opposite order."""
+    count = len(case.inputs["labels"])
+    return {
+        "candidates": case.inputs["embeddings"][::-1],
+        "candidate_labels": case.inputs["labels"][::-1],
+        "candidate_mask": np.ones(count, bool),
+        "candidate_index": np.arange(count)[::-1],
+    }[name]
+
+
 def open_beside(case: Case) -> dict[str, Array]:
     """Return what CV-11 leaves open with a second set: the gradients of anchors that hold NaN, and of all candidates.
 

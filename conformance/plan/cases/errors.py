@@ -55,7 +55,7 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
         if given["kind"] == "bool":
             yield from _booleans(name, given)
         if given["kind"] == "weight":
-            yield from _weights(name)
+            yield from _weights(name) if given["shape"] != "K" else _class_weights(name, given["clause"])
 
 
 def _stacked(rows: list[str], clause: str, *, features: bool) -> Iterator[Wrong]:
@@ -145,3 +145,13 @@ def _weights(name: str) -> Iterator[Wrong]:
         yield Wrong("CV-45", f"{dtype} {name}", {name: typed(dtype)}, {name: dtype})
     yield Wrong("CV-45", f"{name} narrower than the rows", {name: same}, {name: "float16"})
     yield from not_one_a_unit("CV-45", name, "B")
+
+
+def _class_weights(name: str, clause: str) -> Iterator[Wrong]:
+    for dtype in ("int64", "int32", "bool"):
+        yield Wrong(clause, f"{dtype} {name}", {name: typed(dtype)}, {name: dtype})
+    yield Wrong(clause, f"{name} narrower than the logits", {name: same}, {name: "float16"})
+    yield Wrong(clause, f"{name} (K, 1)", {name: lambda a: a[:, None]})
+    yield Wrong(clause, f"{name} (1, K)", {name: lambda a: a[None]})
+    yield Wrong(clause, f"{name} of one class", {name: lambda a: a[:1]})
+    yield Wrong(clause, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})

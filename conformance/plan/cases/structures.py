@@ -70,6 +70,19 @@ def weights(structure: Structure, rng: np.random.Generator, units: Shape) -> dic
     return {"weights": np.where(zero | (kind == "all are 0"), 0.0, drawn)}
 
 
+def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the weights of the classes of logits (B, K) as an input, if the structure has some."""
+    given = {"weights": structure.get("class_weights"), "dtype": structure["dtype"]}
+    drawn = weights(given, rng, structure["shape"][-1:])
+    return {"class_weights": drawn["weights"]} if drawn else {}
+
+
+def ones(case: Case, name: str) -> Array:
+    """Return legal numbers of an input that a call may go without: one for each unit, or for each class of logits."""
+    entry, first = losses()[case.loss].inputs[name], next(iter(case.inputs.values())).shape
+    return np.ones(first[-1:] if entry["shape"] == "K" else first[:-1], bool if entry["kind"] == "bool" else float)
+
+
 def terms_shape(case: Case) -> Shape:
     """Return the shape of the unreduced loss, which the unit on its page gives."""
     page = losses()[case.loss]
