@@ -93,8 +93,8 @@ def _at_opposite_ends(case: Case, one: str, other: str) -> tuple[Array, Array]:
     """
     labels, names = case.inputs["labels"], case.inputs["candidate_labels"]
     last = labels[-1]
-    ends = [-1 if dtype.startswith("int") else int(np.iinfo(dtype).max) for dtype in (one, other)]
+    last_of = [-1 if dtype.startswith("int") else int(np.iinfo(dtype).max) for dtype in (one, other)]
     wide = ["uint64" if dtype == "uint64" else "int64" for dtype in (one, other)]
     typed = [a.astype(kind) for a, kind in zip((labels, names), wide, strict=True)]
-    ends = [np.array(end, kind) for end, kind in zip(ends, wide, strict=True)]
+    ends = [np.array(end, kind) for end, kind in zip(last_of, wide, strict=True)]
     return np.where(labels == last, ends[0], typed[0]), np.where(names == last, ends[1], typed[1])

@@ -77,8 +77,8 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
         weighed = replace(plain, inputs={**plain.inputs, name: ones_of(plain, name)})
         refused[name] = (*WEIGHTS[1:], "all are 0") if _refuses(session.ask(weighed)) else ()
     if "candidates" in offer.page.inputs and offer.choices("candidates", CANDIDATES[1:]):
-        others = {name: ordinary(plain, name) for name in ("candidates", "candidate_labels")}
-        asked = replace(plain, inputs={**plain.inputs, **others})
+        second = {name: ordinary(plain, name) for name in ("candidates", "candidate_labels")}
+        asked = replace(plain, inputs={**plain.inputs, **second})
         refused["candidates"] = (*CANDIDATES[1:], EMPTY) if _refuses(session.ask(asked)) else ()
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 

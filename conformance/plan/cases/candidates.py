@@ -32,7 +32,7 @@ def second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random
     found = {"candidates": rows, "candidate_labels": names}
     if kind in (MASKED, BOTH):
         chosen = np.asarray(rng.random(count) < 0.7)
-        found["candidate_mask"] = chosen | (np.arange(count) == rng.integers(count))
+        found["candidate_mask"] = np.asarray(chosen | (np.arange(count) == rng.integers(count)))
     if kind in (INDEXED, BOTH):
         places, turn = rng.permutation(count)[: len(anchors)], rng.random(len(anchors))
         alike = turn < 0.6
