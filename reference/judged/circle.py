@@ -31,8 +31,8 @@ def _(found: Circle, overrides: Overrides) -> Evaluation:
             size = np.abs(kind.slope) * (2 + scale[:, None]) + (2 if kind.detach_weights else 4) * kind.gamma
             entry = found.share[:, None] * kind.softmax * size + kind.gamma * UNDERFLOW
             slopes = slopes + seed * np.where(kind.chosen & found.either[:, None], entry, 0)
-        units = tuple(replace(rows, unit=np.abs(rows.unit)) for rows in found.units)
-        return replace(found, units=units, similarity=-np.ones_like(slopes)).to_rows(slopes)  # everything is added
+        anchors, others = (replace(rows, unit=np.abs(rows.unit)) for rows in found.units)
+        return replace(found, units=(anchors, others), similarity=-np.ones_like(slopes)).to_rows(slopes)  # everything is added
 
     return Evaluation(taken.value(), reduced(scale, taken), taken.gradients, vjp_scale, decisions)
 

@@ -63,10 +63,14 @@ def ordinary(case: Case, name: str) -> Array:
 
 
 def open_beside(case: Case) -> dict[str, Array]:
-    """Return what CV-11 leaves open with a second set: the gradients of anchors that hold NaN, and of all candidates.
+    """Return what CV-11 leaves open with a second set: anchors that are in a term with NaN, and all candidates.
 
-    Every candidate may be in a term with such an anchor; another anchor is not.
+    Every candidate may be in a term with such an anchor; an anchor that holds no NaN and meets none is in none.
     """
-    anchors = case.inputs["embeddings"]
-    every = np.ones(len(case.inputs["candidates"]), bool)
-    return {"loss": np.array(False), "embeddings": ~np.isfinite(anchors).all(axis=-1), "candidates": every}
+    inputs = case.inputs
+    bad = {name: ~np.isfinite(inputs[name]).all(axis=-1) for name in ("embeddings", "candidates")}
+    met = bad["candidates"] & inputs.get("candidate_mask", np.array(True))
+    index = inputs.get("candidate_index", np.full(len(inputs["labels"]), -1))
+    meets = (met & (index[:, None] != np.arange(len(met)))).any(axis=-1)
+    every = np.ones(len(met), bool)
+    return {"loss": np.array(False), "embeddings": np.asarray(bad["embeddings"] | meets), "candidates": every}
