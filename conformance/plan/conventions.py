@@ -111,6 +111,7 @@ def _second_derivatives(of: Varied) -> Iterator[Probe]:
     if "kappa_second" not in of.page.front["accuracy"]:
         return
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
+    mixed |= {"soft_margin": (False,)}  # a soft one has a probe of its own
     eps = of.space.get("eps", ())[:2]
     yield of.probe("second_order", "CV-14", vary=mixed | {"swap": (False,), "eps": eps})
     fields = {**mixed, **of.every, "mask": (None, "some"), "weights": (None, "some are 0"), "p": (2.0, 3.0)}
