@@ -74,6 +74,7 @@ def mutants() -> dict[str, Mutant]:
         "mining",
         "verification",
         "weights",
+        "second_set",
         "modes_torch",
         "modes_tensorflow",
         "modes_jax",

@@ -124,7 +124,7 @@ def batch_all_active_fraction(
     every = sum(len(near) * len(far) for near, far in found.by_anchor(d))
     if not every:
         return np.float64(0)  # BA-12
-    return np.float64(np.nan if np.isnan(found.batch.rows).any() else active / every)  # BA-10, BA-13
+    return np.float64(np.nan if np.isnan(found.batch.sets.rows).any() else active / every)  # BA-10, BA-13
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,11 @@ class Triplets:
         """Check the arguments of the loss and return its triplets."""
         check_pair_distance(distance)  # PW-1
         check_pairwise(pairwise, max_positives)
-        identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
-        positive, negative = candidates(identity, takes_part)  # BA-11
+        sets = as_sets(embeddings, labels, mask)
+        positive, negative = sets.pairs()  # BA-11
         most_positives(positive, max_positives)  # PW-8
-        pair = all_pairs(rows, pair_metric(distance))
-        return Triplets(Batch(rows, takes_part, distance, pairwise), pair, positive, negative)
+        pair = all_pairs(sets, pair_metric(distance))
+        return Triplets(Batch(sets, distance, pairwise), pair, positive, negative)
 
     def by_anchor(self, numbers: Array) -> Iterator[tuple[Array, Array]]:
         """Yield the numbers, of an array (B, B), of the positives and of the negatives of each anchor."""

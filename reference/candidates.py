@@ -69,10 +69,10 @@ def as_sets(
     embeddings: ArrayLike,
     labels: ArrayLike,
     mask: ArrayLike | None,
-    candidates: ArrayLike | None,
-    candidate_labels: ArrayLike | None,
-    candidate_mask: ArrayLike | None,
-    candidate_index: ArrayLike | None,
+    candidates: ArrayLike | None = None,
+    candidate_labels: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    candidate_index: ArrayLike | None = None,
 ) -> Sets:
     """Check a batch and its second set; return both, masked rows as 0."""
     own, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34

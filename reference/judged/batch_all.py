@@ -55,7 +55,7 @@ def undecided_share(
 ) -> tuple[float, float]:
     """Return how far the fraction of active triplets may fall, and rise, by hinges that rounding decides: BA-10."""
     found = Triplets.of(embeddings, labels, distance, pairwise, max_positives, mask)
-    if not np.all(np.isfinite(found.batch.rows)):
+    if not np.all(np.isfinite(found.batch.sets.rows)):
         return 0.0, 0.0
     spread = reach(undecided_pairs(found.pair), found.batch)
     less = more = every = 0
