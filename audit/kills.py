@@ -75,6 +75,7 @@ def mutants() -> dict[str, Mutant]:
         "verification",
         "weights",
         "class_weights",
+        "second_set",
         "modes_torch",
         "modes_tensorflow",
         "modes_jax",

@@ -137,11 +137,16 @@ def batch(
     check_batch(name, shape, dtype)  # CV-34
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     (values,) = rows(mask, beside=beside, **embeddings)
+    return identities("labels", labels, mask), values
+
+
+def identities(name: str, labels: Input, mask: Input | None) -> Input:
+    """Return checked labels, 0 where they are masked out; those in the host's memory stay there."""
     labels, part = at_hand(labels), None if mask is None else at_hand(mask)
     if isinstance(labels, np.ndarray) and isinstance(part, np.ndarray):
         labels, part = np.where(part, labels, labels.dtype.type(0)), None  # CV-33
-    refuse_wrapping(labels)
-    return labels if part is None else jnp.where(part, labels, 0), values
+    refuse_wrapping(labels, name)
+    return labels if part is None else jnp.where(part, labels, 0)
 
 
 def at_hand(value: Input) -> Input:
@@ -150,12 +155,12 @@ def at_hand(value: Input) -> Input:
     return value if host is None else host
 
 
-def refuse_wrapping(labels: Input) -> None:
+def refuse_wrapping(labels: Input, name: str = "labels") -> None:
     """Refuse labels on the host that JAX would truncate to 32 bits without a word (CV-32)."""
     known = on_host(labels)
     if known is not None and known.size and jax.dtypes.canonicalize_dtype(known.dtype) != known.dtype:
         held = np.iinfo(jax.dtypes.canonicalize_dtype(known.dtype))
-        check_label_range("labels", int(known.min()), int(known.max()), int(held.min), int(held.max))
+        check_label_range(name, int(known.min()), int(known.max()), int(held.min), int(held.max))
 
 
 def in_range(labels: Input, low: int, high: int) -> tuple[Array, Array]:

@@ -35,7 +35,7 @@ from lossproof.conformance.plan.cases.structures import LATER, Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
-from lossproof.spec import clauses
+from lossproof.spec import clauses, losses
 
 REDRAWS = 40
 MAX_CRASHES = 3
@@ -180,6 +180,8 @@ class Judge:
     def shape_clause(self, case: Case) -> str:
         """Return the clause of the reduction, which says what shape the loss has."""
         reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))
+        if "candidates" in case.inputs and losses()[case.loss].front["unit"] == "pair" and reduction == "none":
+            return "SH-13"
         return REDUCTIONS.get(str(reduction), REDUCTIONS["mean"])
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:

@@ -63,6 +63,11 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
     """PW-9 to PW-14."""
     yield of.probe("value", "PW-9", options=OWN, vary=fields | {"candidates": (OTHERS, MASKED)})
     yield of.probe("value", "PW-10", options=OWN, vary=fields | {"candidates": (INDEXED, BOTH)})
+    of_masked = fields | {"mask": ("some",), "candidates": (INDEXED, BOTH)}
+    yield of.probe("value", "PW-10", "masked anchors", options=OWN, vary=of_masked)
+    if "max_positives" in of.page.parameters:
+        crowd = fields | {"identities": ("one", "many rows"), "candidates": (OTHERS, MASKED)}
+        yield of.probe("value", "PW-8", "more candidates than rows", 0.5, OWN, vary=crowd)
     weighed = fields | {"weights": ("some are 0", "some")}
     yield of.probe("value", "PW-9", "weights", 0.67, OWN, vary=weighed | {"candidates": CANDIDATES[1:]})
     yield of.probe("value", "PW-13", "no candidates", 0.5, OWN, vary=fields | {"candidates": (EMPTY,)})

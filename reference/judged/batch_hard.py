@@ -38,8 +38,7 @@ def _(found: BatchHard, overrides: Overrides) -> Evaluation:
         sizes = replace(taken, ap=ap.scales(), an=an.scales(sign=-1), itself=np.zeros_like(found.itself))
         return sizes.gradients(np.abs(cotangent) * growth)
 
-    # Anchors without a term are weighed too: with infinite rows the scale is NaN, and that allows no error
-    summed = reduced(scale, taken) if taken.reduction == "none" else np.asarray(np.sum(taken.weights() * scale))
+    summed = reduced(scale, taken)
     return Evaluation(taken.value(), summed, taken.gradients, vjp_scale, decisions)
 
 

@@ -32,7 +32,9 @@ def _(found: Circle, overrides: Overrides) -> Evaluation:
             entry = found.share[:, None] * kind.softmax * size + kind.gamma * UNDERFLOW
             slopes = slopes + seed * np.where(kind.chosen & found.either[:, None], entry, 0)
         anchors, others = (replace(rows, unit=np.abs(rows.unit)) for rows in found.units)
-        return replace(found, units=(anchors, others), similarity=-np.ones_like(slopes)).to_rows(slopes)  # everything is added
+        return replace(found, units=(anchors, others), similarity=-np.ones_like(slopes)).to_rows(
+            slopes
+        )  # everything is added
 
     return Evaluation(taken.value(), reduced(scale, taken), taken.gradients, vjp_scale, decisions)
 

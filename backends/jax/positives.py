@@ -1,0 +1,66 @@
+"""The positives of each anchor in order, and what stands below them (spec/pairwise.md)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.lax import stop_gradient
+
+from lossproof.backends.jax.candidates import Sets
+from lossproof.backends.jax.most_positives import most_positives
+
+
+class Positives(NamedTuple):
+    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
+
+    column: Array  # (B, K), M where there is none
+    valid: Array  # (B, K)
+    crowded: Array  # (B,)
+
+
+def sorted_positives(d: Array, positive: Array, sets: Sets, max_positives: int | None) -> Positives:
+    """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
+    (anchors, count), most = d.shape, most_positives(sets, max_positives)
+    anchor, column = jnp.arange(anchors)[:, None], jnp.broadcast_to(jnp.arange(count), (anchors, count))
+    place = jnp.where(positive, jnp.cumsum(positive, axis=1) - 1, most)
+    listed = jnp.full((anchors, most), count).at[anchor, place].set(column, mode="drop")
+    last = float(
+        np.finfo(d.dtype).max
+    )  # no distance is larger, and the sort is stable: those that there are come first
+    distances = jnp.where(listed < count, columns(stop_gradient(d), listed), last)
+    listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1, stable=True), axis=1)
+    found = jnp.sum(positive, axis=1)
+    return Positives(listed, listed < count, (found > most) & (max_positives is not None))
+
+
+def ranks(thresholds: Array, d: Array, side: str) -> Array:
+    """Return how many of the sorted thresholds (B, K) are below each distance (B, M), or with "right" not above it."""
+    most = thresholds.shape[1]
+    steps = most.bit_length() if isinstance(most, int) else 31  # jnp.searchsorted takes no symbol of `jax.export`
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = jnp.minimum((low + high) // 2, most - 1)
+        there = jnp.take_along_axis(thresholds, middle, axis=1)
+        below = (low < high) & (there < d if side == "left" else there <= d)
+        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+
+    zero = jnp.where(d < 0, jnp.int32(0), jnp.int32(0))  # in shard_map as different on each device as what it will hold
+    ends = zero, zero + jnp.int32(most)
+    found: Array = jax.lax.fori_loop(0, steps, halve, ends)[0]
+    return found
+
+
+def columns(values: Array, index: Array) -> Array:
+    """Return values (B, M) at the columns `index`, and 0 at column M."""
+    return jnp.take_along_axis(jnp.pad(values, ((0, 0), (0, 1))), index, axis=1)
+
+
+def spread_out(values: Array, index: Array, count: int) -> Array:
+    """Return an array (B, `count`) with values at the columns `index`, those at column `count` dropped."""
+    anchors = values.shape[0]
+    return jnp.zeros((anchors, count), values.dtype).at[jnp.arange(anchors)[:, None], index].set(values, mode="drop")
