@@ -32,9 +32,8 @@ def _(found: Circle, overrides: Overrides) -> Evaluation:
             entry = found.share[:, None] * kind.softmax * size + kind.gamma * UNDERFLOW
             slopes = slopes + seed * np.where(kind.chosen & found.either[:, None], entry, 0)
         anchors, others = (replace(rows, unit=np.abs(rows.unit)) for rows in found.units)
-        return replace(found, units=(anchors, others), similarity=-np.ones_like(slopes)).to_rows(
-            slopes
-        )  # everything is added
+        sizes = replace(found, units=(anchors, others), similarity=-np.ones_like(slopes))  # so that everything is added
+        return sizes.to_rows(slopes)
 
     return Evaluation(taken.value(), reduced(scale, taken), taken.gradients, vjp_scale, decisions)
 
