@@ -11,8 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, at_hand, batch, describe, identities, refuse_truncation, whole
-from lossproof.backends.jax.integers import equal, narrow
+from lossproof.backends.jax.arrays import (
+    Input,
+    at_hand,
+    batch,
+    describe,
+    equal,
+    identities,
+    narrow,
+    refuse_truncation,
+    whole,
+)
 from lossproof.spec.arguments import (
     check_candidate_index,
     check_candidates,
