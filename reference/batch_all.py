@@ -67,7 +67,7 @@ def batch_all_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: the hinge at 0 and coincident rows have gradient 0.
-    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     check_real("margin", margin, 0)  # CV-28
     check_pair_distance(distance)  # PW-1

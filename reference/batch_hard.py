@@ -76,7 +76,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0.
-    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     check_real("margin", margin, 0)  # CV-28
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4

@@ -78,7 +78,7 @@ def semi_hard_triplet_loss(
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0.
-    Clauses SH-1 to SH-12, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     check_real("margin", margin, 0)  # CV-28
     check_soft_margin(soft_margin, margin, 1.0)  # SH-12
