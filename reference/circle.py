@@ -63,8 +63,8 @@ def circle_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Clauses CI-1 to CI-17, PW-9 to PW-14,
-    CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient.
+    Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     check_real("margin", margin, -1, high=1)  # CV-28
     check_real("gamma", gamma, 0)
