@@ -241,7 +241,8 @@ def _pair_errors(
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.fmin(2.0, of_distance(d) / d))
 
-    value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
     return np.nan_to_num(value), {name: np.nan_to_num(a) for name, a in gradients.items()}
 
 
