@@ -152,7 +152,8 @@ class _Triplets(NamedTuple):
 def _triplets(sets: Sets, margin: float | Array, distance: str, pairwise: str, max_positives: int | None) -> _Triplets:
     positive, negative = sets.pairs()  # PW-2, PW-9
     sets, finite, others = sets.known()  # BA-7
-    d = distance_matrix(sets, finite, others, distance, pairwise)
+    part, second = sets.distinct(finite, others)
+    d = distance_matrix(sets.rows, part, distance, pairwise, second)
     fixed = stop_gradient(d)
 
     index, valid, crowded = sorted_positives(d, positive, sets, max_positives)

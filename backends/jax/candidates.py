@@ -109,19 +109,19 @@ class Sets:
         found = ~finite | jnp.any(met if itself is None else met & ~itself, axis=1)
         return found if self.wild is None else found | self.wild
 
-    def distinct(self, finite: Array, others: Array) -> list[tuple[Array, Array]]:
-        """Return rows, and which of them count in the mean of the distinct ones: PW-6.
+    def distinct(self, finite: Array, others: Array) -> tuple[Array, tuple[Array, Array] | None]:
+        """Return which rows, and with a second set which of its rows, count in the mean of the distinct ones: PW-6.
 
         A candidate that an anchor names stands for that anchor.
         """
         anchors = finite if self.takes_part is None else finite & jnp.asarray(self.takes_part)
         if not self.second:
-            return [(self.rows, anchors)]
+            return anchors, None
         here = others if self.candidates_take_part is None else others & jnp.asarray(self.candidates_take_part)
         if self.index is not None:
             index, most = jnp.asarray(self.index), here.shape[0] - 1
             anchors = anchors & ~(here[jnp.clip(index, 0, most)] & (index >= 0) & (index <= most))
-        return [(self.candidates, here), (self.rows, anchors)]
+        return anchors, (self.candidates, here)
 
     def met(self, chosen: Array) -> Array:
         """Return the row that each anchor meets in a candidate, (B,) -> (B, D): itself where that is the anchor."""
@@ -177,7 +177,9 @@ def as_sets(
     second = [jnp.asarray(candidates, rows.dtype), names, candidate_mask]
     if isinstance(count, int) and count == 0:
         second = [jnp.zeros((1, rows.shape[-1]), rows.dtype), np.zeros(1, np.int32), np.zeros(1, bool)]
-    return Sets(*whole(rows, labels, mask, *second, index, wild), second=True, count=count)
+    rows, labels, mask = whole(rows, labels, mask)
+    others, names, chosen, index, wild = whole(*second, index, wild)
+    return Sets(rows, labels, mask, others, names, chosen, index, wild, second=True, count=count)
 
 
 def _named(index: Input, mask: Input | None, rows: int, count: Any) -> tuple[Input, Array | None]:

@@ -41,7 +41,7 @@ def mining_distances(sets: Sets, distance: str) -> Array:
     """Return numbers (B, M) in the order of the distances, from differences of rows; they have no gradient."""
     sets = sets.changed(stop_gradient)
     if distance == "cosine":
-        return _cosine_distances(sets)
+        return _cosine_distances(sets.rows, sets.candidates if sets.second else None)
     largest, others = float(np.finfo(sets.rows.dtype).max), sets.candidates
 
     def squares(row: Array) -> Array:
@@ -71,33 +71,39 @@ def units(rows: Array) -> Array:
     return jnp.where(zero, 0, rows / jnp.sqrt(jnp.where(zero, 1, square)))
 
 
-def _cosine_distances(sets: Sets) -> Array:
-    """Return 1 less the cosines of each anchor with each candidate, (B, M): CV-20."""
-    rows = units(sets.rows)
-    return 1 - products(rows, units(sets.candidates) if sets.second else rows)
+def _cosine_distances(rows: Array, others: Array | None) -> Array:
+    """Return 1 less the cosines of each row with each other one, or with each row of a second set: CV-20."""
+    rows = units(rows)
+    return 1 - products(rows, rows if others is None else units(others))
 
 
-def distance_matrix(sets: Sets, finite: Array, others: Array, distance: str, pairwise: str) -> Array:
-    """Return the distances (B, M) of rows that are finite; the two say which were so as they were given: PW-6."""
+def distance_matrix(
+    rows: Array, whole: Array, distance: str, pairwise: str, second: tuple[Array, Array] | None = None
+) -> Array:
+    """Return the distances (B, B) of rows that are finite, or (B, M) from the rows of a second set: PW-6.
+
+    `whole` says which rows count in the mean, and beside the rows of a second set stands the same of them.
+    """
     if distance == "cosine":
-        return _cosine_distances(sets)
-    square = _squares(sets) if pairwise == "direct" else _gram(sets, finite, others)
+        return _cosine_distances(rows, second[0] if second else None)
+    square = _squares(rows, second[0] if second else rows) if pairwise == "direct" else _gram(rows, whole, second)
     zero = square <= 0
-    square = jnp.where(zero, 1, jnp.minimum(square, float(np.finfo(square.dtype).max) / 4))  # CV-19
+    square = jnp.where(zero, 1, jnp.minimum(square, float(np.finfo(rows.dtype).max) / 4))  # CV-19
     return jnp.where(zero, 0, jnp.sqrt(square) if distance == "euclidean" else square)  # DI-15
 
 
-def _gram(sets: Sets, finite: Array, others: Array) -> Array:
+def _gram(rows: Array, whole: Array, second: tuple[Array, Array] | None) -> Array:
     """Return |x|^2 + |y|^2 - 2 x.y of rows from which their origin is subtracted: grade `centred`."""
-    limit = 0.25 * (float(np.finfo(sets.rows.dtype).max) / sets.rows.shape[-1]) ** 0.5
-    origin = _origin(sets.changed(stop_gradient).distinct(finite, others), limit)
-    sets = sets.changed(lambda rows: jnp.clip(rows - origin[None], -limit, limit))  # CV-19
-    inner = products(sets.rows, sets.candidates)
-    if sets.second:
-        x, y = (jnp.sum(rows * rows, axis=-1) for rows in (sets.rows, sets.candidates))
-    else:
-        x = y = jnp.diagonal(inner)
-    return jnp.asarray(x[:, None] + y[None] - 2 * inner)
+    limit = 0.25 * (float(np.finfo(rows.dtype).max) / rows.shape[-1]) ** 0.5
+    parts = [(rows, whole)] if second is None else [second, (rows, whole)]
+    origin = _origin([(stop_gradient(part), counted) for part, counted in parts], limit)
+    *others, x = (jnp.clip(part - origin[None], -limit, limit) for part, _ in parts)  # CV-19
+    if others:
+        (y,) = others
+        return jnp.sum(x * x, axis=-1)[:, None] + jnp.sum(y * y, axis=-1)[None] - 2 * products(x, y)
+    inner = products(x, x)
+    squares = jnp.diagonal(inner)
+    return jnp.asarray(squares[:, None] + squares[None] - 2 * inner)
 
 
 def _origin(parts: list[tuple[Array, Array]], limit: float) -> Array:
@@ -118,13 +124,13 @@ def _first(parts: list[tuple[Array, Array]]) -> Array:
     return jnp.where(jnp.any(counted), first, _first(more)) if more else first
 
 
-def _squares(sets: Sets) -> Array:
-    """Return sums of squared differences of every two rows; the differences are formed again in the backward pass."""
-    limit, others = 0.25 * float(np.finfo(sets.rows.dtype).max) ** 0.5, sets.candidates
+def _squares(rows: Array, others: Array) -> Array:
+    """Return sums of squared differences of every row and other; they are formed again in the backward pass."""
+    limit = 0.25 * float(np.finfo(rows.dtype).max) ** 0.5
 
     @jax.checkpoint
     def of_row(row: Array) -> Array:
         t = jnp.clip(row[None] - others, -limit, limit)  # CV-19
         return jnp.sum(t * t, axis=-1)
 
-    return over_rows(of_row, sets.rows, others)
+    return over_rows(of_row, rows, others)

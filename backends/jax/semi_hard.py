@@ -97,7 +97,8 @@ def semi_hard_triplet_loss(
         return jnp.zeros((0, sets.count), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
     positive, negative = sets.pairs()  # PW-2, PW-9
     sets, finite, others = sets.known()  # SH-10
-    d = distance_matrix(sets, finite, others, distance, pairwise)
+    part, second = sets.distinct(finite, others)
+    d = distance_matrix(sets.rows, part, distance, pairwise, second)
     fixed = stop_gradient(d)
 
     index, valid, crowded = sorted_positives(d, positive, sets, max_positives)
