@@ -9,6 +9,7 @@ import numpy as np
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import OPTIONAL
+from lossproof.conformance.host.options import inputs_of
 from lossproof.conformance.judge.compare import accepted, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Result
@@ -19,7 +20,6 @@ from lossproof.conformance.plan.cases.errors import wrongs
 from lossproof.conformance.plan.cases.structures import ones
 from lossproof.conformance.plan.cases.wrong import Wrong
 from lossproof.conformance.plan.probe import OfErrors, Probe
-from lossproof.spec import losses
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -87,6 +87,5 @@ def _sibling(legal: Case, wrong: Wrong) -> Case:
 
 
 def _optional(name: str, given: Iterable[str]) -> list[str]:
-    """Return those of some inputs that a legal call of a loss may go without."""
-    entries = losses()[name].inputs if name in losses() else {}
-    return sorted({n for n, entry in entries.items() if entry.get("optional")} & set(given))
+    """Return those of some inputs that a legal call of a loss, or of another function, may go without."""
+    return sorted({n for n, entry in inputs_of(name).items() if entry.get("optional")} & set(given))

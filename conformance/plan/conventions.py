@@ -28,6 +28,7 @@ from lossproof.conformance.plan.probe import (
     Probe,
 )
 from lossproof.conformance.plan.second_set import second_set
+from lossproof.conformance.plan.soft_margin import soft_margin
 
 MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
     "eager": 0.3,
@@ -111,7 +112,6 @@ def _second_derivatives(of: Varied) -> Iterator[Probe]:
     if "kappa_second" not in of.page.front["accuracy"]:
         return
     mixed = {"shape": ((5, 4), (2, 3)), "dtype": of.space["dtype"], **of.choices}
-    mixed |= {"soft_margin": (False,)}  # a soft one has a probe of its own
     eps = of.space.get("eps", ())[:2]
     yield of.probe("second_order", "CV-14", vary=mixed | {"swap": (False,), "eps": eps})
     fields = {**mixed, **of.every, "mask": (None, "some"), "weights": (None, "some are 0"), "p": (2.0, 3.0)}
@@ -211,5 +211,6 @@ TOPICS = (
     _shapes_and_dtypes,
     _determinism,
     _modes,
+    soft_margin,
     second_set,
 )

@@ -65,7 +65,7 @@ def draw(name, count, seed=0, dtype="float64"):
 def split(name, inputs):
     """Return the inputs that a loss is differentiated with respect to, and the others."""
     wanted = [n for n, entry in losses()[name].inputs.items() if entry.get("differentiable")]
-    return {n: inputs[n] for n in wanted}, {n: a for n, a in inputs.items() if n not in wanted}
+    return {n: inputs[n] for n in wanted if n in inputs}, {n: a for n, a in inputs.items() if n not in wanted}
 
 
 def want(name, inputs, options):
