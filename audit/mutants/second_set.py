@@ -14,7 +14,7 @@ from audit.mutants import Mutant, table
 Loss = Callable[..., Tensor]
 Given = dict[str, Any]
 Change = Callable[[Given], Given]
-LOSSES = {
+LOSSES: dict[str, Loss] = {
     "all": right.batch_all_triplet_loss,
     "hard": right.batch_hard_triplet_loss,
     "semi": right.semi_hard_triplet_loss,
@@ -116,18 +116,19 @@ def _once(index: Tensor, place: Tensor) -> Tensor:
 
 def _itself_reaches(given: Given) -> Tensor:
     """Return the anchors plus 0 times the candidate that each names."""
-    index = _index(given)
+    index, rows = _index(given), given["embeddings"]
+    assert isinstance(rows, Tensor)
     if not len(given["candidates"]):
-        return given["embeddings"]  # type: ignore[no-any-return]
+        return rows
     own = given["candidates"].detach()[index.clamp(0, len(given["candidates"]) - 1)]
-    return given["embeddings"] + torch.where((index >= 0)[:, None], 0 * own, 0.0).to(given["embeddings"].dtype)
+    return rows + torch.where((index >= 0)[:, None], 0 * own, 0.0).to(rows.dtype)
 
 
 def _far(name: str) -> Callable[[Given], Tensor]:
     """Return rows that have been moved far away and back, and lost their last digits on the way."""
 
     def moved(given: Given) -> Tensor:
-        rows = given[name]
+        rows: Tensor = given[name]
         step = 2048 * rows.detach().abs().amax().clamp(min=1e-30) if rows.numel() else 1.0
         return rows + (((rows + step) - step) - rows).detach()
 
@@ -140,16 +141,16 @@ def _most(given: Given) -> Any:
 
 def _over(given: Given) -> Tensor:
     """Circle with a mean over the candidates."""
-    total = right.circle_loss(**{**given, "reduction": "sum"})
-    plain = right.circle_loss(**given)
+    plain: Tensor = right.circle_loss(**given)
     if given["candidates"] is None or given.get("reduction", "mean") != "mean":
         return plain
+    total: Tensor = right.circle_loss(**{**given, "reduction": "sum"})
     return total / _present(given).sum().clamp(min=1)
 
 
 def _over_pairs(given: Given) -> Tensor:
     """Semi-hard whose `none` has a row for each candidate."""
-    found = right.semi_hard_triplet_loss(**given)
+    found: Tensor = right.semi_hard_triplet_loss(**given)
     return found.T if found.ndim == 2 and given["candidates"] is not None else found
 
 
