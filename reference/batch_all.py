@@ -186,7 +186,8 @@ class BatchAll(Loss):
 
     def divisor(self) -> float:
         """Return how many triplets a mean is over, by the weights of their anchors: BA-3, BA-4, BA-9, CV-5."""
-        counted = {"mean": self.valid, "mean_nonzero": self.active}.get(self.reduction)
+        unknown = np.any(np.isnan(self.slack) & self.valid, axis=(1, 2), keepdims=True)  # BA-7: all their terms are NaN
+        counted = {"mean": self.valid, "mean_nonzero": self.active | (unknown & self.valid)}.get(self.reduction)
         total = 0.0 if counted is None else np.sum(self.unit_weights * np.count_nonzero(counted, axis=(1, 2)))
         return float(total) if total > 0 else 1.0
 

@@ -139,6 +139,17 @@ def _most(given: Given) -> Any:
     return max(len(given["labels"]) - 1, 1) if given.get("max_positives") is None else given["max_positives"]
 
 
+def _uncounted(given: Given) -> Tensor:
+    """Batch-all whose `mean_nonzero` leaves out what is NaN."""
+    plain: Tensor = right.batch_all_triplet_loss(**given)
+    spoilt = given["embeddings"].detach().isnan().any(-1)
+    if given["candidates"] is None or given.get("reduction", "mean") != "mean_nonzero" or not bool(spoilt.any()):
+        return plain
+    mask = ~spoilt if given.get("mask") is None else given["mask"] & ~spoilt
+    others: Tensor = right.batch_all_triplet_loss(**{**given, "mask": mask})
+    return others + (plain - others).detach()
+
+
 def _over(given: Given) -> Tensor:
     """Circle with a mean over the candidates."""
     plain: Tensor = right.circle_loss(**given)
@@ -189,6 +200,7 @@ MUTANTS = table(
     _mutant("all-most-of-batch", "an anchor may have no more positives than the batch has rows", ("PW-8", "CV-23"), _with(max_positives=_most)),
     _mutant("hard-no-self", "include_self has no part with a second set", ("BH-12",), _with(include_self=lambda g: False)),
     _mutant("hard-self-apart", "with include_self the own positive is as far as the candidate stands", ("BH-12",), _with(candidate_index=lambda g: None if g.get("include_self") else g["candidate_index"])),
+    Mutant("second-all-nan-uncounted", "mean_nonzero leaves out the triplets that are NaN", ("BA-4", "CV-11"), _as_a_call(_uncounted), loss="batch_all_triplet_loss"),
     Mutant("second-semi-turned", "none has a row for each candidate", ("SH-13",), _as_a_call(_over_pairs), loss="semi_hard_triplet_loss"),
     Mutant("second-circle-by-candidates", "the mean is over the candidates", ("CI-17",), _as_a_call(_over), loss="circle_loss"),
     _mutant("circle-nonzero", "the mean is over the anchors that have a positive and a negative", ("CI-17",), _with(reduction=lambda g: "mean_nonzero" if g.get("reduction", "mean") == "mean" else g["reduction"])),

@@ -161,7 +161,8 @@ def _triplets(sets: Sets, margin: float | Array, distance: str, pairwise: str, m
     threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
     sign, active = _counts(fixed, threshold, index, valid, negative)
     every = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
-    return _Triplets(d, sign, active, every, (every > 0) & (crowded | sets.unknown(finite, others)))
+    broken = (every > 0) & (crowded | sets.unknown(finite, others))
+    return _Triplets(d, sign, jnp.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 
 def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:

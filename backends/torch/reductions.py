@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossproof.backends.torch.weights import in_arithmetic, total_weight
 
@@ -41,7 +41,8 @@ def reduce(
 
 def softened(slack: Tensor, reduction: str) -> tuple[Tensor, str]:
     """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
-    terms = nn.functional.softplus(slack, threshold=40.0)  # beyond 40 it is the identity in float64 too
+    above = slack > 0  # not torch's softplus: in a trace its derivative loses the digits of a small slope
+    terms = torch.log1p(torch.exp(torch.where(above, -slack, slack))) + torch.where(above, slack, 0.0)
     return terms, "mean" if reduction == "mean_nonzero" else reduction
 
 
