@@ -4,8 +4,8 @@ Each function also takes `cotangent` and then returns its gradients; the class b
 how. What only the judge asks for stands apart, in `judged/`.
 """
 
-from lossproof.reference.arcface import arcface_loss
-from lossproof.reference.batch_all import batch_all_triplet_loss
+from lossproof.reference.arcface import arcface_logits, arcface_loss
+from lossproof.reference.batch_all import batch_all_active_fraction, batch_all_triplet_loss
 from lossproof.reference.batch_hard import batch_hard_triplet_loss
 from lossproof.reference.center import center_loss, update_centers
 from lossproof.reference.circle import circle_loss
@@ -28,7 +28,9 @@ from lossproof.reference.triplet_margin import triplet_margin_loss
 from lossproof.reference.verification import best_accuracy, val_at_far, verification_accuracy, verification_rates
 
 __all__ = [
+    "arcface_logits",
     "arcface_loss",
+    "batch_all_active_fraction",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from lossproof.reference.class_weights import by_inverse, unit_rows
 from lossproof.reference.cross_entropy import cross_entropy
 from lossproof.reference.inputs import as_batch, as_rows, as_weights, described, weighing
-from lossproof.reference.terms import Terms, differentiable
+from lossproof.reference.terms import Loss, Terms, differentiable
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_label_range, check_real, check_table
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_label_range, check_real, check_table
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -77,6 +77,61 @@ def arcface_loss(
     angles = Angles.between(x, w, labels)
     past = (angles.c < -np.cos(m)) & (beyond_pi != "keep")  # AF-5, AF-8
     return arcface(angles, past, s, m, beyond_pi, takes_part, reduction, of_units)
+
+
+@differentiable
+def arcface_logits(
+    embeddings: ArrayLike, class_weights: ArrayLike, *, scale: float = 64.0, cotangent: ArrayLike | None = None
+) -> Logits:
+    """Return the logits of rows without a margin, by which one classifies, in float64.
+
+    ``scale * cos(theta_j)``, where theta_j is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), any float dtype and length.
+        class_weights: rows of shape (C, D), of the dtype of the embeddings or a wider one, any length.
+        scale: [0, inf).
+        cotangent: if given, of the shape of the logits: return the gradients too.
+
+    Returns:
+        The logits, of shape (B, C); with `cotangent`, the pair of the logits and a dictionary of the gradients of
+        ``sum(cotangent * logits)`` by input.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A zero row has logit 0 with every row, and gives and gets no gradient. Clauses AF-18 to AF-22.
+    Source: Deng et al. (2019).
+    """
+    check_real("scale", scale, 0)  # AF-21
+    given = described(embeddings=embeddings, class_weights=class_weights)
+    check_batch("embeddings", *given["embeddings"])
+    (_, width), dtype = given["embeddings"]
+    check_table("class_weights", *given["class_weights"], "embeddings", width, dtype)
+    x, w = as_rows(embeddings=embeddings, class_weights=class_weights)
+    return Logits(unit_rows(x), unit_rows(w), w.dtype.type(scale))  # AF-18
+
+
+@dataclass(frozen=True)
+class Logits(Loss):
+    """The scaled cosines of rows with the weights of the classes; no loss, but differentiated like one."""
+
+    x: tuple[Array, Array]  # unit rows and the inverse of their norms
+    w: tuple[Array, Array]
+    scale: Array
+
+    def value(self) -> Array:
+        """Return the logits."""
+        return np.asarray(self.scale * (self.x[0] @ self.w[0].T))  # AF-19: a zero row is 0 at unit length, too
+
+    def gradients(self, cotangent: Array) -> dict[str, Array]:
+        """Take the part of each other row that is at a right angle to one's own, over the norm: AF-20."""
+        (x, x_inverse), (w, w_inverse) = self.x, self.w
+        zero = (x_inverse == 0)[:, None] | (w_inverse == 0)
+        to_cosine, cosine = np.where(zero, 0, cotangent * self.scale)[..., None], (x @ w.T)[..., None]
+        to_x = np.sum(to_cosine * (w - cosine * x[:, None]), axis=1)
+        to_w = np.sum(to_cosine * (x[:, None] - cosine * w), axis=0)
+        return {"embeddings": by_inverse(to_x, x_inverse), "class_weights": by_inverse(to_w, w_inverse)}
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossproof.reference.candidates import Sets, as_sets
 from lossproof.reference.distances import Metric, RowDistance
-from lossproof.reference.inputs import as_batch, as_weights
-from lossproof.reference.pairwise import all_pairs, candidates, pair_metric
-from lossproof.reference.terms import Terms, differentiable, times
+from lossproof.reference.inputs import as_weights
+from lossproof.reference.pairwise import all_pairs, pair_metric
+from lossproof.reference.terms import Terms, differentiable, softened, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -34,6 +35,10 @@ def batch_hard_triplet_loss(
     include_self: bool = False,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    candidates: ArrayLike | None = None,
+    candidate_labels: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    candidate_index: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> BatchHard:
@@ -53,6 +58,12 @@ def batch_hard_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
         cotangent: if given, of the shape of the loss: return the gradient too.
 
@@ -65,7 +76,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0.
-    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     check_real("margin", margin, 0)  # CV-28
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
@@ -73,12 +84,12 @@ def batch_hard_triplet_loss(
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = as_weights(weights, mask, embeddings=embeddings)
-    identity, takes_part, rows = as_batch(labels, mask, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
     d = pair_metric(distance, float(floor))
 
-    positive, negative = candidates(identity, takes_part, include_self=include_self)  # BH-3, PW-2
-    every = all_pairs(rows, d).value
-    mined = Mined(rows, d, np.where(positive, every, -np.inf), np.where(negative, -every, -np.inf))
+    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
+    every = all_pairs(sets, d).value
+    mined = Mined(sets, d, np.where(positive, every, -np.inf), np.where(negative, -every, -np.inf))
     hardest, nearest = (largest(of_each) for of_each in (mined.positive, mined.negative))  # BH-1, BH-8, PW-5
     anchors = np.any(positive, axis=-1) & np.any(negative, axis=-1)  # BH-2
     return triplets(mined, hardest, nearest, anchors, None if soft_margin else float(margin), reduction, w)
@@ -86,17 +97,17 @@ def batch_hard_triplet_loss(
 
 @dataclass(frozen=True)
 class Mined:
-    """The rows of a batch, and what the hardest of each anchor are picked from."""
+    """The rows that are compared, and what the hardest of each anchor are picked from."""
 
-    rows: Array
+    sets: Sets
     d: Metric
-    positive: Array  # (B, B), the distances to positives, -inf elsewhere
-    negative: Array  # (B, B), minus the distances to negatives, -inf elsewhere
+    positive: Array  # (B, M), the distances to positives, -inf elsewhere
+    negative: Array  # (B, M), minus the distances to negatives, -inf elsewhere
 
 
 def largest(values: Array) -> Array:
     """Return the index of the largest value of each row, the lowest of those that tie."""
-    return np.argmax(values, axis=-1) if len(values) else np.zeros(0, int)
+    return np.argmax(values, axis=-1) if values.size else np.zeros(len(values), int)
 
 
 def triplets(
@@ -109,12 +120,14 @@ def triplets(
     w: Array | None,
 ) -> BatchHard:
     """Return the terms of each anchor with its hardest rows; without a margin it is the soft one."""
-    rows, d = mined.rows, mined.d
-    ap, an, itself = d(rows, rows[hardest]), d(rows, rows[nearest]), hardest == np.arange(len(rows))
+    sets, d = mined.sets, mined.d
+    if not sets.candidates.size:  # there is nothing to choose, and no anchor has a triplet
+        sets = replace(sets, candidates=np.zeros((1, sets.rows.shape[1])), itself=np.zeros((len(anchors), 1), bool))
+    ap, an = d(sets.rows, sets.met(hardest)), d(sets.rows, sets.met(nearest))
+    itself = sets.itself[np.arange(len(hardest)), hardest]
     slack = ap.value - an.value
     if margin is None:
-        terms, active = np.logaddexp(0, slack), np.exp(-np.logaddexp(0, -slack))  # BH-4
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, active, reduction = softened(slack, reduction)  # BH-4
     else:
         slack = margin + slack
         terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # BH-1, BH-9
@@ -139,8 +152,8 @@ class BatchHard(Terms):
 
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each row as anchor, as hardest positive and as hardest negative: BH-7."""
-        w, gradient = times(w, self.active)[:, None], np.zeros_like(self.mined.rows)
+        w, of_candidates = times(w, self.active)[:, None], np.zeros_like(self.mined.sets.candidates)
         ap, an = [np.where(self.itself[:, None], 0, part) for part in self.ap.gradients], self.an.gradients
-        for at, part in ((np.arange(len(w)), ap[0] - an[0]), (self.hardest, ap[1]), (self.nearest, -an[1])):
-            np.add.at(gradient, at, times(w, part))
-        return {"embeddings": gradient}
+        for at, part in ((self.hardest, ap[1]), (self.nearest, -an[1])) if of_candidates.size else ():
+            np.add.at(of_candidates, at, times(w, part))
+        return self.mined.sets.gradients(times(w, ap[0] - an[0]), of_candidates)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lossproof.reference.inputs import as_batch, as_weights
+from lossproof.reference.candidates import Sets, as_sets
+from lossproof.reference.inputs import as_weights
 from lossproof.reference.terms import Terms, differentiable, times
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_real
@@ -23,6 +24,10 @@ def circle_loss(
     detach_weights: bool = True,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    candidates: ArrayLike | None = None,
+    candidate_labels: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    candidate_index: ArrayLike | None = None,
     reduction: str = "mean",
     cotangent: ArrayLike | None = None,
 ) -> Circle:
@@ -41,6 +46,12 @@ def circle_loss(
         mask: booleans of shape (B,); True takes part.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
             positive and a negative).
         cotangent: if given, of the shape of the loss: return the gradient too.
@@ -52,47 +63,65 @@ def circle_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Clauses CI-1 to CI-16,
-    CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient.
+    Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     check_real("margin", margin, -1, high=1)  # CV-28
     check_real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = as_weights(weights, mask, embeddings=embeddings)
-    labels, takes_part, x = as_batch(labels, mask, embeddings=embeddings)  # CV-31, CV-34
-    m, scale = x.dtype.type(margin), float(gamma)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    m, scale = sets.rows.dtype.type(margin), float(gamma)
 
-    norms, unit, inverse_norm = normalised(x)  # CI-3
-    similarity = unit @ unit.T
-    same = labels[:, None] == labels  # CV-32
-    both = takes_part[:, None] & takes_part & ~np.eye(len(x), dtype=bool)
-    positives = pairs(similarity, both & same, -1, (1 + m, 1 - m), scale, detach_weights)  # CI-2
-    negatives = pairs(similarity, both & ~same, 1, (-m, m), scale, detach_weights)
+    anchors, others = unit_rows(sets.rows), unit_rows(sets.candidates)  # CI-3
+    similarity = anchors.unit @ others.unit.T
+    chosen = sets.pairs()
+    positives = pairs(similarity, chosen[0], -1, (1 + m, 1 - m), scale, detach_weights)  # CI-2
+    negatives = pairs(similarity, chosen[1], 1, (-m, m), scale, detach_weights)
     either = positives.any & negatives.any
     exponent = np.where(either, positives.log_sum + negatives.log_sum, -np.inf)
     terms = np.logaddexp(0, exponent)  # CI-1, CI-5, CI-6
-    terms = np.where(np.isnan(similarity).any(axis=1), np.nan, terms)  # CI-9
+    met = sets.candidates_take_part & ~sets.itself
+    unknown = np.any(np.isnan(sets.rows), axis=1) | np.any(met & np.any(np.isnan(sets.candidates), axis=1), axis=1)
+    terms = np.where(unknown, np.nan, terms)  # CI-9
     share = np.where(either, np.exp(-np.logaddexp(0, -exponent)), 0)
     kinds = (positives, negatives)
     return Circle(
-        terms, takes_part, reduction, norms, unit, inverse_norm, similarity, kinds, either, share, unit_weights=w
+        terms, sets.takes_part, reduction, sets, (anchors, others), similarity, kinds, either, share, unit_weights=w
     )
 
 
-def normalised(x: Array) -> tuple[Array, Array, Array]:
-    """Return the norm of each row, unit rows and 1/norm; both are 0 for a zero row (DI-10, DI-18)."""
+@dataclass(frozen=True)
+class UnitRows:
+    """Rows of length 1, and 0 for a zero row."""
+
+    norm: Array  # (B,), of the rows as they stand
+    unit: Array  # (B, D)
+    inverse: Array  # (B,), of the norm; 0 for a zero row
+
+    def received(self, slopes: Array, similarity: Array, met: UnitRows) -> Array:
+        """Return what reaches these rows from d loss / d similarity (B, M) to the rows that they met: CI-12."""
+        reached = np.any(slopes != 0, axis=1)
+        others = np.where(np.any(slopes != 0, axis=0)[:, None], met.unit, 0)  # CV-42: or a NaN would reach every row
+        own = np.where(reached[:, None], self.unit, 0)
+        turned = slopes @ others - np.sum(times(slopes, similarity), axis=1)[:, None] * own
+        return np.where(reached[:, None], turned * self.inverse[:, None], 0)
+
+
+def unit_rows(x: Array) -> UnitRows:
+    """Return the rows at length 1 (DI-10, DI-18)."""
     size = np.max(np.abs(x), axis=-1, initial=0)
     unit = np.where(size > 0, size, 1)
     scaled = x / unit[:, None]  # so that no square leaves the range
     norm = np.sqrt(np.sum(scaled * scaled, axis=-1))
     length = np.where(norm == 0, 1, norm)
-    return size * norm, scaled / length[:, None], np.where(norm == 0, 0, 1 / (length * unit))
+    return UnitRows(size * norm, scaled / length[:, None], np.where(norm == 0, 0, 1 / (length * unit)))
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs (B, B) of one kind, positive or negative, in the sum over exp(sign gamma a (s - delta))."""
+    """The pairs (B, M) of one kind, positive or negative, in the sum over exp(sign gamma a (s - delta))."""
 
     chosen: Array
     sign: int
@@ -143,9 +172,8 @@ def pairs(
 class Circle(Terms):
     """The terms of the anchors of a batch."""
 
-    norms: Array
-    unit: Array
-    inverse_norm: Array
+    sets: Sets
+    units: tuple[UnitRows, UnitRows]  # of the anchors and of the candidates
     similarity: Array
     kinds: tuple[Pairs, Pairs]
     either: Array  # the anchors with a positive and a negative
@@ -164,9 +192,7 @@ class Circle(Terms):
         return self.to_rows(positive + negative)
 
     def to_rows(self, slopes: Array) -> dict[str, Array]:
-        """Carry d loss / d similarity (B, B) to the rows: CI-12."""
-        slopes = slopes + slopes.T
-        reached = self.takes_part & np.any(slopes != 0, axis=1)
-        unit = np.where(reached[:, None], self.unit, 0)  # CV-42: or a NaN would reach every row
-        turned = slopes @ unit - np.sum(times(slopes, self.similarity), axis=1)[:, None] * unit
-        return {"embeddings": np.where(reached[:, None], turned * self.inverse_norm[:, None], 0)}
+        """Carry d loss / d similarity (B, M) to the rows of both sides: CI-12."""
+        anchors, others = self.units
+        of_candidates = others.received(slopes.T, self.similarity.T, anchors)
+        return self.sets.gradients(anchors.received(slopes, self.similarity, others), of_candidates)

@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import check_batch, check_labels, check_mask, check_weight_range, check_weights
+from lossproof.spec.arguments import (
+    check_batch,
+    check_class_weights,
+    check_labels,
+    check_mask,
+    check_weight_range,
+    check_weights,
+)
 
 
 def as_rows(**rows: object) -> tuple[Array, ...]:
@@ -22,10 +29,10 @@ def described(**rows: object) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (a.shape, "float64" if a.dtype == wide else a.dtype.name) for name, a in arrays.items()}
 
 
-def as_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+def as_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str = "mask") -> Array:
     """Check a mask and return it; without one, everything takes part."""
     takes_part = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    check_mask("mask", takes_part.shape, takes_part.dtype.name, shape)  # CV-29, CV-30
+    check_mask(name, takes_part.shape, takes_part.dtype.name, shape)  # CV-29, CV-30
     return takes_part
 
 
@@ -40,6 +47,18 @@ def as_weights(weights: ArrayLike | None, mask: ArrayLike | None, **rows: ArrayL
     own = np.where(as_mask(mask, shape[:-1]), own, 0)
     if own.size:
         check_weight_range("weights", float(np.min(own)), float(np.max(own)))  # CV-46
+    return own
+
+
+def as_class_weights(class_weights: ArrayLike | None, **rows: ArrayLike) -> Array | None:
+    """Check weights (K,) of the classes of logits (B, K), and return them; None without any."""
+    if class_weights is None:
+        return None
+    ((name, (shape, dtype)),) = described(**rows).items()
+    ((own_shape, own_dtype),) = described(class_weights=class_weights).values()
+    check_class_weights("class_weights", own_shape, own_dtype, shape[-1], name, dtype)  # CE-17, ST-21
+    (own,) = as_rows(class_weights=class_weights)
+    check_weight_range("class_weights", float(np.min(own)), float(np.max(own)))  # CE-18, ST-22
     return own
 
 

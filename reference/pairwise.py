@@ -6,25 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossproof.reference.candidates import Sets
 from lossproof.reference.distances import Metric, Pair, RowDistance, SquaredEuclidean, metric, p_norm
 from lossproof.reference.typing import Array
 from lossproof.spec.arguments import check_most_positives
 
 
-def candidates(labels: Array, takes_part: Array, *, include_self: bool = False) -> tuple[Array, Array]:
-    """Return which rows are positives and which are negatives of each anchor, (B, B) each: PW-2."""
-    same = labels[:, None] == labels  # CV-32
-    both = takes_part[:, None] & takes_part
-    other = ~np.eye(len(labels), dtype=bool) | include_self
-    return same & both & other, ~same & both
-
-
 @dataclass(frozen=True)
 class Batch:
-    """The rows of a batch, and which distance of theirs was asked for."""
+    """The rows that are compared, and which distance of theirs was asked for."""
 
-    rows: Array  # (B, D)
-    takes_part: Array  # (B,)
+    sets: Sets
     distance: str
     pairwise: str
 
@@ -64,10 +56,10 @@ def pair_metric(distance: str, floor: float = 0.0) -> Metric:
     return metric(distance, 2.0, 0.0, "difference")
 
 
-def all_pairs(rows: Array, d: Metric) -> RowDistance:
-    """Return the distances of every two rows, (B, B)."""
-    shape = (len(rows), *rows.shape)
-    return d(np.broadcast_to(rows[:, None], shape), np.broadcast_to(rows, shape))
+def all_pairs(sets: Sets, d: Metric) -> RowDistance:
+    """Return the distance of every anchor from every candidate, (B, M)."""
+    others = sets.compared()
+    return d(np.broadcast_to(sets.rows[:, None], others.shape), others)
 
 
 def most_positives(positive: Array, max_positives: int | None) -> None:

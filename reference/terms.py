@@ -48,6 +48,10 @@ class Terms(Loss):
         weight = weight.astype(np.result_type(weight, self.terms.dtype))
         if self.reduction in ("none", "sum"):  # CV-1, CV-2
             return weight
+        return np.asarray(self.over(weight))
+
+    def over(self, weight: Array) -> Array:
+        """Return the weights of the terms over what a mean divides by."""
         total = np.sum(weight[self.counted()])  # CV-3, CV-40
         return np.asarray(weight / (total if total > 0 else 1))  # over nothing, CV-5, CV-6 and CV-43
 
@@ -70,6 +74,12 @@ class Terms(Loss):
 def times(w: Array, part: Array) -> Array:
     """Return w * part, but 0 where w is 0, whatever the part holds."""
     return np.where(w != 0, w * part, 0)
+
+
+def softened(slack: Array, reduction: str) -> tuple[Array, Array, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, their slopes, and the reduction: each term is positive."""
+    slope = np.exp(-np.logaddexp(0, -slack))
+    return np.logaddexp(0, slack), slope, "mean" if reduction == "mean_nonzero" else reduction
 
 
 def differentiable(loss: Callable[P, Loss]) -> Callable[P, Any]:

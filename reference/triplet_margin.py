@@ -9,9 +9,17 @@ from numpy.typing import ArrayLike
 
 from lossproof.reference.distances import RowDistance, metric
 from lossproof.reference.inputs import as_masked_rows, as_weights, described, weighing
-from lossproof.reference.terms import Terms, differentiable, times
+from lossproof.reference.terms import Terms, differentiable, softened, times
 from lossproof.reference.typing import Array
-from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_real, check_rows
+from lossproof.spec.arguments import (
+    REDUCTIONS,
+    check_bool,
+    check_choice,
+    check_distance,
+    check_real,
+    check_rows,
+    check_soft_margin,
+)
 
 
 @differentiable
@@ -21,6 +29,7 @@ def triplet_margin_loss(
     negative: ArrayLike,
     *,
     margin: float = 1.0,
+    soft_margin: bool = False,
     distance: str = "p_norm",
     p: float = 2.0,
     eps: float = 1e-6,
@@ -34,13 +43,15 @@ def triplet_margin_loss(
     """Return the triplet margin loss of rows, in float64.
 
     ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of the last
-    distance where `swap` is True and it is strictly smaller.
+    distance where `swap` is True and it is strictly smaller; with `soft_margin`
+    ``log(1 + exp(d(anchor, positive) - d(anchor, negative)))`` of the same distances.
 
     Args:
         anchor: rows of shape (..., D), any float dtype.
         positive: rows, same shape.
         negative: rows, same shape.
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf); left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf).
@@ -60,11 +71,12 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     check_rows(described(anchor=anchor, positive=positive, negative=negative))  # CV-24, CV-25, CV-26
     check_real("margin", margin, 0)  # TM-3, CV-28
+    check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
@@ -75,23 +87,26 @@ def triplet_margin_loss(
     ap, an = d(a, pos), d(a, n)  # TM-4
     pn = d(pos, n) if swap else an
     swapped = pn.value < an.value  # TM-5, TM-6
-    slack = float(margin) + ap.value - np.where(swapped, pn.value, an.value)
-    terms = np.where(slack <= 0, 0, slack)  # TM-1, TM-10; NaN stays, CV-10
-    active = ~(slack <= 0)  # CV-13
-    return Triplets(terms, takes_part, reduction, float(margin), ap, an, pn, swapped, slack, active, unit_weights=w)
+    least = None if soft_margin else float(margin)
+    slack = (least or 0.0) + ap.value - np.where(swapped, pn.value, an.value)
+    if least is None:
+        terms, active, reduction = softened(slack, reduction)  # TM-11
+    else:
+        terms, active = np.where(slack <= 0, 0, slack), ~(slack <= 0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
+    return Triplets(terms, takes_part, reduction, least, ap, an, pn, swapped, slack, active, unit_weights=w)
 
 
 @dataclass(frozen=True)
 class Triplets(Terms):
     """The terms of given triplets."""
 
-    margin: float
+    margin: float | None  # None: a soft one
     ap: RowDistance
     an: RowDistance
     pn: RowDistance  # d(a, n) itself without `swap`
     swapped: Array  # where d(p, n) is in the place of d(a, n)
     slack: Array
-    active: Array  # where the hinge lets the gradient through
+    active: Array  # d term / d slack
 
     def to_inputs(self, w: Array) -> dict[str, Array]:
         """Add what reaches each input as an end of each distance: TM-7."""

@@ -89,6 +89,29 @@ def check_table(
         _refuse(ValueError, name, "have at least one row", f"shape {shape}")
 
 
+def check_candidates(given: Mapping[str, bool]) -> None:
+    """Check which arguments of a second set are given: candidates with their labels, or none of them: PW-13."""
+    if given["candidates"] and not given["candidate_labels"]:
+        _refuse(ValueError, "candidate_labels", "be given with candidates", None)
+    for name in (name for name, here in given.items() if here and not given["candidates"]):
+        _refuse(ValueError, "candidates", f"be given with {name}", None)
+
+
+def check_candidate_index(shape: Shape, dtype: str, rows: int | None) -> None:
+    """Check which candidate is the anchor itself, one index an anchor: PW-13."""
+    if dtype not in INTEGER_DTYPES:
+        _refuse(TypeError, "candidate_index", "have an integer dtype", dtype)
+    if _differ(shape, (rows,)):
+        _refuse(ValueError, "candidate_index", f"have shape ({rows},)", shape)
+
+
+def check_index_range(lowest: int, highest: int, candidates: int) -> None:
+    """Check indices that are on the host, given their least and greatest, against [-1, candidates): PW-14."""
+    if lowest < -1 or highest >= candidates:
+        wrong = lowest if lowest < -1 else highest
+        _refuse(ValueError, "candidate_index", f"be in [-1, {candidates})", wrong)
+
+
 def check_unlabelled(value: Any, classes: int | None) -> None:
     """Check the label of rows without an identity, which is no index of the table: OI-11."""
     check_integer("unlabelled", value)
@@ -172,6 +195,11 @@ def check_weights(name: str, shape: Shape, dtype: str, units: Shape, like: str, 
     check_as_wide(name, dtype, like, like_dtype)
     if _differ(shape, units):
         _refuse(ValueError, name, f"have shape {units}", shape)
+
+
+def check_class_weights(name: str, shape: Shape, dtype: str, classes: int | None, like: str, like_dtype: str) -> None:
+    """Check class weights, one number a class, against the logits (B, K): CE-17, ST-21."""
+    check_weights(name, shape, dtype, (classes,), like, like_dtype)
 
 
 def check_weight_range(name: str, lowest: float, highest: float) -> None:
@@ -304,7 +332,7 @@ def check_most_positives(most: int, max_positives: int) -> None:
 
 
 def check_soft_margin(soft_margin: object, margin: Any, default: float) -> None:
-    """Check the switch of a soft margin, with which a margin has no part: CV-27, BH-4."""
+    """Check the switch of a soft margin, with which a margin has no part: CV-27, BH-4, TM-11, SH-12."""
     check_bool("soft_margin", soft_margin)
     if soft_margin and isinstance(margin, Real) and margin != default:  # an array is not read
         _refuse(ValueError, "margin", "be left at its default with soft_margin=True", margin)

@@ -78,13 +78,28 @@ class Page:
     @property
     def aligned(self) -> tuple[str, ...]:
         """Array arguments that have one row, or one entry, for each entry of the mask."""
-        axes = self.inputs["mask"]["shape"].split() if "mask" in self.inputs else []
+        return self.aligned_to("mask")
+
+    def aligned_to(self, mask: str) -> tuple[str, ...]:
+        """Array arguments that have one row, or one entry, for each entry of a mask."""
+        axes = self.inputs[mask]["shape"].split() if mask in self.inputs else []
         return tuple(n for n, entry in self.inputs.items() if axes and entry["shape"].split()[: len(axes)] == axes)
 
     @property
     def rows(self) -> tuple[str, ...]:
         """Float arrays with a row of features for each entry of the mask."""
         return tuple(name for name in self.aligned if self.inputs[name]["kind"] == "float")
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """Array arguments of every call that have a gradient."""
+        given = {name: entry for name, entry in self.inputs.items() if not entry.get("optional")}
+        return tuple(name for name, entry in given.items() if entry.get("differentiable"))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Float arrays that weigh units, or classes: they decide no dtype of the arithmetic (CV-45)."""
+        return tuple(name for name, entry in self.inputs.items() if entry["kind"] == "weight")
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ OF_MUTANTS = {
     "modes_jax": {"jax"},
     "updates_torch": {"torch", "lossproof.reference"},
     "weights": {"torch", "lossproof.backends"},  # right terms: what is broken is how they are weighed
+    "class_weights": {"torch", "lossproof.backends"},  # likewise right costs
+    "second_set": {"torch", "lossproof.backends"},  # right losses: what is broken is what they are compared with
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
 OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}

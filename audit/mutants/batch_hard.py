@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 from audit.mutants import Mutant, table
 from audit.mutants.correct import TripletMargin, with_default
 from audit.mutants.pairs import Mined, gram, half_count, maker, normalised, scaled
+from audit.mutants.soft_margin import soft_margins
 
 
 class BatchHard(Mined):
@@ -35,7 +36,8 @@ class BatchHard(Mined):
         self.check_number("floor", floor, 0.0)
         self.check_switch("soft_margin", soft_margin)
         self.check_switch("include_self", include_self)
-        self.check_together(soft_margin, margin, distance, floor)
+        self.check_soft(soft_margin, margin, 0.3)
+        self.check_together(distance, floor)
         rows, labels, taking = self.checked(embeddings, labels, mask, margin, distance, reduction)
         positive, negative = self.pairs(labels, taking, self.itself(include_self))
         anchors = self.anchors(positive, negative, taking)
@@ -46,13 +48,10 @@ class BatchHard(Mined):
         near, far = self.taken(d, hardest, positive, largest=True), self.taken(d, nearest, negative, largest=False)
         terms = self.terms(near, far, margin, soft_margin)
         terms = self.poison(terms, rows.detach().isnan().any().expand(terms.shape))
-        soft = soft_margin and reduction == "mean_nonzero"
-        return self.reduce(terms, anchors, "mean" if soft else reduction)
+        return self.reduce(terms, anchors, self.over(reduction, soft_margin))
 
-    def check_together(self, soft: bool, margin: float, distance: str, floor: float) -> None:
-        """BH-4, PW-3."""
-        if soft and margin != 0.3:
-            raise ValueError(f"margin must be left alone with soft_margin, got {margin}")
+    def check_together(self, distance: str, floor: float) -> None:
+        """PW-3."""
         if distance == "cosine" and floor:
             raise ValueError(f"floor must be 0 with cosine, got {floor}")
 
@@ -71,10 +70,6 @@ class BatchHard(Mined):
     def terms(self, near: Tensor, far: Tensor, margin: float, soft: bool) -> Tensor:
         """BH-1, BH-4, BH-9."""
         return self.soft(near - far) if soft else self.hinge(margin + near - far)
-
-    def soft(self, gap: Tensor) -> Tensor:
-        """BH-4."""
-        return softplus(gap, threshold=40.0)
 
 
 def _shared(loss: BatchHard, d: Tensor, index: Tensor, among: Tensor, *, largest: bool) -> Tensor:
@@ -222,7 +217,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-no-floor", "the floor is ignored", "PW-3", matrix=lambda s, rows, distance, floor=0.0: Mined.matrix(s, rows, distance)),
     _mutant("bh-floor-of-distance", "the floor is that of the distance, not of its square", "PW-3", floored=_whole_floor),
     _mutant("bh-floor-leaks", "a distance at its floor has the gradient of the distance", "PW-4", matrix=_floor_leaks),
-    _mutant("bh-floor-cosine", "a floor is accepted with cosine", "PW-3", check_together=lambda s, soft, margin, distance, floor: None),
+    _mutant("bh-floor-cosine", "a floor is accepted with cosine", "PW-3", check_together=lambda s, distance, floor: None),
     _mutant("bh-p-norm", "p_norm is taken for euclidean", "PW-1", check_choice=_p_norm_as_euclidean, matrix=_any_name),
     _mutant("bh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
     _mutant("bh-narrow-labels", "labels are compared as int32", "CV-32", seen="jax without 64 bits cuts labels off", same=lambda s, labels: labels.int()[:, None] == labels.int()),
@@ -244,6 +239,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("bh-largest-as-filler", "the largest number stands for no candidate, and ties with distances that are cut off", "CV-19", ours=True, matrix=_cut_off, picked=_with_largest),
     _mutant("bh-soft-word", "a word for soft_margin is taken for true", "CV-27", check_switch=lambda s, n, v: None),
     _mutant("bh-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
+    *(_mutant(f"bh-soft-{name}", bug, clause, seen=seen, **methods) for name, bug, clause, seen, methods in soft_margins("BH-4", "BH-7") if name in ("nonzero", "of-hinge", "with-margin", "slope")),
 )  # fmt: skip
 
 CORRECT = BatchHard()

@@ -41,6 +41,7 @@ class TripletMargin:
         negative: Tensor,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "p_norm",
         p: float = 2.0,
         eps: float = 1e-6,
@@ -53,6 +54,8 @@ class TripletMargin:
         self.check_number("margin", margin, 0.0)
         self.check_number("p", p, 1.0)
         self.check_number("eps", eps, 0.0)
+        self.check_switch("soft_margin", soft_margin)
+        self.check_soft(soft_margin, margin, 1.0)
         self.check_choice("distance", distance, DISTANCES)
         self.check_choice("eps_at", eps_at, ("difference", "root", "floor"))
         self.check_switch("swap", swap)
@@ -66,8 +69,9 @@ class TripletMargin:
         if mask is not None:
             mask = self.checked_mask(mask, anchor.shape[:-1])
         a, pos, neg = self.rows(*(self.prepare(row, mask) for row in rows))
-        terms = self.hinge(self.excess(a, pos, neg, margin, options, swap))
-        return self.reduce(terms, mask, reduction)
+        swaps, added = self.swaps(swap, soft_margin), self.added(margin, soft_margin)
+        terms = self.term(self.excess(a, pos, neg, added, options, swaps), soft_margin)
+        return self.reduce(terms, mask, self.over(reduction, soft_margin))
 
     # Arguments
 
@@ -85,6 +89,11 @@ class TripletMargin:
         """CV-27."""
         if value not in (True, False):
             raise ValueError(f"{name} must be True or False, got {value!r}")
+
+    def check_soft(self, soft: bool, margin: float, default: float) -> None:
+        """BH-4, SH-12, TM-11."""
+        if soft and margin != default:
+            raise ValueError(f"margin must be left alone with soft_margin, got {margin}")
 
     def check_applies(self, options: Distance) -> None:
         """DI-20, DI-21."""
@@ -233,6 +242,26 @@ class TripletMargin:
     def gap(self, margin: float, near: Tensor, far: Tensor) -> Tensor:
         """TM-1."""
         return margin + near - far
+
+    def swaps(self, swap: bool, soft: bool) -> bool:
+        """Return whether d(p, n) may take the place of d(a, n): TM-5, TM-11."""
+        return swap
+
+    def added(self, margin: float, soft: bool) -> float:
+        """Return what is added to the difference of the distances: SH-12, TM-11."""
+        return 0.0 if soft else margin
+
+    def term(self, x: Tensor, soft: bool) -> Tensor:
+        """Return a term: SH-12, TM-11."""
+        return self.soft(x) if soft else self.hinge(x)
+
+    def soft(self, x: Tensor) -> Tensor:
+        """BH-4, SH-12, TM-11."""
+        return torch.nn.functional.softplus(x, threshold=40.0)
+
+    def over(self, reduction: str, soft: bool) -> str:
+        """Return the reduction; with a soft margin every term is positive: SH-12, TM-11."""
+        return "mean" if soft and reduction == "mean_nonzero" else reduction
 
     def hinge(self, x: Tensor) -> Tensor:
         """TM-10, CV-13."""

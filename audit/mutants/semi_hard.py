@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from audit.mutants import Mutant, table
 from audit.mutants.correct import TripletMargin, with_default
 from audit.mutants.pairs import Mined, gram, half_count, maker, normalised, scaled
+from audit.mutants.soft_margin import soft_margins
 
 
 class SemiHard(Mined):
     """The loss, over B x B x B candidates."""
+
+    hardest = False  # for one that is wrong with a soft margin alone
 
     def __call__(  # type: ignore[override]
         self,
@@ -19,6 +24,7 @@ class SemiHard(Mined):
         labels: Tensor,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "squared_euclidean",
         pairwise: str = "gram",
         max_positives: int | None = None,
@@ -27,6 +33,8 @@ class SemiHard(Mined):
     ) -> Tensor:
         """Return the loss of a batch."""
         self.check_choice("pairwise", pairwise, ("gram", "direct"))
+        self.check_switch("soft_margin", soft_margin)
+        self.check_soft(soft_margin, margin, 1.0)
         rows, labels, taking = self.checked(embeddings, labels, mask, margin, distance, reduction)
         positive, negative = self.pairs(labels, taking, False)
         self.check_most(positive, max_positives)
@@ -36,10 +44,10 @@ class SemiHard(Mined):
         known = self.matrix(rows.detach(), distance)
         chosen = self.chosen(known, negative, margin)
         d = self.matrix(rows.masked_fill(rows.detach().isnan().any(-1, keepdim=True), 0.0), distance)  # 0 * NaN is NaN
-        terms = self.hinge(self.gap(margin, d, self.other(d).gather(1, chosen)))
+        terms = self.term(self.gap(self.added(margin, soft_margin), d, self.other(d).gather(1, chosen)), soft_margin)
         unknown = known.isnan()
         terms = self.poison(terms, unknown | (unknown & negative).any(-1, keepdim=True))
-        return self.reduce(terms, units, reduction)
+        return self.reduce(terms, units, self.over(reduction, soft_margin))
 
     def units(self, positive: Tensor, negative: Tensor) -> Tensor:
         """SH-4."""
@@ -86,6 +94,11 @@ def _masked_as_last(loss: SemiHard, labels: Tensor, mask: Tensor, itself: bool) 
     return same & (mask[:, None] | mask) & loss.others(len(labels)), ~same & both
 
 
+def _hardest_when_soft(loss: SemiHard, embeddings: Tensor, labels: Tensor, **given: Any) -> Tensor:
+    loss.hardest = given.get("soft_margin", False)
+    return SemiHard.__call__(loss, embeddings, labels, **given)
+
+
 _mutant = maker(SemiHard, "semi_hard_triplet_loss")
 
 MUTANTS: dict[str, Mutant] = table(
@@ -117,6 +130,8 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("sh-short-cosine", "norms below 1e-8 are taken for 1e-8", "DI-8", seen="torch.nn.functional.cosine_similarity", cosine=lambda s, x, y: 1 - torch.nn.functional.cosine_similarity(x, y, dim=-1)),
     _mutant("sh-float-labels", "labels are compared as float32", "CV-32", same=lambda s, labels: labels.float()[:, None] == labels.float()),
     _mutant("sh-infinite-filler", "infinity stands for no candidate, and ties with distances that overflow", "CV-19", ours=True),
+    _mutant("sh-soft-hardest", "with a soft margin the nearest negative is taken, farther or not", "SH-12", __call__=_hardest_when_soft, farther=lambda s, an, ap, m: (an > ap) | s.hardest),
+    *(_mutant(f"sh-soft-{name}", bug, clause, seen=seen, **methods) for name, bug, clause, seen, methods in soft_margins("SH-12", "SH-7")),
 )  # fmt: skip
 
 CORRECT = SemiHard()

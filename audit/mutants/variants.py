@@ -18,6 +18,7 @@ from torch import Tensor
 from audit.mutants import variants_triplet_margin
 from audit.mutants.batch_hard import BatchHard
 from audit.mutants.circle import Circle
+from audit.mutants.class_weights import Labelled, Shared
 from audit.mutants.cosface import CosFace
 from audit.mutants.cross_entropy import CrossEntropy
 from audit.mutants.pairs import Mined, gram
@@ -72,6 +73,25 @@ def _of_probabilities(loss: SoftCrossEntropy, z: Tensor, t: Tensor, smoothing: f
     return torch.nn.functional.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
 
 
+def _by_weight(kind: type[Labelled]) -> Any:
+    """Return torch's own function with its `weight` renamed; it has no mask, and multiplies 0 by an infinite cost."""
+
+    class Renamed(kind):  # type: ignore[valid-type, misc]
+        def answer(self, logits: Tensor, given: Tensor, **options: Any) -> Tensor:
+            found: Tensor = super().answer(logits, given, **options)  # which refuses what is illegal
+            c, rest = options.get("class_weights"), {n: options[n] for n in ("mask", "weights") if n in options}
+            if c is None or any(value is not None for value in rest.values()) or not torch.isfinite(logits).all():
+                return found
+            if not len(logits) or (kind is Labelled and not c[given.long()].sum() > 0):  # torch divides by 0
+                return found
+            own = {n: options[n] for n in ("label_smoothing", "reduction") if n in options}
+            z, c = logits.to(found.dtype), c.detach().to(found.dtype)
+            given = given.long() if kind is Labelled else given.to(found.dtype)
+            return torch.nn.functional.cross_entropy(z, given, weight=c, **own)
+
+    return Renamed()
+
+
 def _of(name: str) -> Any:
     return importlib.import_module(f"audit.mutants.{losses()[name].name}").CORRECT
 
@@ -100,6 +120,10 @@ def _all() -> Iterator[tuple[str, Implementation]]:
         "soft_cross_entropy_library",
         _variant("soft_cross_entropy_loss", "cross_entropy of torch", terms=_of_probabilities),
     )
+    for kind, loss in ((Labelled, "cross_entropy_loss"), (Shared, "soft_cross_entropy_loss")):
+        short = losses()[loss].name
+        yield f"{short}_classes", Implementation({loss: kind()}, name=f"{loss}: class weights")
+        yield f"{short}_weight", Implementation({loss: _by_weight(kind)}, name=f"{loss}: weight of torch")
     yield "batch_hard_sorted", _variant("batch_hard_triplet_loss", "sorted candidates", first=_by_sorting)
     yield from variants_triplet_margin.VARIANTS.items()
 

@@ -6,8 +6,12 @@ On a mesh with explicit axes a loss that compares the rows of a batch gathers th
 to compare its own rows alone, call it in `jax.shard_map`.
 """
 
-from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_loss
-from lossproof.backends.jax.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_logits, arcface_loss
+from lossproof.backends.jax.batch_all import (
+    BatchAllTripletLoss,
+    batch_all_active_fraction,
+    batch_all_triplet_loss,
+)
 from lossproof.backends.jax.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.jax.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.jax.circle import CircleLoss, circle_loss
@@ -43,7 +47,9 @@ __all__ = [
     "SemiHardTripletLoss",
     "SoftCrossEntropyLoss",
     "TripletMarginLoss",
+    "arcface_logits",
     "arcface_loss",
+    "batch_all_active_fraction",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",

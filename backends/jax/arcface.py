@@ -12,12 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
+from lossproof.backends.jax.arrays import (
+    Input,
+    batch,
+    constants,
+    describe,
+    in_dtype,
+    in_range,
+    real,
+    rows,
+    rows_of,
+    table,
+)
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
+from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_choice
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -82,6 +94,33 @@ def arcface_loss(
     logits = scale * jnp.where(own, label_cosine[:, None], cosine)  # AF-1
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
     return reduce(terms, mask, reduction, of_units)
+
+
+def arcface_logits(embeddings: Input, class_weights: Input, *, scale: float | Array = 64.0) -> Array:
+    """Return the logits of rows without a margin, by which one classifies.
+
+    ``scale * cos(theta_j)``, where theta_j is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32, or float64 where
+            `jax_enable_x64` is on.
+        class_weights: rows of shape (C, D), of any length; same dtype, or a wider one.
+        scale: [0, inf); an array of shape () is used as it is and not checked.
+
+    Returns:
+        The logits, of shape (B, C); float64 for float64 inputs, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A zero row has logit 0 with every row, and gives and gets no gradient. Clauses AF-18 to AF-22.
+    Source: Deng et al. (2019).
+    """
+    scale = real("scale", scale, 0)  # AF-21
+    check_batch("embeddings", *describe("embeddings", embeddings))
+    (x,) = rows(None, beside=(class_weights,), embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
+    return in_dtype(scale, x.dtype) * products(unit_rows(x), unit_rows(w))  # AF-18, AF-19, AF-20
 
 
 def _label_cosine(x: Array, w: Array, margin: float | Array, beyond_pi: str) -> Array:

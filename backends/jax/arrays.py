@@ -137,11 +137,16 @@ def batch(
     check_batch(name, shape, dtype)  # CV-34
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     (values,) = rows(mask, beside=beside, **embeddings)
+    return identities("labels", labels, mask), values
+
+
+def identities(name: str, labels: Input, mask: Input | None) -> Input:
+    """Return checked labels, 0 where they are masked out; those in the host's memory stay there."""
     labels, part = at_hand(labels), None if mask is None else at_hand(mask)
     if isinstance(labels, np.ndarray) and isinstance(part, np.ndarray):
         labels, part = np.where(part, labels, labels.dtype.type(0)), None  # CV-33
-    refuse_wrapping(labels)
-    return labels if part is None else jnp.where(part, labels, 0), values
+    refuse_wrapping(labels, name)
+    return labels if part is None else jnp.where(part, labels, 0)
 
 
 def at_hand(value: Input) -> Input:
@@ -150,12 +155,12 @@ def at_hand(value: Input) -> Input:
     return value if host is None else host
 
 
-def refuse_wrapping(labels: Input) -> None:
+def refuse_wrapping(labels: Input, name: str = "labels") -> None:
     """Refuse labels on the host that JAX would truncate to 32 bits without a word (CV-32)."""
     known = on_host(labels)
     if known is not None and known.size and jax.dtypes.canonicalize_dtype(known.dtype) != known.dtype:
         held = np.iinfo(jax.dtypes.canonicalize_dtype(known.dtype))
-        check_label_range("labels", int(known.min()), int(known.max()), int(held.min), int(held.max))
+        check_label_range(name, int(known.min()), int(known.max()), int(held.min), int(held.max))
 
 
 def in_range(labels: Input, low: int, high: int) -> tuple[Array, Array]:
@@ -174,3 +179,30 @@ def table(name: str, value: Input, like: str, rows_: Input, dtype: Any, *, empty
     check_table(name, shape, own, like, rows_.shape[-1], describe(like, rows_)[1], empty=empty)  # CV-26, CV-34
     refuse_truncation(name, own)
     return jnp.asarray(value, dtype)
+
+
+def narrow(index: Input) -> Input:
+    """Return indices as int32; what that cannot hold becomes what is no index either."""
+    most = np.iinfo(np.int32).max
+    if index.dtype.itemsize < 4:
+        return index.astype(np.int32)
+    host = isinstance(index, np.ndarray)
+    if index.dtype.kind == "u":
+        limit = index.dtype.type(most)
+        kept: Input = np.minimum(index, limit) if host else jnp.minimum(index, limit)
+    else:
+        kept = np.clip(index, -2, most) if host else jnp.clip(index, -2, most)
+    return kept.astype(np.int32)
+
+
+def equal(labels: Input, others: Input) -> Array:
+    """Return which labels are the same integers, (B,), (M,) -> (B, M), whatever their dtypes are: CV-32, PW-13."""
+    one, other = jnp.asarray(labels), jnp.asarray(others)
+    if one.dtype == other.dtype:
+        return one[:, None] == other[None]
+    signs, bits = one.dtype.kind + other.dtype.kind, 8 * max(one.dtype.itemsize, other.dtype.itemsize)
+    wide = np.dtype(f"int{bits}" if signs == "ii" else f"uint{bits}")
+    found = one.astype(wide)[:, None] == other.astype(wide)[None]
+    if signs == "iu":
+        found = found & (one >= 0)[:, None]
+    return found & (other >= 0)[None] if signs == "ui" else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
-from lossproof.backends.jax.pairwise import candidates, columns, distance_matrix, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
+from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.pairwise import distance_matrix
+from lossproof.backends.jax.positives import columns, ranks, sorted_positives, spread_out
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
@@ -29,6 +31,10 @@ def batch_all_triplet_loss(
     max_positives: int | None = None,
     mask: Input | None = None,
     weights: Input | None = None,
+    candidates: Input | None = None,
+    candidate_labels: Input | None = None,
+    candidate_mask: Input | None = None,
+    candidate_index: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the batch-all triplet loss.
@@ -44,11 +50,19 @@ def batch_all_triplet_loss(
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
-            are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
+            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is raised
+            where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they lie in the host's
+            memory, else the sum of its anchor is NaN where there is a triplet.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -58,42 +72,101 @@ def batch_all_triplet_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), or
+    O(B M); no triplet is formed.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    labels, rows = batch(mask, labels, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, mask, rows, w = whole(labels, mask, rows, w)
+    (w,) = whole(w)
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
         return jnp.sum(rows, axis=-1) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
-    positive, negative = candidates(labels, mask)  # PW-2
-    finite = jnp.all(jnp.isfinite(rows), axis=-1)
-    rows = jnp.where(finite[:, None], rows, 0)  # it would reach every distance: BA-7
-    d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
-    fixed = stop_gradient(d)
-
-    index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
-    last = float(np.finfo(d.dtype).max)
-    threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
-    sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = sign.astype(d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
-    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * active.astype(d.dtype)  # BA-1
-    triplets = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
-    sums = jnp.where((triplets > 0) & (crowded | ~jnp.all(finite)), jnp.nan, sums)  # BA-7, PW-8
+    found = _triplets(sets, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = sign.astype(d.dtype) * (d - _center(stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
+    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * found.active.astype(d.dtype)  # BA-1
+    sums = jnp.where(found.broken, jnp.nan, sums)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
-    counts = (triplets if reduction == "mean" else active).astype(d.dtype)  # BA-3, BA-4
+    counts = (found.every if reduction == "mean" else found.active).astype(d.dtype)  # BA-3, BA-4
     over = jnp.maximum(jnp.sum(counts), 1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
     return reduce(sums, None, "sum", w) / over
 
 
+def batch_all_active_fraction(
+    embeddings: Input,
+    labels: Input,
+    *,
+    margin: float | Array = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Input | None = None,
+) -> Array:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+
+    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives")``.
+
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    sets = as_sets(embeddings, labels, mask).changed(stop_gradient)  # BA-14
+    dtype = sets.rows.dtype
+    margin = stop_gradient(in_dtype(margin, dtype))
+    if sets.rows.shape[0] == 0:
+        return jnp.sum(sets.rows)  # BA-12
+    found = _triplets(sets, margin, distance, pairwise, max_positives)
+    share = _sum(found.active, dtype) / jnp.maximum(_sum(found.every, dtype), 1)  # BA-10, BA-12
+    return jnp.where(jnp.any(found.broken), jnp.nan, share)  # BA-13, PW-8
+
+
+def _sum(counts: Array, dtype: Any) -> Array:
+    """Return the sum of counts (B,), rounded once (BA-15): up to 2^15 rows neither of its halves overflows 32 bits."""
+    high, low = jnp.sum(counts >> 16), jnp.sum(counts & 0xFFFF)
+    return (high + (low >> 16)).astype(dtype) * 2.0**16 + (low & 0xFFFF).astype(dtype)
+
+
+class _Triplets(NamedTuple):
+    """The distances of the pairs, and how many triplets there are, none of which is formed."""
+
+    d: Array  # (B, M), with gradient
+    sign: Array  # (B, M), active triplets of each pair, those of a negative with a minus
+    active: Array  # (B,), of each anchor
+    every: Array  # (B,)
+    broken: Array  # (B,), whether an anchor with triplets has too many positives, a wrong index, or meets no number
+
+
+def _triplets(sets: Sets, margin: float | Array, distance: str, pairwise: str, max_positives: int | None) -> _Triplets:
+    positive, negative = sets.pairs()  # PW-2, PW-9
+    sets, finite, others = sets.known()  # BA-7
+    part, second = sets.distinct(finite, others)
+    d = distance_matrix(sets.rows, part, distance, pairwise, second)
+    fixed = stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, positive, sets, max_positives)
+    last = float(np.finfo(d.dtype).max)
+    threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
+    sign, active = _counts(fixed, threshold, index, valid, negative)
+    every = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
+    broken = (every > 0) & (crowded | sets.unknown(finite, others))
+    return _Triplets(d, sign, jnp.where(broken, every, active), every, broken)  # BA-4: NaN is counted
+
+
 def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:
-    """Return the active triplets of each pair (B, B), those of a negative with a minus, and of each anchor (B,).
+    """Return the active triplets of each pair (B, M), those of a negative with a minus, and of each anchor (B,).
 
     A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
     thresholds.
@@ -105,7 +178,7 @@ def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Ar
         jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
     )
     of_positives = jnp.where(valid, jnp.cumsum(histogram, axis=1)[:, :-1], 0)
-    return spread_out(of_positives, index) - of_negatives, jnp.sum(of_positives, axis=-1)
+    return spread_out(of_positives, index, d.shape[1]) - of_negatives, jnp.sum(of_positives, axis=-1)
 
 
 def _center(d: Array, sign: Array) -> Array:
@@ -125,9 +198,9 @@ class BatchAllTripletLoss:
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B where
-            labels are traced. With more, the terms of the anchor are NaN, and an error is raised where they
-            are not.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
+            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is
+            raised where they are not.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
             triplets that are positive).
 
@@ -150,10 +223,29 @@ class BatchAllTripletLoss:
         jax.eval_shape(partial(batch_all_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
     def __call__(
-        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+        self,
+        embeddings: Input,
+        labels: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+        *,
+        candidates: Input | None = None,
+        candidate_labels: Input | None = None,
+        candidate_mask: Input | None = None,
+        candidate_index: Input | None = None,
     ) -> Array:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
-        return batch_all_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
+        return batch_all_triplet_loss(
+            embeddings,
+            labels,
+            mask=mask,
+            weights=weights,
+            candidates=candidates,
+            candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask,
+            candidate_index=candidate_index,
+            **constants(self._options()),
+        )
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

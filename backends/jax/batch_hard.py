@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
-from lossproof.backends.jax.pairwise import candidates, farthest, floored_distance, mining_distances, nearest, poisoned
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
+from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.pairwise import farthest, floored_distance, mining_distances, nearest
+from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -29,6 +30,10 @@ def batch_hard_triplet_loss(
     include_self: bool = False,
     mask: Input | None = None,
     weights: Input | None = None,
+    candidates: Input | None = None,
+    candidate_labels: Input | None = None,
+    candidate_mask: Input | None = None,
+    candidate_index: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the batch-hard triplet loss.
@@ -50,6 +55,13 @@ def batch_hard_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they lie in the host's
+            memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -59,51 +71,53 @@ def batch_hard_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
-    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2), or
+    O(B M).
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    labels, rows = batch(mask, labels, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, mask, rows, w = whole(labels, mask, rows, w)
+    (w,) = whole(w)
     margin, floor = in_dtype(margin, rows.dtype), float(floor)
-    positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
+    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
     anchors = positive.any(axis=-1) & negative.any(axis=-1)  # BH-2
     if w is not None:
         anchors = anchors & (w != 0)  # BH-11
-    rows = jnp.where(anchors.any(), rows, 0)  # CV-11, CV-42: no NaN comes from rows in no term
+    sets, unknown = _known(sets, anchors)  # CV-11, CV-42: no NaN comes from rows in no term
+    rows = sets.rows
     if rows.shape[0] == 0:
         return reduce(jnp.sum(rows, axis=-1), anchors, reduction, w)  # CV-5, CV-6
 
-    order = mining_distances(rows, distance)  # BH-7
-    itself = jnp.arange(rows.shape[0])
-    of_both = farthest(order, positive), nearest(order, negative)  # BH-1, BH-8
-    hardest, closest = (jnp.where(anchors, chosen, itself) for chosen in of_both)  # CV-11: no NaN from afar
-    ap = floored_distance(rows, rows[hardest], distance, floor)  # BH-5
-    an = floored_distance(rows, rows[closest], distance, floor)
-    slack = jnp.where(hardest == itself, jax.lax.stop_gradient(ap), ap) - an  # BH-10
+    order = mining_distances(sets, distance)  # BH-7
+    if include_self and sets.second and sets.itself is not None:
+        order = jnp.where(sets.itself, floored_distance(rows, rows, distance, 0.0)[:, None], order)  # BH-12
+    hardest, closest = farthest(order, positive), nearest(order, negative)  # BH-1, BH-8
+    if not sets.second:  # CV-11: no NaN from afar
+        itself = jnp.arange(rows.shape[0])
+        hardest, closest = (jnp.where(anchors, chosen, itself) for chosen in (hardest, closest))
+    ap = floored_distance(rows, sets.met(hardest), distance, floor)  # BH-5
+    an = floored_distance(rows, sets.met(closest), distance, floor)
+    slack = jnp.where(sets.own(hardest), jax.lax.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
-        terms = _softplus(slack)  # BH-4
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
         terms = jax.nn.relu(margin + slack)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction, w)
+    return reduce(jnp.where(unknown, jnp.nan, terms), anchors, reduction, w)
 
 
-@jax.custom_jvp
-def _softplus(x: Array) -> Array:
-    """Return log(1 + exp(x)); the derivative that JAX has for it is off by |x| roundings."""
-    return jnp.logaddexp(x, 0)
-
-
-@_softplus.defjvp
-def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (tangent,) = primals, tangents
-    return _softplus(x), jax.nn.sigmoid(x) * tangent
+def _known(sets: Sets, anchors: Array) -> tuple[Sets, Array]:
+    """Return the sets without NaN that no term holds, and which anchors meet NaN, (B,) or (): PW-12."""
+    if not sets.second:
+        sets = sets.changed(lambda rows: jnp.where(anchors.any(), rows, 0))
+        return sets, jnp.any(jnp.isnan(sets.rows))  # PW-5: each row is a candidate of every anchor
+    sets, finite, others = sets.known()
+    return sets, sets.unknown(finite, others)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -127,6 +141,10 @@ class BatchHardTripletLoss:
         >>> loss = BatchHardTripletLoss(margin=2.5)
         >>> round(float(loss(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([0, 0, 1]))), 3)
         1.0
+        >>> memory, names = jnp.array([[2.0], [0.5]]), jnp.array([0, 1])  # rows that are no anchors
+        >>> rows, labels = jnp.array([[0.0], [1.0]]), jnp.array([0, 0])
+        >>> round(float(loss(rows, labels, candidates=memory, candidate_labels=names)), 3)
+        3.5
     """
 
     margin: float | Array = 0.3
@@ -141,10 +159,29 @@ class BatchHardTripletLoss:
         jax.eval_shape(partial(batch_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
     def __call__(
-        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+        self,
+        embeddings: Input,
+        labels: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+        *,
+        candidates: Input | None = None,
+        candidate_labels: Input | None = None,
+        candidate_mask: Input | None = None,
+        candidate_index: Input | None = None,
     ) -> Array:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
+        return batch_hard_triplet_loss(
+            embeddings,
+            labels,
+            mask=mask,
+            weights=weights,
+            candidates=candidates,
+            candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask,
+            candidate_index=candidate_index,
+            **constants(self._options()),
+        )
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

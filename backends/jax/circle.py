@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import Precision, stop_gradient
+from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
+from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
+from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
@@ -27,6 +29,10 @@ def circle_loss(
     detach_weights: bool = True,
     mask: Input | None = None,
     weights: Input | None = None,
+    candidates: Input | None = None,
+    candidate_labels: Input | None = None,
+    candidate_mask: Input | None = None,
+    candidate_index: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the circle loss of a batch.
@@ -47,6 +53,13 @@ def circle_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they lie in the host's
+            memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
 
@@ -56,28 +69,27 @@ def circle_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²), or
+    O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    labels, rows = batch(mask, labels, embeddings=embeddings)
-
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, mask, rows, w = whole(jnp.asarray(labels), mask, rows, w)
-    margin = in_dtype(margin, rows.dtype)
-    gamma = jnp.minimum(in_dtype(gamma, rows.dtype), float(np.finfo(rows.dtype).max) / 64)  # finite exponents (CV-19)
-    if w is not None:
-        rows = jnp.where((w != 0).any(), rows, 0)  # CV-42: no NaN comes from rows in no term
-    s = _cosines(rows)
-    same = labels[:, None] == labels[None]  # CV-32
-    pair = ~jnp.eye(labels.shape[0], dtype=bool)  # CI-2
-    if mask is not None:
-        takes_part = jnp.asarray(mask)
-        pair = pair & takes_part[None] & takes_part[:, None]
-    positive, negative = pair & same, pair & ~same
+    (w,) = whole(w)
+    dtype, mask = sets.rows.dtype, sets.takes_part
+    margin = in_dtype(margin, dtype)
+    gamma = jnp.minimum(in_dtype(gamma, dtype), float(np.finfo(dtype).max) / 64)  # finite exponents (CV-19)
+    unknown = None
+    if sets.second:
+        sets, finite, others = sets.known()
+        unknown = sets.unknown(finite, others)  # CI-17
+    elif w is not None:
+        sets = sets.changed(lambda rows: jnp.where((w != 0).any(), rows, 0))  # CV-42: no NaN comes from rows in no term
+    s, same = _cosines(sets), sets.same  # CV-32
+    positive, negative = sets.pairs()  # CI-2, PW-9
 
     weight = jax.nn.relu(jnp.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
     if detach_weights:
@@ -85,8 +97,10 @@ def circle_loss(
     exponent = gamma * (weight * jnp.where(same, 1 - margin - s, s - margin))
     both = positive.any(1) & negative.any(1)
     terms = jax.nn.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
-    spoilt = jnp.isnan(s).any(1)
+    spoilt = jnp.isnan(s).any(1) if unknown is None else unknown
     terms = jnp.where(both, terms, jnp.where(spoilt, jnp.nan, 0))  # CI-6, CI-9, CI-13
+    if unknown is not None:
+        terms = jnp.where(unknown, jnp.nan, terms)
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction, w)
     counted = both | spoilt if mask is None else (both | spoilt) & jnp.asarray(mask)
@@ -97,16 +111,21 @@ def circle_loss(
     return reduce(terms, mask, "sum", w) / over
 
 
-def _cosines(rows: Array) -> Array:
-    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+def _cosines(sets: Sets) -> Array:
+    """Return the cosines of each anchor with each candidate, (B, M): CI-3, CI-12."""
+    unit = _units(sets.rows)
+    return products(unit, _units(sets.candidates) if sets.second else unit)
+
+
+def _units(rows: Array) -> Array:
+    """Return rows of length 1, and zeros for a zero row, which receives no gradient (CI-3, CI-12)."""
     largest = jnp.max(jnp.abs(stop_gradient(rows)), axis=1, keepdims=True)
     zero = largest < float(np.finfo(rows.dtype).tiny)  # subnormal rows count as zero
     divisor = jnp.minimum(
         largest, float(np.finfo(rows.dtype).max) / 16
     )  # XLA multiplies by the inverse: keep it normal
     scaled = jnp.where(zero, 0, rows) / jnp.where(zero, 1, divisor)
-    unit = scaled / jnp.sqrt(jnp.where(zero, 1, jnp.sum(scaled * scaled, axis=1, keepdims=True)))
-    return jnp.matmul(unit, unit.T, precision=Precision.HIGHEST)  # whatever the default precision is (CV-20)
+    return scaled / jnp.sqrt(jnp.where(zero, 1, jnp.sum(scaled * scaled, axis=1, keepdims=True)))
 
 
 def _log_sum_exp(exponent: Array, chosen: Array) -> Array:
@@ -149,10 +168,29 @@ class CircleLoss:
         jax.eval_shape(partial(circle_loss, **self._options()), rows, labels)  # refuses illegal ones
 
     def __call__(
-        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+        self,
+        embeddings: Input,
+        labels: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+        *,
+        candidates: Input | None = None,
+        candidate_labels: Input | None = None,
+        candidate_mask: Input | None = None,
+        candidate_index: Input | None = None,
     ) -> Array:
         """Return the loss of the batch; see `circle_loss`."""
-        return circle_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
+        return circle_loss(
+            embeddings,
+            labels,
+            mask=mask,
+            weights=weights,
+            candidates=candidates,
+            candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask,
+            candidate_index=candidate_index,
+            **constants(self._options()),
+        )
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

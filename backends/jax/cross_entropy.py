@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real
+from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of
 from lossproof.backends.jax.reductions import reduce
-from lossproof.backends.jax.weights import unit_weights, weighing
+from lossproof.backends.jax.weights import no_rows, of_class, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -23,12 +23,14 @@ def cross_entropy_loss(
     label_smoothing: float | Array = 0.0,
     mask: Input | None = None,
     weights: Input | None = None,
+    class_weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the cross-entropy of rows of logits with the labels' classes.
 
     ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with
-    ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``.
+    ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``, and ``class_weights_k t_k`` in place of
+    ``t_k`` where they are given.
 
     `jax.jit` needs ``static_argnames=("reduction",)``.
 
@@ -42,6 +44,9 @@ def cross_entropy_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
             divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        class_weights: floats of shape (K,), [0, inf), as wide as the logits or wider: each multiplies what the target
+            gives to its class, and a mean divides by those of the labels. Others: an error where they lie in
+            the host's memory, else each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -51,7 +56,7 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-46.
+    Clauses CE-1 to CE-18, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
@@ -60,20 +65,30 @@ def cross_entropy_loss(
     mask = weighing(mask, w)
     labels, z = batch(mask, labels, logits=logits)
     kept, legal = in_range(labels, 0, z.shape[1] - 1)
-    terms = jnp.where(legal, cross_entropy(z, kept, in_dtype(smoothing, z.dtype)), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction, w)
+    c = weights_of_classes(class_weights, z.dtype, logits=logits)
+    terms = jnp.where(legal, cross_entropy(z, kept, in_dtype(smoothing, z.dtype), c), jnp.nan)  # CV-33
+    return reduce(terms, mask, reduction, w, counted_as=None if c is None else _of_labels(c, kept, z))  # CE-14
 
 
-def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0) -> Array:
+def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0, class_weights: Array | None = None) -> Array:
     """Return the terms (B,) of logits (B, K) with legal labels."""
     place = labels[:, None]  # no product with a one-hot row: CE-7, CE-8
     if isinstance(smoothing, float) and smoothing == 0:
-        return -jnp.take_along_axis(jax.nn.log_softmax(z, axis=-1), place, axis=-1)[:, 0]  # CE-1, CE-3
+        costs = -jnp.take_along_axis(jax.nn.log_softmax(z, axis=-1), place, axis=-1)[:, 0]  # CE-1, CE-3
+        return costs if class_weights is None else of_class(_of_labels(class_weights, labels, z), costs)  # CE-13
     # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
     below = jax.lax.stop_gradient(jnp.max(z, axis=-1, keepdims=True)) - z  # CE-3
     total = jnp.log(jnp.sum(jnp.exp(-below), axis=-1))
     own, mean = total + jnp.take_along_axis(below, place, axis=-1)[:, 0], total + jnp.mean(below, axis=-1)
+    if class_weights is not None:
+        own = of_class(_of_labels(class_weights, labels, z), own)  # CE-13, CE-15, CE-16
+        mean = jnp.mean(of_class(class_weights[None], total[:, None] + below), axis=-1)
     return _share(1 - smoothing, own) + _share(smoothing, mean)  # CE-2, CE-4, CE-5, CE-9
+
+
+def _of_labels(class_weights: Array, labels: Array, z: Array) -> Array:
+    """Return the class weight of the label of each row."""
+    return rows_of(class_weights[:, None], labels, z)[:, 0]
 
 
 def _share(weight: float | Array, x: Array) -> Array:
@@ -84,9 +99,12 @@ def _share(weight: float | Array, x: Array) -> Array:
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropyLoss:
-    """`cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static.
+    """`cross_entropy_loss` as a pytree: `class_weights` and `label_smoothing` are leaves without gradient.
+
+    `reduction` is static.
 
     Args:
+        class_weights: floats of shape (K,), [0, inf): each multiplies what the target gives to its class.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape
             () is used as it is and not checked.
         reduction: "none", "sum" or "mean" (over rows that take part).
@@ -99,24 +117,26 @@ class CrossEntropyLoss:
         0.693
     """
 
+    class_weights: Input | None = None
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
-        jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros(0, np.int32))  # refuses illegal options
+        jax.eval_shape(self, no_rows(self.class_weights), np.zeros(0, np.int32))  # refuses illegal options
 
     def __call__(self, logits: Input, labels: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `cross_entropy_loss`."""
-        options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
+        names = ("class_weights", "label_smoothing", "reduction")
+        options = constants({name: getattr(self, name) for name in names})
         return cross_entropy_loss(logits, labels, mask=mask, weights=weights, **options)
 
-    def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
-        """Return the leaf and the static option."""
-        return (self.label_smoothing,), (self.reduction,)
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[str]]:
+        """Return the leaves and the static option."""
+        return (self.class_weights, self.label_smoothing), (self.reduction,)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any]) -> CrossEntropyLoss:
-        """Rebuild without checks: what JAX puts into the leaf need not be a number."""
+    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any, Any]) -> CrossEntropyLoss:
+        """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(label_smoothing=leaves[0], reduction=static[0])
+        vars(loss).update(class_weights=leaves[0], label_smoothing=leaves[1], reduction=static[0])
         return loss

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input
 from lossproof.backends.jax.weights import in_arithmetic, total_weight
 
 
-def reduce(terms: Array, mask: Input | None, reduction: str, weights: Input | None = None) -> Array:
+def reduce(
+    terms: Array,
+    mask: Input | None,
+    reduction: str,
+    weights: Input | None = None,
+    counted_as: Array | None = None,
+) -> Array:
     """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
 
-    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts. `counted_as` are what each
+    term counts for in a mean besides.
     """
+    if counted_as is not None and reduction == "mean":
+        return _over(reduce(terms, mask, "sum", weights), mask, weights, counted_as)
     if weights is not None:
         return _weighed(terms, mask, reduction, in_arithmetic(weights, terms.dtype))
     if mask is not None:
@@ -29,6 +40,34 @@ def reduce(terms: Array, mask: Input | None, reduction: str, weights: Input | No
     if reduction == "mean_nonzero":
         counted = counted & ~(terms <= 0)  # CV-4; NaN is counted, CV-10
     return total / jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)
+
+
+def softened(slack: Array, reduction: str) -> tuple[Array, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    return _softplus(slack), "mean" if reduction == "mean_nonzero" else reduction
+
+
+@jax.custom_jvp
+def _softplus(x: Array) -> Array:
+    """Return log(1 + exp(x)); the derivative that JAX has for it is off by |x| roundings."""
+    return jnp.logaddexp(x, 0)
+
+
+@_softplus.defjvp
+def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    return _softplus(x), jax.nn.sigmoid(x) * tangent
+
+
+def _over(total: Array, mask: Input | None, weights: Input | None, counted_as: Array) -> Array:
+    """Return a sum over what its terms count for; where that is 0, it is 0, but NaN stays NaN: CE-14."""
+    if weights is not None:
+        counted_as = counted_as * in_arithmetic(weights, counted_as.dtype)
+    if mask is not None:
+        counted_as = jnp.where(mask, counted_as, 0)
+    over = jnp.sum(jnp.where(jnp.isnan(counted_as), 0, counted_as))
+    nothing = over < float(np.finfo(over.dtype).tiny)
+    return jnp.where(nothing & ~jnp.isnan(total), 0, total / jnp.where(nothing, 1, over))
 
 
 def _weighed(terms: Array, mask: Input | None, reduction: str, weights: Input) -> Array:

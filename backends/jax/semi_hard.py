@@ -12,19 +12,13 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, real, whole
-from lossproof.backends.jax.pairwise import (
-    candidates,
-    columns,
-    distance_matrix,
-    farthest,
-    ranks,
-    sorted_positives,
-    spread_out,
-)
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
+from lossproof.backends.jax.candidates import as_sets
+from lossproof.backends.jax.pairwise import distance_matrix, farthest
+from lossproof.backends.jax.positives import columns, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
 
 
 def semi_hard_triplet_loss(
@@ -32,90 +26,114 @@ def semi_hard_triplet_loss(
     labels: Input,
     *,
     margin: float | Array = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: Input | None = None,
     weights: Input | None = None,
+    candidates: Input | None = None,
+    candidate_labels: Input | None = None,
+    candidate_mask: Input | None = None,
+    candidate_index: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the semi-hard triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
-    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction")``.
+    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "pairwise", "max_positives", "reduction")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
         labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B where labels
-            are traced. With more, the terms of the anchor are NaN, and an error is raised where they are not.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
+            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is raised
+            where they are not.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they lie in the host's
+            memory, else every pair of its anchor is NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
 
     Returns:
-        The loss: shape (B, B) for "none", with 0 off the pairs that take part, else (); float64 for float64 inputs,
-        else float32.
+        The loss: for "none" of shape (B, B), or (B, M) with candidates, with 0 off the pairs that take part, else ();
+        float64 for float64 inputs, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
-    O(B^2).
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    O(B^2), or O(B M).
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    labels, rows = batch(mask, labels, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
-    w = None if w is None else w[:, None]  # SH-11
-    labels, mask, rows, w = whole(labels, mask, rows, w)
+    (w,) = whole(None if w is None else w[:, None])  # SH-11
     margin = in_dtype(margin, rows.dtype)
     if rows.shape[0] == 0:
-        return jnp.zeros((0, 0), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
-    positive, negative = candidates(labels, mask)  # PW-2
-    finite = jnp.all(jnp.isfinite(rows), axis=-1)
-    rows = jnp.where(finite[:, None], rows, 0)  # it would reach every distance: SH-10
-    d = distance_matrix(rows, finite if mask is None else finite & jnp.asarray(mask), distance, pairwise)
+        return jnp.zeros((0, sets.count), rows.dtype) if reduction == "none" else jnp.sum(rows)  # CV-5, CV-6
+    positive, negative = sets.pairs()  # PW-2, PW-9
+    sets, finite, others = sets.known()  # SH-10
+    part, second = sets.distinct(finite, others)
+    d = distance_matrix(sets.rows, part, distance, pairwise, second)
     fixed = stop_gradient(d)
 
-    index, valid, crowded = sorted_positives(d, positive, labels, mask, max_positives)
+    index, valid, crowded = sorted_positives(d, positive, sets, max_positives)
     pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
     chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), float(np.finfo(d.dtype).max)), negative)
-    terms = jax.nn.relu(margin + columns(d, index) - jnp.take_along_axis(d, chosen, axis=1))  # SH-1, SH-7, SH-9
-    unknown = jnp.any(negative & ~finite[None], axis=-1) | ~finite | crowded
-    broken = unknown[:, None] | jnp.append(~finite, False)[index]
+    ap, an = columns(d, index), jnp.take_along_axis(d, chosen, axis=1)
+    if soft_margin:
+        terms, reduction = softened(ap - an, reduction)  # SH-12
+    else:
+        terms = jax.nn.relu(margin + ap - an)  # SH-1, SH-7, SH-9
+    unknown = jnp.any(negative & ~others[None], axis=-1) | ~finite | crowded
+    unknown = unknown if sets.wild is None else unknown | sets.wild  # PW-14
+    broken = unknown[:, None] | jnp.append(~others, False)[index]
     terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
     if reduction != "none":
         return reduce(terms, pairs, reduction, w)
-    full = spread_out(jnp.where(pairs, terms, 0), index)
+    full = spread_out(jnp.where(pairs, terms, 0), index, d.shape[1])
     full = jnp.where(crowded[:, None] & positive & jnp.any(negative, axis=-1, keepdims=True), jnp.nan, full)
-    return full if w is None else reduce(full, positive & jnp.any(negative, axis=-1, keepdims=True), reduction, w)
+    if w is not None:
+        full = reduce(full, positive & jnp.any(negative, axis=-1, keepdims=True), reduction, w)
+    return full[:, :0] if sets.second and sets.count == 0 else full  # SH-13
 
 
 def _chosen(d: Array, near: Array, negative: Array) -> Array:
-    """Return the negative of each sorted positive: (B, B), (B, K), (B, B) -> (B, K).
+    """Return the negative of each sorted positive: (B, M), (B, K), (B, M) -> (B, K).
 
     A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
     so the positive at place k takes the nearest one of the first rank above k that has any.
     """
-    count, places = near.shape
+    (anchors, places), count = near.shape, d.shape[1]
     rank = jnp.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
-    anchor, column = jnp.arange(count)[:, None], jnp.broadcast_to(jnp.arange(count), (count, count))
-    least = jnp.full((count, places + 1), float(np.finfo(d.dtype).max), d.dtype).at[anchor, rank].min(d)
+    anchor, column = jnp.arange(anchors)[:, None], jnp.broadcast_to(jnp.arange(count), (anchors, count))
+    least = jnp.full((anchors, places + 1), float(np.finfo(d.dtype).max), d.dtype).at[anchor, rank].min(d)
     is_least = negative & (d == jnp.take_along_axis(least, rank, axis=1))
-    lowest = jnp.full((count, places + 1), count).at[anchor, rank].min(jnp.where(is_least, column, count))  # SH-8
+    lowest = jnp.full((anchors, places + 1), count).at[anchor, rank].min(jnp.where(is_least, column, count))  # SH-8
     filled = jnp.where(lowest == count, places + 1, jnp.arange(places + 1))
     above = jax.lax.cummin(filled[:, 1:], axis=1, reverse=True)  # the first rank above each place that has any
     last = farthest(d, negative)[:, None]  # SH-3, SH-8
@@ -129,13 +147,15 @@ class SemiHardTripletLoss:
     """`semi_hard_triplet_loss` as a pytree: `margin` is a leaf without gradient, the other options are static.
 
     Args:
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B where
-            labels are traced. With more, the terms of the anchor are NaN, and an error is raised where they
-            are not.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
+            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is
+            raised where they are not.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
             that are positive).
 
@@ -148,6 +168,7 @@ class SemiHardTripletLoss:
     """
 
     margin: float | Array = 1.0
+    soft_margin: bool = False
     distance: str = "squared_euclidean"
     pairwise: str = "gram"
     max_positives: int | None = None
@@ -158,10 +179,29 @@ class SemiHardTripletLoss:
         jax.eval_shape(partial(semi_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
 
     def __call__(
-        self, embeddings: Input, labels: Input, mask: Input | None = None, weights: Input | None = None
+        self,
+        embeddings: Input,
+        labels: Input,
+        mask: Input | None = None,
+        weights: Input | None = None,
+        *,
+        candidates: Input | None = None,
+        candidate_labels: Input | None = None,
+        candidate_mask: Input | None = None,
+        candidate_index: Input | None = None,
     ) -> Array:
         """Return the loss of the rows; see `semi_hard_triplet_loss`."""
-        return semi_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **constants(self._options()))
+        return semi_hard_triplet_loss(
+            embeddings,
+            labels,
+            mask=mask,
+            weights=weights,
+            candidates=candidates,
+            candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask,
+            candidate_index=candidate_index,
+            **constants(self._options()),
+        )
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

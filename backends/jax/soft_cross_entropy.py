@@ -12,7 +12,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, on_host, real, refuse_truncation, rows
 from lossproof.backends.jax.reductions import reduce
-from lossproof.backends.jax.weights import unit_weights, weighing
+from lossproof.backends.jax.weights import no_rows, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
 
 
@@ -23,11 +23,13 @@ def soft_cross_entropy_loss(
     label_smoothing: float | Array = 0.0,
     mask: Input | None = None,
     weights: Input | None = None,
+    class_weights: Input | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
 
-    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``.
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``,
+    and ``class_weights_k t_k`` in place of ``t_k`` where they are given.
 
     `jax.jit` needs ``static_argnames=("reduction",)``.
 
@@ -41,6 +43,9 @@ def soft_cross_entropy_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
             divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
+        class_weights: floats of shape (K,), [0, inf), as wide as the logits or wider: each multiplies what the targets
+            give to its class. A mean does not divide by them. Others: an error where they lie in
+            the host's memory, else each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -50,7 +55,7 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-46.
+    Clauses ST-1 to ST-22, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
@@ -66,7 +71,8 @@ def soft_cross_entropy_loss(
     if mask is not None:
         targets = jnp.where(mask[:, None], targets, 0)  # CV-8, CV-9
     t = jnp.asarray(targets, z.dtype)
-    terms = soft_cross_entropy(z, t, in_dtype(smoothing, z.dtype))
+    c = weights_of_classes(class_weights, z.dtype, logits=logits)
+    terms = soft_cross_entropy(z, t, in_dtype(smoothing, z.dtype), c)
     return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction, w)  # ST-15
 
 
@@ -80,14 +86,18 @@ def _refuse_negative(targets: Input, mask: Input | None) -> None:
         check_target_range(float(known[known < 0].min()))
 
 
-def soft_cross_entropy(z: Array, targets: Array, smoothing: float | Array = 0.0) -> Array:
+def soft_cross_entropy(
+    z: Array, targets: Array, smoothing: float | Array = 0.0, class_weights: Array | None = None
+) -> Array:
     """Return the terms (B,) of logits and targets (B, K)."""
     largest = float(np.finfo(z.dtype).max)
     limit = largest**0.5  # beyond the domain: CV-19
     shares = (1 - smoothing) * jnp.minimum(targets, limit) + smoothing / z.shape[-1]  # ST-2, ST-3, ST-7
+    if class_weights is not None:
+        shares = jnp.minimum(class_weights[None] * shares, limit)  # ST-17
     cost = -jax.nn.log_softmax(z, axis=-1)  # ST-4
     impossible = z < -largest  # and no infinity is written down, at which jax_debug_infs would stop: CV-36
-    left_out = impossible & (shares == 0)  # no product of 0 and infinity: ST-9, ST-10
+    left_out = impossible & (shares == 0)  # no product of 0 and infinity: ST-9, ST-10, ST-20
     cost = jnp.where(left_out, 0, jnp.where(impossible, cost, jnp.minimum(cost, limit)))
     return jnp.sum(shares * cost, axis=-1)  # ST-1, ST-5, ST-6, ST-11
 
@@ -95,9 +105,12 @@ def soft_cross_entropy(z: Array, targets: Array, smoothing: float | Array = 0.0)
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, kw_only=True)
 class SoftCrossEntropyLoss:
-    """`soft_cross_entropy_loss` as a pytree: `label_smoothing` is a leaf without gradient, `reduction` is static.
+    """`soft_cross_entropy_loss` as a pytree: `class_weights` and `label_smoothing` are leaves without gradient.
+
+    `reduction` is static.
 
     Args:
+        class_weights: floats of shape (K,), [0, inf): each multiplies what the targets give to its class.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; an array of shape
             () is used as it is and not checked.
         reduction: "none", "sum" or "mean" (over rows that take part).
@@ -110,24 +123,27 @@ class SoftCrossEntropyLoss:
         0.627
     """
 
+    class_weights: Input | None = None
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
-        jax.eval_shape(self, np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))  # refuses illegal options
+        rows = no_rows(self.class_weights)
+        jax.eval_shape(self, rows, rows)  # refuses illegal options
 
     def __call__(self, logits: Input, targets: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
-        options = constants({"label_smoothing": self.label_smoothing, "reduction": self.reduction})
+        names = ("class_weights", "label_smoothing", "reduction")
+        options = constants({name: getattr(self, name) for name in names})
         return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **options)
 
-    def tree_flatten(self) -> tuple[tuple[Any], tuple[str]]:
-        """Return the leaf and the static option."""
-        return (self.label_smoothing,), (self.reduction,)
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[str]]:
+        """Return the leaves and the static option."""
+        return (self.class_weights, self.label_smoothing), (self.reduction,)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any]) -> SoftCrossEntropyLoss:
-        """Rebuild without checks: what JAX puts into the leaf need not be a number."""
+    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any, Any]) -> SoftCrossEntropyLoss:
+        """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(label_smoothing=leaves[0], reduction=static[0])
+        vars(loss).update(class_weights=leaves[0], label_smoothing=leaves[1], reduction=static[0])
         return loss

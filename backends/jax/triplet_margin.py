@@ -14,9 +14,9 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, rows
 from lossproof.backends.jax.distances import row_distance
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_soft_margin
 
 
 def triplet_margin_loss(
@@ -25,6 +25,7 @@ def triplet_margin_loss(
     negative: Input,
     *,
     margin: float | Array = 1.0,
+    soft_margin: bool = False,
     distance: str = "p_norm",
     p: float = 2.0,
     eps: float | Array = 1e-6,
@@ -37,15 +38,18 @@ def triplet_margin_loss(
     """Return the triplet margin loss of rows.
 
     ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of
-    the last distance where `swap` is True and it is strictly smaller.
+    the last distance where `swap` is True and it is strictly smaller; with `soft_margin`
+    ``log(1 + exp(d(anchor, positive) - d(anchor, negative)))`` of the same distances.
 
-    `jax.jit` needs ``static_argnames=("distance", "p", "eps_at", "swap", "reduction")``.
+    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "p", "eps_at", "swap", "reduction")``.
 
     Args:
         anchor: rows of shape (..., D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
         positive: rows, same shape and dtype.
         negative: rows, same shape and dtype.
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf); an array of shape () is used as it is and not checked.
@@ -66,10 +70,11 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
+    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
+    check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
@@ -84,7 +89,10 @@ def triplet_margin_loss(
     if swap:
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = jnp.where(between < to_negative, between, to_negative)  # TM-5, TM-6
-    terms = jax.nn.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
+    if soft_margin:
+        terms, reduction = softened(to_positive - to_negative, reduction)  # TM-11
+    else:
+        terms = jax.nn.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
     return reduce(terms, mask, reduction, w)
 
 
@@ -94,7 +102,9 @@ class TripletMarginLoss:
     """`triplet_margin_loss` as a pytree: `margin` and `eps` are leaves without gradient, the others are static.
 
     Args:
-        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf); an array of shape () is used as it is and not checked.
@@ -114,6 +124,7 @@ class TripletMarginLoss:
     """
 
     margin: float | Array = 1.0
+    soft_margin: bool = False
     distance: str = "p_norm"
     p: float = 2.0
     eps: float | Array = 1e-6
@@ -141,12 +152,14 @@ class TripletMarginLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
         """Return the leaves and the static options."""
-        return (self.margin, self.eps), (self.distance, self.p, self.eps_at, self.swap, self.reduction)
+        return (self.margin, self.eps), (
+            self.soft_margin, self.distance, self.p, self.eps_at, self.swap, self.reduction,
+        )  # fmt: skip
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> TripletMarginLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        names = ("margin", "eps", "distance", "p", "eps_at", "swap", "reduction")
+        names = ("margin", "eps", "soft_margin", "distance", "p", "eps_at", "swap", "reduction")
         vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

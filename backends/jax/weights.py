@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
+from numpy.typing import NDArray
 
 from lossproof.backends.jax.arrays import Input, at_hand, describe
-from lossproof.spec.arguments import check_mask, check_weight_range, check_weights
+from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 
 def unit_weights(weights: Input | None, mask: Input | None, **rows: Input) -> Input | None:
@@ -38,6 +39,37 @@ def unit_weights(weights: Input | None, mask: Input | None, **rows: Input) -> In
     if part is not None:
         own = jnp.where(part, own, 0)
     return jnp.where((own >= 0) & jnp.isfinite(own), own, jnp.nan)
+
+
+def weights_of_classes(class_weights: Input | None, dtype: Any, **rows: Input) -> Array | None:
+    """Return weights (K,) of the classes of logits (B, K) in the dtype of the arithmetic; None without any.
+
+    A number that is no weight is an error on the host; elsewhere it makes all of them NaN.
+    """
+    if class_weights is None:
+        return None
+    ((name, value),) = rows.items()
+    shape, own = describe(name, value)
+    check_class_weights("class_weights", *describe("class_weights", class_weights), shape[-1], name, own)  # CE-17
+    known = at_hand(class_weights)
+    if isinstance(known, np.ndarray):
+        known = known.astype(np.float64)  # numpy does not know what to make of bfloat16 and a number
+        check_weight_range("class_weights", float(known.min()), float(known.max()))  # CE-18, ST-22
+        return jnp.asarray(in_arithmetic(known, dtype))
+    c = stop_gradient(jnp.asarray(class_weights))  # CE-15, ST-19
+    return jnp.where(jnp.all((c >= 0) & jnp.isfinite(c)), in_arithmetic(c, dtype), jnp.nan)
+
+
+def no_rows(class_weights: Any) -> NDArray[np.float32]:
+    """Return logits (0, K) for class weights (K,), to see whether options are legal."""
+    shape = getattr(class_weights, "shape", ())
+    return np.zeros((0, max(*shape[:1], 1, 1)), np.float32)
+
+
+def of_class(class_weights: Array, costs: Array) -> Array:
+    """Return class weights times costs: 0 for a weight of 0, also where a class cannot be (CE-16), but not for NaN."""
+    largest = float(np.finfo(costs.dtype).max)  # no infinity is written down, at which jax_debug_infs would stop: CV-36
+    return class_weights * jnp.where((class_weights == 0) & (costs > largest), 0, costs)
 
 
 def weighing(mask: Input | None, weights: Input | None) -> Input | None:

@@ -1,7 +1,11 @@
 """The losses in TensorFlow: functions of tensors, and a Keras loss, or a layer where it holds weights, for each."""
 
-from lossproof.backends.tensorflow.arcface import ArcFaceLoss, arcface_loss
-from lossproof.backends.tensorflow.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.tensorflow.arcface import ArcFaceLoss, arcface_logits, arcface_loss
+from lossproof.backends.tensorflow.batch_all import (
+    BatchAllTripletLoss,
+    batch_all_active_fraction,
+    batch_all_triplet_loss,
+)
 from lossproof.backends.tensorflow.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
@@ -42,7 +46,9 @@ __all__ = [
     "SemiHardTripletLoss",
     "SoftCrossEntropyLoss",
     "TripletMarginLoss",
+    "arcface_logits",
     "arcface_loss",
+    "batch_all_active_fraction",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",

@@ -8,14 +8,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
+from lossproof.backends.tensorflow.arrays import (
+    batch,
+    describe,
+    filled,
+    in_range,
+    number,
+    real,
+    rows,
+    rows_of,
+    spoilt,
+    table,
+)
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_real
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -78,6 +89,33 @@ def arcface_loss(
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
     terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
     return reduce(terms, units if of_units is None else mask, reduction, of_units)
+
+
+def arcface_logits(embeddings: tf.Tensor, class_weights: tf.Tensor, *, scale: float | tf.Tensor = 64.0) -> tf.Tensor:
+    """Return the logits of rows without a margin, by which one classifies.
+
+    ``scale * cos(theta_j)``, where theta_j is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64; a tf.Tensor,
+            tf.Variable or numpy array.
+        class_weights: rows of shape (C, D), of any length; same dtype or a wider one.
+        scale: [0, inf); a tensor of shape () is used as it is and not checked.
+
+    Returns:
+        The logits, of shape (B, C); float64 if an input is, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A zero row has logit 0 with every row, and gives and gets no gradient. Clauses AF-18 to AF-22.
+    Source: Deng et al. (2019).
+    """
+    scale = real("scale", scale, 0)  # AF-21
+    check_batch("embeddings", *describe("embeddings", embeddings))
+    _, (x,) = rows(None, class_weights, embeddings=embeddings)
+    w = table("class_weights", class_weights, x.dtype, "embeddings", embeddings)
+    return number(scale, x.dtype) * products(unit_rows(x), unit_rows(w))  # AF-18, AF-19, AF-20
 
 
 def _check_options(beyond_pi: str, reduction: str) -> None:

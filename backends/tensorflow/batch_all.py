@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
+from lossproof.backends.tensorflow.candidates import Sets, as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.pairwise import (
-    candidates,
+from lossproof.backends.tensorflow.pairwise import set_distances
+from lossproof.backends.tensorflow.positives import (
     collected,
     columns,
-    distance_matrix,
+    number_of_candidates,
     ranks,
     sorted_positives,
     spread_out,
@@ -32,6 +36,10 @@ def batch_all_triplet_loss(
     max_positives: int | None = None,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    candidates: tf.Tensor | None = None,
+    candidate_labels: tf.Tensor | None = None,
+    candidate_mask: tf.Tensor | None = None,
+    candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the batch-all triplet loss.
@@ -47,12 +55,19 @@ def batch_all_triplet_loss(
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
-            tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
-            error is raised.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1, or M with
+            candidates, in a tf.function or on another device. With more, the terms of the anchor are NaN, and where
+            labels are read an error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another, and both get a gradient.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part. What a masked row holds, NaN included, changes nothing.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they are read, which is
+            in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -62,42 +77,96 @@ def batch_all_triplet_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), or O(B M); no triplet
+    is formed.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    w = unit_weights(weights, mask, embeddings=embeddings)
-    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
-    margin = number(margin, rows.dtype)
-    positive, negative = candidates(labels, mask)  # PW-2
-    finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1)
-    rows = filled(rows, ~finite[:, tf.newaxis], 0.0)  # it would reach every distance: BA-7
-    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
-    fixed = tf.stop_gradient(d)
-
-    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
-    threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
-    sign, active = _counts(fixed, threshold, index, valid, negative)
-    part = tf.cast(sign, d.dtype) * (d - _center(fixed, sign))  # BA-5: each row of counts sums to 0
-    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(active, d.dtype)  # BA-1
-    triplets = _number(positive) * _number(negative)  # BA-2
-    broken = (triplets > 0) & (crowded | ~tf.reduce_all(finite))
-    sums = spoilt(sums, broken)  # BA-7, PW-8
+    w = unit_weights(weights, mask, candidates, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    margin = number(margin, sets.rows.dtype)
+    found = _triplets(sets, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = tf.cast(sign, d.dtype) * (d - _center(tf.stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
+    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(
+        found.active, d.dtype
+    )  # BA-1
+    sums = spoilt(sums, found.broken)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
-    counts = tf.cast(triplets if reduction == "mean" else active, d.dtype)  # BA-3, BA-4
+    counts = tf.cast(found.every if reduction == "mean" else found.active, d.dtype)  # BA-3, BA-4
     by_weight = w is not None and not isinstance(reduction, OverNumber)
     over = total_weight(w * counts) if by_weight else tf.maximum(tf.reduce_sum(counts), 1)  # BA-9
     return reduce(sums, None, "sum", w) / over
 
 
+def batch_all_active_fraction(
+    embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    margin: float | tf.Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    sets = as_sets(embeddings, labels, mask)
+    rows = tf.stop_gradient(sets.rows)  # BA-14
+    margin = tf.stop_gradient(number(margin, rows.dtype))
+    found = _triplets(replace(sets, rows=rows, candidates=rows), margin, distance, pairwise, max_positives)
+    active, every = (tf.reduce_sum(tf.cast(counts, tf.int64)) for counts in (found.active, found.every))  # BA-15
+    share = tf.cast(active, tf.float64) / tf.cast(tf.maximum(every, 1), tf.float64)  # BA-10, BA-12
+    return spoilt(tf.cast(share, rows.dtype), tf.reduce_any(found.broken))  # BA-13, PW-8
+
+
+class _Triplets(NamedTuple):
+    """The distances of a batch, and how many triplets there are, none of which is formed."""
+
+    d: tf.Tensor  # (B, M), with gradient
+    sign: tf.Tensor  # (B, M), active triplets of each pair, those of a negative with a minus
+    active: tf.Tensor  # (B,), of each anchor
+    every: tf.Tensor  # (B,)
+    broken: tf.Tensor  # (B,), whether an anchor with triplets has too many positives, or meets a row that is not finite
+
+
+def _triplets(sets: Sets, margin: tf.Tensor, distance: str, pairwise: str, max_positives: int | None) -> _Triplets:
+    positive, negative = sets.pairs()  # PW-2, PW-9
+    sets, whole, others = sets.cleared(tf.math.is_finite)  # such a row would reach every distance: BA-7
+    d = set_distances(sets, whole, others, distance, pairwise)
+    fixed = tf.stop_gradient(d)
+
+    index, valid, crowded = sorted_positives(d, sets, positive, max_positives)
+    threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
+    sign, active = _counts(fixed, threshold, index, valid, negative, number_of_candidates(sets))
+    every = _number(positive) * _number(negative)  # BA-2
+    broken = (every > 0) & (crowded | sets.reached(whole, others))
+    counted = tf.where(broken, tf.cast(every, active.dtype), active)  # BA-4: NaN is counted
+    return _Triplets(d, sign, counted, every, broken)
+
+
 def _counts(
-    d: tf.Tensor, threshold: tf.Tensor, index: tf.Tensor, valid: tf.Tensor, negative: tf.Tensor
+    d: tf.Tensor,
+    threshold: tf.Tensor,
+    index: tf.Tensor,
+    valid: tf.Tensor,
+    negative: tf.Tensor,
+    count: int | tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the active triplets of each pair (B, B), those of a negative with a minus, and of each anchor (B,).
+    """Return the active triplets of each pair (B, M), those of a negative with a minus, and of each anchor (B,).
 
     A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
     thresholds.
@@ -107,7 +176,7 @@ def _counts(
     places = tf.shape(threshold)[1] + 1
     histogram = collected(tf.cast(negative, tf.int32), rank, places, tf.math.unsorted_segment_sum)
     of_positives = tf.where(valid, tf.cumsum(histogram, axis=1)[:, :-1], 0)
-    return spread_out(of_positives, index) - of_negatives, tf.reduce_sum(of_positives, axis=-1)
+    return spread_out(of_positives, index, count) - of_negatives, tf.reduce_sum(of_positives, axis=-1)
 
 
 def _number(chosen: tf.Tensor) -> tf.Tensor:
@@ -125,8 +194,9 @@ def _center(d: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
 class BatchAllTripletLoss(LabelLoss):
     """`batch_all_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
 
-    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
-    rows out.
+    Options as in the function, but numbers on the host only. There is no mask and no second set: the function is
+    the way to leave rows out, and to compare with other rows than those of the batch, in a `train_step`:
+    ``batch_all_triplet_loss(self(x), y, candidates=self.memory, candidate_labels=self.names)``.
 
     `mean` divides by the number of triplets, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.

@@ -5,16 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real
+from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
+from lossproof.backends.tensorflow.candidates import as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.pairwise import (
-    candidates,
-    floored_distance,
-    lowest_index,
-    mining_distances,
-    poisoned,
-)
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.pairwise import floored_distance, lowest_index, mining_distances
+from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -31,6 +26,10 @@ def batch_hard_triplet_loss(
     include_self: bool = False,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    candidates: tf.Tensor | None = None,
+    candidate_labels: tf.Tensor | None = None,
+    candidate_mask: tf.Tensor | None = None,
+    candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the batch-hard triplet loss.
@@ -51,6 +50,13 @@ def batch_hard_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another, and both get a gradient.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part. What a masked row holds, NaN included, changes nothing.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they are read, which is
+            in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
             positive).
 
@@ -61,43 +67,58 @@ def batch_hard_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
-    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2),
+    or O(B M).
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+
+    Example:
+        A batch against a memory of past rows, in which its second row stands too:
+
+        >>> import numpy as np
+        >>> from lossproof.backends.tensorflow import batch_hard_triplet_loss
+        >>> memory = {"candidates": np.array([[1.0], [3.0], [4.0]], "float32"), "candidate_labels": np.array([0, 1, 0])}
+        >>> memory["candidate_index"] = np.array([-1, 1])
+        >>> batch = np.array([[0.0], [3.0]], "float32"), np.array([0, 1])
+        >>> float(batch_hard_triplet_loss(*batch, **memory, margin=1.0, reduction="sum"))
+        2.0
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    w = unit_weights(weights, mask, embeddings=embeddings)
-    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
-    positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
+    w = unit_weights(weights, mask, candidates, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
     anchors = tf.reduce_any(positive, axis=-1) & tf.reduce_any(negative, axis=-1)  # BH-2
+    sets, whole, others = sets.cleared(_known)
 
-    order = mining_distances(rows, distance)  # BH-7
-    hardest = lowest_index(order, positive, largest=True)  # BH-1, BH-8
-    nearest = lowest_index(order, negative, largest=False)
-    itself = tf.range(tf.shape(rows, tf.int64)[0])
-    hardest, nearest = (tf.where(anchors, chosen, itself) for chosen in (hardest, nearest))  # CV-11: no NaN from afar
-    own, far, near = constant_where_0(w, rows, tf.gather(rows, hardest), tf.gather(rows, nearest))  # BH-11
+    order = mining_distances(sets, distance)  # BH-7
+    far, itself = sets.met(lowest_index(order, positive, largest=True), anchors)  # BH-1, BH-8
+    near, _ = sets.met(lowest_index(order, negative, largest=False), anchors)
+    own, far, near = constant_where_0(w, sets.rows, far, near)  # BH-11
     ap = floored_distance(own, far, distance, float(floor))  # BH-5
     an = floored_distance(own, near, distance, float(floor))
-    slack = tf.where(tf.equal(hardest, itself), tf.stop_gradient(ap), ap) - an  # BH-10
+    slack = tf.where(itself, tf.stop_gradient(ap), ap) - an  # BH-10
     if soft_margin:
-        terms = tf.nn.softplus(slack)  # BH-4
-        reduction = type(reduction)("mean") if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
-        slack = number(margin, rows.dtype) + slack
+        slack = number(margin, slack.dtype) + slack
         terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction, w)
+    return reduce(spoilt(terms, sets.reached(whole, others)), anchors, reduction, w)  # PW-5, PW-12, PW-14
+
+
+def _known(rows: tf.Tensor) -> tf.Tensor:
+    return ~tf.math.is_nan(rows)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
 class BatchHardTripletLoss(LabelLoss):
     """`batch_hard_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
 
-    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
-    rows out.
+    Options as in the function, but numbers on the host only. There is no mask and no second set: the function is
+    the way to leave rows out, and to compare with other rows than those of the batch, in a `train_step`:
+    ``batch_hard_triplet_loss(self(x), y, candidates=self.memory, candidate_labels=self.names)``.
 
     `mean` divides by the number of anchors, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.

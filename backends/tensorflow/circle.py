@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
+from lossproof.backends.tensorflow.candidates import Sets, as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import OverNumber, reduce
 from lossproof.backends.tensorflow.weights import total_weight, unit_weights
@@ -23,6 +24,10 @@ def circle_loss(
     detach_weights: bool = True,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    candidates: tf.Tensor | None = None,
+    candidate_labels: tf.Tensor | None = None,
+    candidate_mask: tf.Tensor | None = None,
+    candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the circle loss of a batch.
@@ -41,6 +46,13 @@ def circle_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another, and both get a gradient.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part. What a masked row holds, NaN included, changes nothing.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they are read, which is
+            in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
 
@@ -51,27 +63,22 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
-    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²),
+    or O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    w = unit_weights(weights, mask, embeddings=embeddings)
-    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
+    w = unit_weights(weights, mask, candidates, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
 
-    dtype = rows.dtype
+    dtype = sets.rows.dtype
     margin = number(margin, dtype)
     gamma = tf.minimum(number(gamma, dtype), number(float(dtype.max) / 64, dtype))  # exponents stay finite (CV-19)
-    broken = None if w is None else ~tf.math.is_finite(rows)
-    s = _cosines(rows if broken is None else filled(rows, broken, 0.0))  # CV-42
-    labels = tf.convert_to_tensor(labels)
-    same = tf.equal(labels[:, tf.newaxis], labels)  # CV-32
-    pair = ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)  # CI-2
-    if mask is not None:
-        pair = pair & mask & mask[:, tf.newaxis]
-    positive, negative = pair & same, pair & ~same
+    positive, negative = sets.pairs()  # CI-2, PW-9
+    sets, whole, others = sets.cleared(tf.math.is_finite)  # CV-42
+    s, same = _cosines(sets), sets.same
 
     weight = tf.nn.relu(tf.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
     if detach_weights:
@@ -79,8 +86,9 @@ def circle_loss(
     exponent = gamma * (weight * tf.where(same, 1 - margin - s, s - margin))
     both = tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1)
     terms = tf.math.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
-    unknown = tf.reduce_any(tf.math.is_nan(s), axis=1) if broken is None else tf.reduce_any(broken)
-    terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13
+    unknown = sets.reached(whole, others)
+    terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13, CI-17
+    mask = sets.takes_part
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction, w)
     counted = both | unknown if mask is None else (both | unknown) & mask
@@ -91,17 +99,21 @@ def circle_loss(
     return total / tf.cast(count, dtype)  # CI-8
 
 
-def _cosines(rows: tf.Tensor) -> tf.Tensor:
-    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+def _cosines(sets: Sets) -> tf.Tensor:
+    """Return the cosines (B, M), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+    x = tf.cast(_units(sets.rows), tf.float64)  # TF32 reaches every float32 product (CV-20)
+    y = tf.cast(_units(sets.candidates), tf.float64) if sets.second else x
+    return tf.cast(tf.matmul(x, y, transpose_b=True), sets.rows.dtype)
+
+
+def _units(rows: tf.Tensor) -> tf.Tensor:
     size = tf.stop_gradient(tf.abs(rows))
     tiny = np.finfo(rows.dtype.as_numpy_dtype).smallest_normal
-    zero = tf.reduce_all(size < tiny, axis=1, keepdims=True)  # subnormal rows count as zero; NaN does not (CI-9)
+    zero = tf.reduce_all(size < tiny, axis=1, keepdims=True)  # subnormal rows count as zero
     largest = tf.reduce_max(size, axis=1, keepdims=True)
     divisor = tf.minimum(largest, float(rows.dtype.max) / 16)  # XLA multiplies by the inverse: keep it normal
     scaled = filled(rows, zero, 0.0) / filled(divisor, zero, 1.0)
-    unit = scaled / tf.sqrt(filled(tf.reduce_sum(scaled * scaled, axis=1, keepdims=True), zero, 1.0))
-    wide = tf.cast(unit, tf.float64)  # TF32 reaches every float32 product (CV-20)
-    return tf.cast(tf.matmul(wide, wide, transpose_b=True), rows.dtype)
+    return scaled / tf.sqrt(filled(tf.reduce_sum(scaled * scaled, axis=1, keepdims=True), zero, 1.0))
 
 
 def _log_sum_exp(exponent: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from lossproof.backends.tensorflow.arrays import arithmetic, describe, spoilt
 from lossproof.backends.tensorflow.reductions import OverNumber
@@ -128,9 +129,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         check_reduction(reduction, self.reductions)
         super().__init__(name=name, reduction="none")
         self.reduction, self.options = reduction, options  # Keras does not know all of the reductions
-        type(self).function(
-            *self.example, reduction=for_function(reduction), **options
-        )  # an illegal option is refused here
+        self._function(*self._example(), reduction=for_function(reduction))  # an illegal option is refused here
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
         """Return the loss of the rows in `y_pred` with the labels `y_true`."""
@@ -147,8 +146,45 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
             "reduction": for_function(reduction),
         }
         with tf.name_scope(self.name):
-            return type(self).function(rows, labels, **units, **self.options)
+            return self._function(rows, labels, **units)
+
+    def _function(self, rows: Any, labels: Any, **units: Any) -> tf.Tensor:
+        return type(self).function(rows, labels, **units, **self.options)
+
+    def _example(self) -> tuple[Any, Any]:
+        return self.example
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""
         return {**self.options, "reduction": self.reduction, "name": self.name}
+
+
+class ClassesLoss(LabelLoss):
+    """A loss of logits (B, K) that takes weights of their classes; its configuration has them as a list of numbers."""
+
+    of_rows: ClassVar[bool] = False  # whether a row of targets, and no label, belongs to each row of logits
+
+    def __init__(self, class_weights: Any, *, reduction: str, name: str, **options: Any) -> None:
+        self.class_weights = None if class_weights is None else _numbers("class_weights", class_weights)
+        super().__init__(reduction=reduction, name=name, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the options, from which `from_config` builds an equal loss."""
+        weights = None if self.class_weights is None else self.class_weights.tolist()
+        return {"class_weights": weights, **super().get_config()}
+
+    def _function(self, rows: Any, labels: Any, **units: Any) -> tf.Tensor:
+        return super()._function(rows, labels, **units, class_weights=self.class_weights)
+
+    def _example(self) -> tuple[Any, Any]:
+        classes = 1 if self.class_weights is None or not self.class_weights.ndim else len(self.class_weights)
+        logits = np.zeros((0, max(classes, 1)), np.float32)
+        return logits, logits if self.of_rows else np.zeros(0, np.int32)
+
+
+def _numbers(name: str, values: Any) -> NDArray[np.float64]:
+    """Return numbers on the host as float64, which holds those of any rows."""
+    found = np.asarray(values)
+    if found.dtype.name not in (*FLOAT_DTYPES, *INTEGER_DTYPES):
+        raise TypeError(f"{name} must be numbers, got {found.dtype}")
+    return found.astype(np.float64)

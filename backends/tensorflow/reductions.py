@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled
@@ -12,11 +13,21 @@ class OverNumber(str):
     """The name of a mean that divides by the number of its terms with weights, too, as the means of Keras do."""
 
 
-def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str, weights: tf.Tensor | None = None) -> tf.Tensor:
+def reduce(
+    terms: tf.Tensor,
+    mask: tf.Tensor | None,
+    reduction: str,
+    weights: tf.Tensor | None = None,
+    counted_as: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
 
-    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts. `counted_as` are what each
+    term counts for in a mean besides.
     """
+    if counted_as is not None and reduction == "mean":
+        over = None if isinstance(reduction, OverNumber) else weights
+        return _over(reduce(terms, mask, "sum", weights), mask, over, counted_as)
     if weights is not None:
         return _weighed(terms, mask, reduction, weights)
     if mask is not None:
@@ -27,6 +38,22 @@ def reduce(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str, weights: tf
     if reduction == "sum":
         return total  # CV-2
     return total / _number(terms, mask, reduction)
+
+
+def softened(slack: tf.Tensor, reduction: str) -> tuple[tf.Tensor, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    return tf.nn.softplus(slack), type(reduction)("mean") if reduction == "mean_nonzero" else reduction
+
+
+def _over(total: tf.Tensor, mask: tf.Tensor | None, weights: tf.Tensor | None, counted_as: tf.Tensor) -> tf.Tensor:
+    """Return a sum over what its terms count for; where that is 0, it is 0, but NaN stays NaN: CE-14."""
+    if weights is not None:
+        counted_as = counted_as * filled(weights, tf.math.is_nan(weights), 0.0)
+    if mask is not None:
+        counted_as = filled(counted_as, ~tf.convert_to_tensor(mask), 0.0)
+    over = tf.reduce_sum(filled(counted_as, tf.math.is_nan(counted_as), 0.0))
+    nothing = over < np.finfo(over.dtype.as_numpy_dtype).smallest_normal
+    return filled(total / filled(over, nothing, 1.0), nothing & ~tf.math.is_nan(total), 0.0)
 
 
 def _number(terms: tf.Tensor, mask: tf.Tensor | None, reduction: str) -> tf.Tensor:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import batch, filled, number, real, spoilt
+from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
+from lossproof.backends.tensorflow.candidates import as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.pairwise import (
-    candidates,
+from lossproof.backends.tensorflow.pairwise import lowest_index, set_distances
+from lossproof.backends.tensorflow.positives import (
     collected,
     columns,
-    distance_matrix,
-    lowest_index,
+    number_of_candidates,
     ranks,
     sorted_positives,
     spread_out,
 )
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import unit_weights
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
+from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
 
 
 @for_compile("SemiHardTripletLoss")
@@ -28,73 +28,93 @@ def semi_hard_triplet_loss(
     labels: tf.Tensor,
     *,
     margin: float | tf.Tensor = 1.0,
+    soft_margin: bool = False,
     distance: str = "squared_euclidean",
     pairwise: str = "gram",
     max_positives: int | None = None,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    candidates: tf.Tensor | None = None,
+    candidate_labels: tf.Tensor | None = None,
+    candidate_mask: tf.Tensor | None = None,
+    candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the semi-hard triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for each anchor a and each positive p of it, where n is the nearest negative
-    that is farther than p, or the farthest negative where none is.
+    that is farther than p, or the farthest negative where none is; with `soft_margin`
+    ``log(1 + exp(d(a, p) - d(a, n)))``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or numpy
             array.
         labels: integers of shape (B,). Outside a tf.function, on the CPU, they are read for the largest number of
             positives.
-        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 in a
-            tf.function or on another device. With more, the terms of the anchor are NaN, and where labels are read an
-            error is raised.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1, or M with
+            candidates, in a tf.function or on another device. With more, the terms of the anchor are NaN, and where
+            labels are read an error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another, and both get a gradient.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part. What a masked row holds, NaN included, changes nothing.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error where they are read, which is
+            in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
 
     Returns:
-        The loss: shape (B, B) for "none", with 0 off the pairs that take part, else (); float64 for float64 inputs,
-        else float32.
+        The loss: for "none" of shape (B, B), or (B, M) with candidates, with 0 off the pairs that take part, else ();
+        float64 for float64 inputs, else float32.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
-    O(B^2).
-    Clauses SH-1 to SH-11, PW-1 to PW-8, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    O(B^2), or O(B M).
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
     margin = real("margin", margin, 0)
+    check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
-    w = unit_weights(weights, mask, embeddings=embeddings)
+    w = unit_weights(weights, mask, candidates, embeddings=embeddings)
     w = None if w is None else w[:, tf.newaxis]  # SH-11
-    mask, labels, rows = batch(mask, labels, embeddings=embeddings)
-    margin = number(margin, rows.dtype)
-    positive, negative = candidates(labels, mask)  # PW-2
-    finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1)
-    rows = filled(rows, ~finite[:, tf.newaxis], 0.0)  # it would reach every distance: SH-10
-    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    margin = number(margin, sets.rows.dtype)
+    positive, negative = sets.pairs()  # PW-2, PW-9
+    sets, whole, others = sets.cleared(tf.math.is_finite)  # such a row would reach every distance: SH-10
+    d = set_distances(sets, whole, others, distance, pairwise)
     fixed = tf.stop_gradient(d)
 
-    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
+    index, valid, crowded = sorted_positives(d, sets, positive, max_positives)
     pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
     chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, d.dtype.max), negative)
-    slack = margin + columns(d, index) - columns(d, chosen)  # SH-7
-    terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
-    unknown = tf.reduce_any(negative & ~finite, axis=-1) | ~finite | crowded
-    broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~finite, [[0, 1]]), index)
+    ap, an = columns(d, index), columns(d, chosen)  # SH-7
+    if soft_margin:
+        terms, reduction = softened(ap - an, reduction)  # SH-12
+    else:
+        slack = margin + ap - an
+        terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
+    unknown = tf.reduce_any(negative & ~others, axis=-1) | ~whole | crowded
+    unknown = unknown if sets.lost is None else unknown | sets.lost  # PW-14
+    broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~others, [[0, 1]]), index)
     terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":
         return reduce(terms, pairs, reduction, w)
-    full = spread_out(filled(terms, ~pairs, 0.0), index)
+    full = spread_out(filled(terms, ~pairs, 0.0), index, number_of_candidates(sets))
     full = spoilt(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
     if w is None:
         return full
@@ -102,12 +122,12 @@ def semi_hard_triplet_loss(
 
 
 def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
-    """Return the negative of each sorted positive: (B, B), (B, K), (B, B) -> (B, K); B where there is none.
+    """Return the negative of each sorted positive: (B, M), (B, K), (B, M) -> (B, K); M where there is none.
 
     A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
     so the positive at place k takes the nearest one of the first rank above k that has any.
     """
-    count, places = tf.shape(near)[0], tf.shape(near)[1]
+    count, places = tf.shape(d)[1], tf.shape(near)[1]
     rank = tf.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
     least = collected(d, rank, places + 1, tf.math.unsorted_segment_min)
     is_least = negative & tf.equal(d, tf.gather(least, rank, batch_dims=1))
@@ -128,14 +148,16 @@ def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
 class SemiHardTripletLoss(LabelLoss):
     """`semi_hard_triplet_loss` for Keras: `y_true` holds the labels, `y_pred` the embeddings (B, D).
 
-    Options as in the function, but numbers on the host only. There is no mask: the function is the way to leave
-    rows out.
+    Options as in the function, but numbers on the host only. There is no mask and no second set: the function is
+    the way to leave rows out, and to compare with other rows than those of the batch, in a `train_step`:
+    ``semi_hard_triplet_loss(self(x), y, candidates=self.memory, candidate_labels=self.names)``.
 
     `mean` divides by the number of pairs, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
 
     Args:
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
@@ -160,6 +182,7 @@ class SemiHardTripletLoss(LabelLoss):
         self,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "squared_euclidean",
         pairwise: str = "gram",
         max_positives: int | None = None,
@@ -167,6 +190,6 @@ class SemiHardTripletLoss(LabelLoss):
         name: str = "semi_hard_triplet_loss",
     ) -> None:
         super().__init__(
-            reduction=reduction, name=name, margin=margin, distance=distance, pairwise=pairwise,
-            max_positives=max_positives,
+            reduction=reduction, name=name, margin=margin, soft_margin=soft_margin, distance=distance,
+            pairwise=pairwise, max_positives=max_positives,
         )  # fmt: skip

@@ -18,9 +18,9 @@ from lossproof.backends.tensorflow.arrays import (
     rows,
     spoilt,
 )
-from lossproof.backends.tensorflow.labelled import LabelLoss
+from lossproof.backends.tensorflow.labelled import ClassesLoss
 from lossproof.backends.tensorflow.reductions import reduce
-from lossproof.backends.tensorflow.weights import unit_weights, weighing
+from lossproof.backends.tensorflow.weights import unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import (
     REDUCTIONS,
     check_batch,
@@ -38,11 +38,13 @@ def soft_cross_entropy_loss(
     label_smoothing: float | tf.Tensor = 0.0,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    class_weights: tf.Tensor | None = None,
     reduction: str = "mean",
 ) -> tf.Tensor:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
 
-    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``.
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``,
+    and ``class_weights_k t_k`` in place of ``t_k`` where they are given.
     In `compile` belongs `SoftCrossEntropyLoss`, for Keras calls a loss with the targets first.
 
     Args:
@@ -56,6 +58,10 @@ def soft_cross_entropy_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a mean
             divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        class_weights: floats of shape (K,), [0, inf), as wide as the logits or wider: each multiplies what the targets
+            give to its class. A mean does not divide by them. Others: an error on the host,
+            and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace. The
+            `class_weight` of Keras' `fit` is another thing: it becomes a weight of each sample.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -66,7 +72,7 @@ def soft_cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-16, CV-1 to CV-46.
+    Clauses ST-1 to ST-22, CV-1 to CV-46.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
@@ -85,7 +91,8 @@ def soft_cross_entropy_loss(
     if units is not None:
         t = filled(t, ~units[:, tf.newaxis], 0.0)  # CV-8, CV-9
     _refuse_negative(t, targets, given)
-    terms = soft_cross_entropy(z, t, smoothing)
+    c = weights_of_classes(class_weights, z.dtype, logits=logits)
+    terms = soft_cross_entropy(z, t, smoothing, c)
     terms = spoilt(terms, tf.reduce_any(t < 0, axis=-1))  # ST-15
     return reduce(terms, units if w is None else mask, reduction, w)
 
@@ -102,14 +109,19 @@ def _refuse_negative(t: tf.Tensor, targets: Any, mask: Any) -> None:
         check_target_range(float(known[known < 0].min()))
 
 
-def soft_cross_entropy(z: tf.Tensor, targets: tf.Tensor, smoothing: float | tf.Tensor = 0.0) -> tf.Tensor:
+def soft_cross_entropy(
+    z: tf.Tensor, targets: tf.Tensor, smoothing: float | tf.Tensor = 0.0, class_weights: tf.Tensor | None = None
+) -> tf.Tensor:
     """Return the terms (B,) of logits and targets (B, K)."""
     limit = float(z.dtype.max) ** 0.5  # beyond the domain: CV-19
     targets = filled(targets, targets > limit, limit)
     shares = number(1 - smoothing, z.dtype) * targets + number(smoothing, z.dtype) / z.shape[-1]  # ST-2, ST-3, ST-7
+    if class_weights is not None:
+        shares = class_weights * shares  # ST-17
+        shares = filled(shares, shares > limit, limit)
     cost = -tf.nn.log_softmax(z)  # ST-4
     impossible = tf.math.is_inf(z) & (z < 0)
-    left_out = impossible & tf.equal(shares, 0.0)  # no product of 0 and infinity: ST-9, ST-10
+    left_out = impossible & tf.equal(shares, 0.0)  # no product of 0 and infinity: ST-9, ST-10, ST-20
     cost = filled(cost, (cost > limit) & ~impossible, limit)
     return tf.reduce_sum(shares * filled(cost, left_out, 0.0), axis=-1)  # ST-1, ST-5, ST-6, ST-11
 
@@ -125,7 +137,7 @@ def _as_targets(y_true: Any, y_pred: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
-class SoftCrossEntropyLoss(LabelLoss):
+class SoftCrossEntropyLoss(ClassesLoss):
     """`soft_cross_entropy_loss` as Keras calls it, with the targets (B, K) and the logits (B, K).
 
     Options as in the function, but numbers on the host only; an illegal one is refused at construction. Targets may
@@ -133,8 +145,10 @@ class SoftCrossEntropyLoss(LabelLoss):
 
     `mean` divides by the number of rows, whatever `sample_weight` is, as Keras' `sum_over_batch_size` does.
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
+    Keras' own `class_weight` of `fit` is another thing than `class_weights`: it becomes `sample_weight`.
 
     Args:
+        class_weights: K numbers in [0, inf), a list or an array: each multiplies what the targets give to its class.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
         name: name of the loss in Keras.
@@ -149,11 +163,17 @@ class SoftCrossEntropyLoss(LabelLoss):
 
     function = staticmethod(soft_cross_entropy_loss)
     reductions = REDUCTIONS[:3]
-    example = (np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))
+    of_rows = True
     taken = staticmethod(_as_targets)
 
     def __init__(
-        self, *, label_smoothing: float = 0.0, reduction: str = "mean", name: str = "soft_cross_entropy_loss"
+        self,
+        *,
+        class_weights: Any = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        name: str = "soft_cross_entropy_loss",
     ) -> None:
         check_real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
-        super().__init__(reduction=reduction, name=name, label_smoothing=float(label_smoothing))
+        options = {"label_smoothing": float(label_smoothing)}
+        super().__init__(class_weights, reduction=reduction, name=name, **options)

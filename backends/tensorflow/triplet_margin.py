@@ -10,7 +10,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.backends.tensorflow.labelled import check_reduction, for_compile, for_function, sample_weights
-from lossproof.backends.tensorflow.reductions import reduce
+from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
 from lossproof.spec.arguments import (
     REDUCTIONS,
@@ -19,6 +19,7 @@ from lossproof.spec.arguments import (
     check_distance,
     check_real,
     check_rows,
+    check_soft_margin,
 )
 
 
@@ -29,6 +30,7 @@ def triplet_margin_loss(
     negative: tf.Tensor,
     *,
     margin: float | tf.Tensor = 1.0,
+    soft_margin: bool = False,
     distance: str = "p_norm",
     p: float = 2.0,
     eps: float | tf.Tensor = 1e-6,
@@ -41,14 +43,17 @@ def triplet_margin_loss(
     """Return the triplet margin loss of rows.
 
     ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of
-    the last distance where `swap` is True and it is strictly smaller.
+    the last distance where `swap` is True and it is strictly smaller; with `soft_margin`
+    ``log(1 + exp(d(anchor, positive) - d(anchor, negative)))`` of the same distances.
 
     Args:
         anchor: rows of shape (..., D); float16, bfloat16, float32 or float64; a tf.Tensor, tf.Variable or
             numpy array.
         positive: rows, same shape and dtype.
         negative: rows, same shape and dtype.
-        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf); a tensor of shape () is used as it is and not checked.
@@ -70,10 +75,11 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
+    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
+    check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
     _check_options(distance, p, eps, eps_at, swap, reduction)
     w = unit_weights(weights, mask, anchor=anchor)
@@ -86,8 +92,11 @@ def triplet_margin_loss(
     if swap:
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = tf.where(between < to_negative, between, to_negative)  # TM-5, TM-6
-    slack = number(margin, a.dtype) + to_positive - to_negative
-    terms = filled(slack, slack <= 0, 0.0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
+    if soft_margin:
+        terms, reduction = softened(to_positive - to_negative, reduction)  # TM-11
+    else:
+        slack = number(margin, a.dtype) + to_positive - to_negative
+        terms = filled(slack, slack <= 0, 0.0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
     return reduce(terms, mask, reduction, w)
 
 
@@ -110,7 +119,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
     `mean_with_sample_weight` divides by the sum of their weights, as `mean` of the function does.
 
     Args:
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf).
@@ -133,6 +143,7 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         self,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "p_norm",
         p: float = 2.0,
         eps: float = 1e-6,
@@ -148,8 +159,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         super().__init__(name=name, reduction="none")
         self.reduction = reduction  # Keras does not know all of them, and weighs them with its own masks
         self.options: dict[str, Any] = {
-            "margin": float(margin), "distance": distance, "p": float(p), "eps": float(eps), "eps_at": eps_at,
-            "swap": swap,
+            "margin": float(margin), "soft_margin": soft_margin, "distance": distance, "p": float(p),
+            "eps": float(eps), "eps_at": eps_at, "swap": swap,
         }  # fmt: skip
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import arithmetic, describe, filled, of_one_shape, on_host, spoilt
-from lossproof.spec.arguments import check_mask, check_weight_range, check_weights
+from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 
 def unit_weights(
@@ -36,6 +36,31 @@ def unit_weights(
         weights, _ = of_one_shape(tf.convert_to_tensor(weights), tf.cast(units, weights.dtype))
         mask = None if mask is None else of_one_shape(tf.convert_to_tensor(mask), units)[0]
     return _constant(weights, mask, arithmetic(value, *tables), legal)
+
+
+def weights_of_classes(class_weights: tf.Tensor | None, dtype: tf.DType, **rows: tf.Tensor) -> tf.Tensor | None:
+    """Return weights (K,) of the classes of logits (B, K) in the dtype of the arithmetic; None without any.
+
+    A number that is no weight is an error on the host; elsewhere it makes all of them NaN.
+    """
+    if class_weights is None:
+        return None
+    ((name, value),) = rows.items()
+    if isinstance(class_weights, tf.Variable):
+        class_weights = tf.convert_to_tensor(class_weights)
+    shape, own = describe(name, value)
+    given = describe("class_weights", class_weights)
+    check_class_weights("class_weights", *given, shape[-1], name, own)  # CE-17, ST-21
+    legal = checked_on_host("class_weights", class_weights, None)  # CE-18, ST-22
+    if given[0][0] is None:  # compared when the graph runs
+        class_weights, _ = of_one_shape(class_weights, tf.zeros(shape[-1:], class_weights.dtype))
+    c = tf.convert_to_tensor(_constant(class_weights, None, dtype, legal))  # CE-15, ST-19
+    return c if legal else spoilt(c, tf.fill(tf.shape(c), tf.reduce_any(tf.math.is_nan(c))))
+
+
+def of_class(class_weights: tf.Tensor, costs: tf.Tensor) -> tf.Tensor:
+    """Return class weights times costs: 0 for a weight of 0, also where a class cannot be (CE-16), but not for NaN."""
+    return class_weights * filled(costs, tf.equal(class_weights, 0) & tf.math.is_inf(costs), 0.0)
 
 
 def checked_on_host(name: str, weights: tf.Tensor, mask: tf.Tensor | None) -> bool:

@@ -1,7 +1,11 @@
 """The losses in PyTorch: functions of tensors, and an `nn.Module` for each."""
 
-from lossproof.backends.torch.arcface import ArcFaceLoss, arcface_loss
-from lossproof.backends.torch.batch_all import BatchAllTripletLoss, batch_all_triplet_loss
+from lossproof.backends.torch.arcface import ArcFaceLoss, arcface_logits, arcface_loss
+from lossproof.backends.torch.batch_all import (
+    BatchAllTripletLoss,
+    batch_all_active_fraction,
+    batch_all_triplet_loss,
+)
 from lossproof.backends.torch.batch_hard import BatchHardTripletLoss, batch_hard_triplet_loss
 from lossproof.backends.torch.center import CenterLoss, center_loss, update_centers
 from lossproof.backends.torch.circle import CircleLoss, circle_loss
@@ -37,7 +41,9 @@ __all__ = [
     "SemiHardTripletLoss",
     "SoftCrossEntropyLoss",
     "TripletMarginLoss",
+    "arcface_logits",
     "arcface_loss",
+    "batch_all_active_fraction",
     "batch_all_triplet_loss",
     "batch_hard_triplet_loss",
     "best_accuracy",

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import batch, in_range, real, table
+from lossproof.backends.torch.arrays import batch, describe, in_range, real, rows, table
 from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_choice
+from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice
 
 BEYOND_PI = ("keep", "linear", "continuous")
 
@@ -73,6 +73,32 @@ def arcface_loss(
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
     return reduce(terms, mask, reduction, of_units)
+
+
+def arcface_logits(embeddings: Tensor, class_weights: Tensor, *, scale: float | Tensor = 64.0) -> Tensor:
+    """Return the logits of rows without a margin, by which one classifies.
+
+    ``scale * cos(theta_j)``, where theta_j is the angle between the embedding and class weight j.
+
+    Args:
+        embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32 or float64.
+        class_weights: rows of shape (C, D), of any length; same dtype or a wider one.
+        scale: [0, inf); a tensor of shape () is used as it is and not checked.
+
+    Returns:
+        The logits, of shape (B, C); float64 if an input is float64, else float32.
+
+    Raises:
+        TypeError, ValueError: an argument is not what is described here; the message names it.
+
+    A zero row has logit 0 with every row, and gives and gets no gradient. Clauses AF-18 to AF-22.
+    Source: Deng et al. (2019).
+    """
+    scale = real("scale", scale, 0)  # AF-21
+    check_batch("embeddings", *describe("embeddings", embeddings))
+    (x,) = rows(None, class_weights, embeddings=embeddings)
+    w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
+    return scale * products(unit_rows(x), unit_rows(w))  # AF-18, AF-19, AF-20
 
 
 def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import batch, real
-from lossproof.backends.torch.pairwise import candidates, columns, distance_matrix, sorted_positives, spread_out
+from lossproof.backends.torch.arrays import real
+from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.pairwise import finite
+from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
@@ -24,6 +26,10 @@ def batch_all_triplet_loss(
     max_positives: int | None = None,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
+    candidates: Tensor | None = None,
+    candidate_labels: Tensor | None = None,
+    candidate_mask: Tensor | None = None,
+    candidate_index: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the batch-all triplet loss.
@@ -37,12 +43,19 @@ def batch_all_triplet_loss(
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 under
-            torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the
-            CPU an error is raised.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 (with
+            candidates M) under torch.compile and on other devices. With more, the terms of the anchor are NaN, and on
+            the CPU an error is raised.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error on the host, and on a device
+            (or compiled) the sum of the anchor is NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
 
@@ -52,39 +65,86 @@ def batch_all_triplet_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2); no triplet is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-8, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), with candidates O(B M); no
+    triplet is formed.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, rows = batch(mask, labels, embeddings=embeddings)
-    if rows.shape[0] == 0:
-        return rows.sum(-1) if reduction == "none" else rows.sum()  # CV-5, CV-6
-    positive, negative = candidates(labels, mask)  # PW-2
-    finite = rows.detach().isfinite().all(-1)
-    rows = rows.masked_fill(~finite.unsqueeze(-1), 0.0)
-    d = distance_matrix(rows, finite if mask is None else finite & mask, distance, pairwise)
-
-    index, valid, crowded = sorted_positives(d, labels, mask, max_positives)
-    threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
-    sign, active = _counts(d.detach(), threshold, index, valid, negative)
-    center = _center(d.detach(), sign)
-    part = sign.to(d.dtype) * (d - center)  # BA-5: each row of counts sums to 0, so the centre changes nothing
-    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * active.to(d.dtype)  # BA-1
-    triplets = positive.sum(-1) * negative.sum(-1)  # BA-2
-    sums = sums.masked_fill((triplets > 0) & (crowded | ~finite.all()), torch.nan)  # BA-7, PW-8
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
+        return sets.nothing() if reduction == "none" else sets.nothing().sum()  # CV-5, CV-6
+    found = _triplets(sets, margin, distance, pairwise, max_positives)
+    d, sign = found.d, found.sign
+    part = sign.to(d.dtype) * (d - _center(d.detach(), sign))  # BA-5: each row of counts sums to 0
+    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * found.active.to(d.dtype)  # BA-1
+    sums = sums.masked_fill(found.broken, torch.nan)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
-    counts = (triplets if reduction == "mean" else active).to(d.dtype)  # BA-3, BA-4
+    counts = (found.every if reduction == "mean" else found.active).to(d.dtype)  # BA-3, BA-4
     over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
     return reduce(sums, None, "sum", w) / over
 
 
+def batch_all_active_fraction(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor = 1.0,
+    distance: str = "euclidean",
+    pairwise: str = "gram",
+    max_positives: int | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Return how many of the triplets of a batch are active, over how many there are: a number in [0, 1].
+
+    A triplet of an anchor a, a positive p and a negative n is active where ``margin + d(a, p) - d(a, n) > 0``.
+    Arguments and errors as in `batch_all_triplet_loss`. 0 without a triplet; NaN where there is one and a row that
+    takes part holds NaN, or where an anchor of one has more than `max_positives`. Of shape (), without gradient;
+    float64 for float64 inputs, else float32. Memory is O(B^2); no triplet is formed.
+    Clauses BA-10 to BA-16, PW-1 to PW-6, PW-8. Source: Hermans, Beyer & Leibe (2017).
+    """
+    margin = real("margin", margin, 0)
+    check_pair_distance(distance)  # PW-1
+    check_pairwise(pairwise, max_positives)
+    sets = as_sets(embeddings, labels, mask)
+    rows = sets.rows.detach()  # BA-14
+    if rows.shape[0] == 0:
+        return rows.sum()  # BA-12
+    found = _triplets(sets.of(rows), margin, distance, pairwise, max_positives)
+    wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64
+    share = found.active.sum().to(wide) / found.every.sum().clamp(min=1)  # BA-10, BA-12, BA-15
+    return share.to(rows.dtype).masked_fill(found.broken.any(), torch.nan)  # BA-13, PW-8
+
+
+class _Triplets(NamedTuple):
+    """The distances of a batch, and how many triplets there are, none of which is formed."""
+
+    d: Tensor  # (B, M), with gradient
+    sign: Tensor  # (B, M), active triplets of each pair, those of a negative with a minus
+    active: Tensor  # (B,), of each anchor
+    every: Tensor  # (B,)
+    broken: Tensor  # (B,), whether an anchor with triplets has too many positives or is spoilt
+
+
+def _triplets(sets: Sets, margin: float | Tensor, distance: str, pairwise: str, max_positives: int | None) -> _Triplets:
+    positive, negative = sets.pairs()  # PW-2, PW-9
+    found = finite(sets)
+    d = found.distances(distance, pairwise)
+
+    index, valid, crowded = sorted_positives(d, sets, max_positives)
+    threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
+    sign, active = _counts(d.detach(), threshold, index, valid, negative)
+    every = positive.sum(-1) * negative.sum(-1)  # BA-2
+    broken = (every > 0) & (crowded | found.spoilt())
+    return _Triplets(d, sign, torch.where(broken, every, active), every, broken)  # BA-4: NaN is counted
+
+
 def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the active triplets of each pair (B, B), those of a negative with a minus, and those of each anchor (B,).
+    """Return the active triplets of each pair (B, M), those of a negative with a minus, and those of each anchor (B,).
 
     A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
     thresholds.
@@ -93,7 +153,7 @@ def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative
     of_negatives = (valid.sum(-1, keepdim=True) - rank).masked_fill(~negative, 0)
     histogram = rank.new_zeros(d.shape[0], threshold.shape[1] + 1).scatter_add(1, rank, negative.long())
     of_positives = histogram.cumsum(1)[:, :-1].masked_fill(~valid, 0)
-    return spread_out(of_positives, index) - of_negatives, of_positives.sum(-1)
+    return spread_out(of_positives, index, d.shape[1]) - of_negatives, of_positives.sum(-1)
 
 
 def _center(d: Tensor, sign: Tensor) -> Tensor:
@@ -110,9 +170,9 @@ class BatchAllTripletLoss(nn.Module):
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 under
-            torch.compile and on other devices. With more, the terms of the anchor are NaN, and on the CPU an
-            error is raised.
+        max_positives: the most positives that an anchor may have; None, as many as there are, and B - 1 (with
+            candidates M) under torch.compile and on other devices. With more, the terms of the anchor are NaN, and on
+            the CPU an error is raised.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
             triplets that are positive).
 
@@ -142,10 +202,22 @@ class BatchAllTripletLoss(nn.Module):
         batch_all_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        candidates: Tensor | None = None,
+        candidate_labels: Tensor | None = None,
+        candidate_mask: Tensor | None = None,
+        candidate_index: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
-        return batch_all_triplet_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
+        return batch_all_triplet_loss(
+            embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

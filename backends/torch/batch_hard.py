@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import batch, real
-from lossproof.backends.torch.pairwise import candidates, floored_distance, mining_distances, poisoned
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.arrays import real
+from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned, units
+from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -25,6 +26,10 @@ def batch_hard_triplet_loss(
     include_self: bool = False,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
+    candidates: Tensor | None = None,
+    candidate_labels: Tensor | None = None,
+    candidate_mask: Tensor | None = None,
+    candidate_index: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the batch-hard triplet loss.
@@ -44,6 +49,13 @@ def batch_hard_triplet_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error on the host, and on a device
+            (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
 
     Returns:
@@ -53,8 +65,9 @@ def batch_hard_triplet_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
-    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2).
-    Clauses BH-1 to BH-11, PW-1 to PW-5, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2), with
+    candidates O(B M).
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
@@ -62,31 +75,57 @@ def batch_hard_triplet_loss(
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, rows = batch(mask, labels, embeddings=embeddings)
-    positive, negative = candidates(labels, mask, include_self=include_self)  # BH-3, PW-2
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
     anchors = positive.any(-1) & negative.any(-1)  # BH-2
     if w is not None:
         anchors = anchors & (w != 0)  # BH-11
-    if rows.shape[0] == 0:
-        return reduce(rows.sum(-1), anchors, reduction, w)  # CV-5, CV-6
-    rows = torch.where(anchors.any(), rows, 0.0)  # CV-11, CV-42: no NaN comes from rows in no term
+    if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
+        return reduce(sets.nothing(), anchors, reduction, w)  # CV-5, CV-6
+    sets = _in_terms(sets, anchors)
 
-    order = mining_distances(rows, distance)  # BH-7
+    order = mining_distances(sets, distance)  # BH-7
+    if include_self and sets.second:
+        order = _own_positive(order, sets, distance)
     hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8
     nearest = order.masked_fill(~negative, torch.inf).argmin(-1)
-    itself = torch.arange(rows.shape[0], device=rows.device)
-    hardest, nearest = (
-        torch.where(anchors, chosen, itself) for chosen in (hardest, nearest)
-    )  # CV-11: no NaN from afar
-    ap = floored_distance(rows, rows[hardest], distance, float(floor))  # BH-5
-    an = floored_distance(rows, rows[nearest], distance, float(floor))
-    slack = torch.where(hardest == itself, ap.detach(), ap) - an  # BH-10
+    positives, itself = _met(sets, hardest, anchors)
+    ap = floored_distance(sets.rows, positives, distance, float(floor))  # BH-5
+    negatives, _ = _met(sets, nearest, anchors)
+    an = floored_distance(sets.rows, negatives, distance, float(floor))
+    slack = torch.where(itself, ap.detach(), ap) - an  # BH-10
     if soft_margin:
-        terms = nn.functional.softplus(slack, threshold=40.0)  # BH-4; beyond 40 it is the identity in float64 too
-        reduction = "mean" if reduction == "mean_nonzero" else reduction
+        terms, reduction = softened(slack, reduction)  # BH-4
     else:
         terms = torch.relu(margin + slack)  # BH-1, BH-9
-    return reduce(poisoned(terms, rows), anchors, reduction, w)
+    return reduce(poisoned(terms, sets), anchors, reduction, w)
+
+
+def _in_terms(sets: Sets, anchors: Tensor) -> Sets:
+    """Return the sets with zeros in place of rows that are in no term, from which no NaN may come: CV-11, CV-42."""
+    if sets.second:
+        return sets.of(sets.rows.masked_fill(~anchors.unsqueeze(1), 0.0), sets.candidates)
+    return sets.of(torch.where(anchors.any(), sets.rows, 0.0))
+
+
+def _own_positive(order: Tensor, sets: Sets, distance: str) -> Tensor:
+    """Return distances in which the candidate that is the anchor itself is at that of the anchor from itself: BH-12."""
+    itself = sets.itself()
+    if itself is None:
+        return order
+    if distance != "cosine":
+        return order.masked_fill(itself, 0.0)
+    return torch.where(itself, (units(sets.rows.detach()) == 0).all(-1, keepdim=True).to(order.dtype), order)
+
+
+def _met(sets: Sets, chosen: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the chosen rows, and where they are the anchor's own, as in place of a row that is in no term (CV-11)."""
+    if not sets.second:
+        itself = torch.arange(chosen.shape[0], device=chosen.device)
+        chosen = torch.where(anchors, chosen, itself)
+        return sets.rows[chosen], chosen == itself
+    own = ~anchors if sets.named is None else ~anchors | (chosen == sets.named)
+    return torch.where(own.unsqueeze(1), sets.rows, sets.candidates[chosen]), own
 
 
 class BatchHardTripletLoss(nn.Module):
@@ -107,6 +146,10 @@ class BatchHardTripletLoss(nn.Module):
         >>> loss = BatchHardTripletLoss(margin=2.5)
         >>> round(float(loss(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))), 3)
         1.0
+        >>> memory, names = torch.tensor([[2.0], [5.0], [4.0]]), torch.tensor([0, 0, 1])
+        >>> rows, labels = torch.tensor([[0.0]]), torch.tensor([0])
+        >>> round(float(loss(rows, labels, candidates=memory, candidate_labels=names)), 3)
+        3.5
     """
 
     def __init__(
@@ -128,10 +171,22 @@ class BatchHardTripletLoss(nn.Module):
         batch_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        candidates: Tensor | None = None,
+        candidate_labels: Tensor | None = None,
+        candidate_mask: Tensor | None = None,
+        candidate_index: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
-        return batch_hard_triplet_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
+        return batch_hard_triplet_loss(
+            embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lossproof.backends.torch.arrays import batch, real
+from lossproof.backends.torch.arrays import real
+from lossproof.backends.torch.candidates import as_sets
+from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
@@ -23,6 +25,10 @@ def circle_loss(
     detach_weights: bool = True,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
+    candidates: Tensor | None = None,
+    candidate_labels: Tensor | None = None,
+    candidate_mask: Tensor | None = None,
+    candidate_index: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the circle loss of a batch.
@@ -40,6 +46,13 @@ def circle_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        candidates: rows of shape (M, D), same dtype or a wider one: the anchors are compared with these instead of
+            with one another.
+        candidate_labels: integers of shape (M,), given with `candidates`.
+        candidate_mask: booleans of shape (M,); True takes part.
+        candidate_index: integers of shape (B,) in [-1, M): the candidate that is the anchor itself, which is neither
+            its positive nor its negative; -1, as without it, for none. Others: an error on the host, and on a device
+            (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
             positive and a negative).
 
@@ -49,35 +62,36 @@ def circle_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²).
-    Clauses CI-1 to CI-16, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²), with
+    candidates O(B M).
+    Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
     """
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
-    labels, rows = batch(mask, labels, embeddings=embeddings)
+    sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
 
+    rows = sets.rows
     most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
     gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
-    if w is not None:
-        rows = torch.where((w != 0).any(), rows, 0.0)  # CV-42: no NaN comes from rows in no term
-    s = _cosines(rows)
-    same = labels.unsqueeze(1) == labels  # CV-32
-    pair = ~torch.eye(labels.shape[0], dtype=torch.bool, device=rows.device)  # CI-2
-    if mask is not None:
-        pair = pair & mask & mask.unsqueeze(1)
-    positive, negative = pair & same, pair & ~same
+    if sets.second:
+        found = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
+        s = _cosines(found.sets.rows, found.sets.candidates)
+        spoilt = found.spoilt()
+    else:
+        s = _cosines(rows if w is None else torch.where((w != 0).any(), rows, 0.0))  # CV-42: nor from rows in no term
+        spoilt = s.detach().isnan().any(1)
+    positive, negative = sets.pairs()  # CI-2, PW-9
 
-    weight = torch.relu(torch.where(same, 1 + margin - s, s + margin))  # CI-4, CI-11
+    weight = torch.relu(torch.where(positive, 1 + margin - s, s + margin))  # CI-4, CI-11
     if detach_weights:
         weight = weight.detach()  # CI-10
-    exponent = gamma * (weight * torch.where(same, 1 - margin - s, s - margin))
+    exponent = gamma * (weight * torch.where(positive, 1 - margin - s, s - margin))
     both = positive.any(1) & negative.any(1)
     terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative), threshold=40.0)  # CI-1, CI-5
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
-    spoilt = s.detach().isnan().any(1)
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":
         return reduce(terms, mask, reduction, w)
@@ -89,23 +103,27 @@ def circle_loss(
     return reduce(terms, mask, "sum", w) / over
 
 
-def _cosines(rows: Tensor) -> Tensor:
-    """Return the cosines of all pairs of rows (B, D), 0 for a zero row, which receives no gradient (CI-3, CI-12)."""
+def _cosines(rows: Tensor, others: Tensor | None = None) -> Tensor:
+    """Return the cosines of every two rows, (B, M), or (B, B) without others (CI-3)."""
+    wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64, and no TF32 either
+    unit = _units(rows).to(wide)  # autocast and TF32 reach every float32 product (CV-20)
+    return (unit @ (unit if others is None else _units(others).to(wide)).T).to(rows.dtype)
+
+
+def _units(rows: Tensor) -> Tensor:
+    """Return rows of length 1, and zeros for a zero row, which receives no gradient (CI-12)."""
     largest = rows.detach().abs().amax(1, keepdim=True)
     zero = largest < torch.finfo(rows.dtype).tiny  # subnormal rows count as zero
     scaled = rows / largest.masked_fill(zero, 1.0)
     length = (scaled * scaled).sum(1, keepdim=True).masked_fill(zero, 1.0).sqrt()
-    unit = (scaled / length).masked_fill(zero, 0.0)
-    if rows.device.type != "mps":  # which has no float64, and no TF32 either
-        unit = unit.double()  # autocast and TF32 reach every float32 product (CV-20)
-    return (unit @ unit.T).to(rows.dtype)
+    return (scaled / length).masked_fill(zero, 0.0)
 
 
 def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
     """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
     some = chosen.any(1)
     known = exponent.detach().masked_fill(~chosen, -torch.inf)
-    largest = (known.amax(1) if known.shape[0] else known.sum(1)).masked_fill(~some, 0.0)
+    largest = (known.amax(1) if known.shape[1] else known.sum(1)).masked_fill(~some, 0.0)
     total = (exponent - largest.unsqueeze(1)).masked_fill(~chosen, -torch.inf).exp().sum(1)
     return largest + total.masked_fill(~some, 1.0).log()
 
@@ -143,10 +161,22 @@ class CircleLoss(nn.Module):
         circle_loss(torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), **self.options)  # refuses illegal options
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        candidates: Tensor | None = None,
+        candidate_labels: Tensor | None = None,
+        candidate_mask: Tensor | None = None,
+        candidate_index: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of the batch; see `circle_loss`."""
-        return circle_loss(embeddings, labels, mask=mask, weights=weights, **self.options)
+        return circle_loss(
+            embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, in_range, real
 from lossproof.backends.torch.reductions import reduce
-from lossproof.backends.torch.weights import unit_weights, weighing
+from lossproof.backends.torch.weights import (
+    no_rows,
+    of_class,
+    of_module,
+    unit_weights,
+    weighing,
+    weights_of_classes,
+)
 from lossproof.spec.arguments import REDUCTIONS, check_choice
 
 
@@ -18,11 +27,13 @@ def cross_entropy_loss(
     label_smoothing: float | Tensor = 0.0,
     mask: Tensor | None = None,
     weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the cross-entropy of rows of logits with the labels' classes.
 
-    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``.
+    ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``,
+    and ``class_weights_k t_k`` in place of ``t_k`` where they are given.
 
     Args:
         logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32 or float64.
@@ -33,6 +44,9 @@ def cross_entropy_loss(
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the logits or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
+        class_weights: floats of shape (K,), [0, inf), as wide as the logits or wider: each multiplies what the target
+            gives to its class, and a mean divides by those of the labels, as `weight` of torch does. Others: an error
+            on the host, and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
 
     Returns:
@@ -42,7 +56,7 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-12, CV-1 to CV-46.
+    Clauses CE-1 to CE-18, CV-1 to CV-46.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
@@ -51,19 +65,26 @@ def cross_entropy_loss(
     mask = weighing(mask, w)
     y, z = batch(mask, labels, logits=logits)
     y, legal = in_range(y, 0, z.shape[1] - 1, labels.dtype)
-    terms = cross_entropy(z, y, smoothing).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction, w)
+    c = weights_of_classes(class_weights, z.dtype, logits=logits)
+    terms = cross_entropy(z, y, smoothing, c).masked_fill(~legal, torch.nan)  # CV-33
+    return reduce(terms, mask, reduction, w, counted_as=None if c is None else c[y])  # CE-14
 
 
-def cross_entropy(z: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
+def cross_entropy(
+    z: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0, class_weights: Tensor | None = None
+) -> Tensor:
     """Return the terms (B,) of logits (B, K) with legal labels."""
     place = labels.unsqueeze(-1)  # no product with a one-hot row: CE-7, CE-8
     if isinstance(smoothing, float) and smoothing == 0:
-        return -torch.log_softmax(z, -1).gather(-1, place).squeeze(-1)  # CE-1, CE-3
+        costs = -torch.log_softmax(z, -1).gather(-1, place).squeeze(-1)  # CE-1, CE-3
+        return costs if class_weights is None else of_class(class_weights[labels], costs)  # CE-13
     # Not log_softmax: its gradient adds the shares of K classes up, which round alike and lose digits (CV-16).
     below = z.detach().amax(-1, keepdim=True) - z  # CE-3
     total = (-below).exp().sum(-1).log()
     own, mean = total + below.gather(-1, place).squeeze(-1), total + below.mean(-1)
+    if class_weights is not None:
+        own = of_class(class_weights[labels], own)  # CE-13, CE-15, CE-16
+        mean = of_class(class_weights, total.unsqueeze(-1) + below).mean(-1)
     return _share(1 - smoothing, own) + _share(smoothing, mean)  # CE-2, CE-4, CE-5, CE-9
 
 
@@ -78,6 +99,7 @@ class CrossEntropyLoss(nn.Module):
     """`cross_entropy_loss` as a module: the options at construction, the logits, labels and mask in the call.
 
     Args:
+        class_weights: floats of shape (K,), [0, inf), a buffer of the module, as `weight` of torch's own loss is.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum" or "mean" (over rows that take part).
 
@@ -89,18 +111,26 @@ class CrossEntropyLoss(nn.Module):
         0.693
     """
 
-    def __init__(self, *, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+    class_weights: Tensor | None
+
+    def __init__(
+        self, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0, reduction: str = "mean"
+    ) -> None:
         super().__init__()
         self.label_smoothing, self.reduction = label_smoothing, reduction
-        self(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64))  # an illegal option is refused here
+        rows = no_rows(class_weights)  # an illegal option is refused here
+        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": reduction}
+        labels = torch.zeros(0, dtype=torch.int64, device=rows.device)
+        cross_entropy_loss(rows, labels, class_weights=of_module(class_weights, rows), **options)
+        self.register_buffer("class_weights", class_weights)
 
     def forward(
         self, logits: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `cross_entropy_loss`."""
-        return cross_entropy_loss(
-            logits, labels, label_smoothing=self.label_smoothing, mask=mask, weights=weights, reduction=self.reduction
-        )
+        options: dict[str, Any] = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        of_classes = of_module(self.class_weights, logits)
+        return cross_entropy_loss(logits, labels, mask=mask, weights=weights, class_weights=of_classes, **options)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

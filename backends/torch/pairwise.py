@@ -7,23 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import forward_mode, on_host
+from lossproof.backends.torch.arrays import forward_mode
+from lossproof.backends.torch.candidates import Sets
 from lossproof.backends.torch.distances import row_distance
-from lossproof.spec.arguments import check_most_positives
 
 _BLOCK = 2**22  # numbers in a block of differences
-
-
-def candidates(labels: Tensor, mask: Tensor | None, *, include_self: bool = False) -> tuple[Tensor, Tensor]:
-    """Return which rows are positives and which are negatives of each anchor, (B, B) each: PW-2."""
-    same = labels.unsqueeze(1) == labels  # CV-32
-    positive, negative = same, ~same
-    if not include_self:
-        positive = same & ~torch.eye(labels.shape[0], dtype=torch.bool, device=labels.device)
-    if mask is not None:
-        both = mask.unsqueeze(1) & mask
-        positive, negative = positive & both, negative & both
-    return positive, negative
 
 
 def floored_distance(x: Tensor, y: Tensor, distance: str, floor: float) -> Tensor:
@@ -34,12 +22,13 @@ def floored_distance(x: Tensor, y: Tensor, distance: str, floor: float) -> Tenso
     return torch.where(d <= floor, floor, d) if floor else d
 
 
-def mining_distances(rows: Tensor, distance: str) -> Tensor:
-    """Return numbers (B, B) in the order of the distances, from differences of rows; they have no gradient."""
-    rows = rows.detach()
+def mining_distances(sets: Sets, distance: str) -> Tensor:
+    """Return numbers (B, M) in the order of the distances, from differences of rows; they have no gradient."""
+    rows = sets.rows.detach()
+    others = sets.candidates.detach() if sets.second else rows
     if distance == "cosine":
-        return 1 - _products(units(rows))
-    d = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        return _cosine_distances(rows, others, sets.second)
+    d = torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist")
     return d.clamp(max=torch.finfo(d.dtype).max)  # infinity stands for rows that are no candidates
 
 
@@ -52,80 +41,156 @@ def units(rows: Tensor) -> Tensor:
     return (rows / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)
 
 
-def _products(rows: Tensor) -> Tensor:
-    """Return the inner products of every two rows, summed in float64, which no ambient switch makes coarser: CV-20."""
-    if rows.device.type == "mps":  # has no float64
-        return (rows @ rows.T).to(rows.dtype)
-    wide = rows.double()
-    return (wide @ wide.T).to(rows.dtype)
+def _cosine_distances(rows: Tensor, others: Tensor, second: bool) -> Tensor:
+    """Return 1 - cos of every two rows, summed in float64, which no ambient switch makes coarser: CV-20."""
+    wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64
+    own = units(rows).to(wide)
+    products = own @ (units(others).to(wide) if second else own).T
+    return 1 - products.to(rows.dtype)
 
 
-def poisoned(terms: Tensor, rows: Tensor) -> Tensor:
-    """Return NaN for every term if a row that takes part holds NaN: each is a candidate of every anchor (PW-5)."""
-    return terms.masked_fill(rows.detach().isnan().any(), torch.nan)
+def poisoned(terms: Tensor, sets: Sets) -> Tensor:
+    """Return NaN for the term of an anchor that holds NaN, or meets it: what takes part meets every anchor (PW-5)."""
+    rows = sets.rows.detach().isnan().any(-1)
+    candidates = sets.candidates.detach().isnan().any(-1) if sets.second else rows
+    return terms.masked_fill(sets.spoilt(rows, candidates), torch.nan)
 
 
-def distance_matrix(rows: Tensor, whole: Tensor, distance: str, pairwise: str) -> Tensor:
-    """Return the distances (B, B) of rows that are finite; `whole` says which take part as they were given: PW-6."""
+class Finite(NamedTuple):
+    """The sets with zeros in place of rows that hold no number, and which rows of either do: NaN would spread."""
+
+    sets: Sets
+    rows: Tensor  # (B,)
+    candidates: Tensor  # (M,)
+
+    def distances(self, distance: str, pairwise: str) -> Tensor:
+        """Return the distances of each anchor from each candidate, (B, M): PW-6."""
+        whole, others = self.sets.whole(self.rows, self.candidates)
+        if not self.sets.second:
+            return distance_matrix(self.sets.rows, whole, distance, pairwise)
+        named = self.sets.at_named(others)
+        distinct = whole if named is None else whole & ~named
+        return distance_matrix(self.sets.rows, distinct, distance, pairwise, (self.sets.candidates, others))
+
+    def spoilt(self) -> Tensor:
+        """Return which anchors hold, or meet, a row that is not finite, or name no candidate that there is."""
+        rows = ~self.rows
+        return self.sets.spoilt(rows, ~self.candidates if self.sets.second else rows)
+
+
+def finite(sets: Sets) -> Finite:
+    """Return the sets without the rows that hold no number."""
+    rows, rows_are = _finite(sets.rows)
+    if not sets.second:
+        return Finite(sets.of(rows), rows_are, rows_are)
+    candidates, candidates_are = _finite(sets.candidates)
+    return Finite(sets.of(rows, candidates), rows_are, candidates_are)
+
+
+def _finite(rows: Tensor) -> tuple[Tensor, Tensor]:
+    are = rows.detach().isfinite().all(-1)
+    return rows.masked_fill(~are.unsqueeze(-1), 0.0), are
+
+
+def distance_matrix(
+    rows: Tensor, whole: Tensor, distance: str, pairwise: str, second: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Return the distances (B, B) of rows that are finite; `whole` says which take part as they were given: PW-6.
+
+    With a second set and which of its rows are whole, (M, D) and (M,), they are those from its rows, (B, M), and
+    `whole` says which rows are in the mean beside those.
+    """
+    others = rows if second is None else second[0]
     if distance == "cosine":
-        return 1 - _products(units(rows))
-    square = _squares_of_differences(rows) if pairwise == "direct" else _gram(rows, whole)
+        return _cosine_distances(rows, others, second is not None)
+    if pairwise == "direct":
+        square = _squares_of_differences(rows, None if second is None else others)
+    else:
+        square = _gram(rows, whole, second)
     zero = square <= 0
     d = square.masked_fill(zero, 1.0).sqrt() if distance == "euclidean" else square
     largest = torch.finfo(rows.dtype).max / 4
     return d.masked_fill(zero, 0.0).clamp(max=largest).to(rows.dtype)  # DI-15, CV-19
 
 
-def _gram(rows: Tensor, whole: Tensor) -> Tensor:
+def _gram(rows: Tensor, whole: Tensor, second: tuple[Tensor, Tensor] | None) -> Tensor:
     """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which their origin is subtracted: grade `centred`."""
     wide = rows if rows.device.type == "mps" else rows.double()
     limit = 0.25 * (torch.finfo(wide.dtype).max / rows.shape[-1]) ** 0.5
-    wide = (wide - _origin(wide.detach(), whole, limit)).clamp(-limit, limit)  # CV-19
-    products = wide @ wide.T
-    own = torch.eye(rows.shape[0], dtype=torch.bool, device=rows.device)
-    squares = products.masked_fill(~own, 0.0).sum(1)  # compiled, torch 2.13 writes over a view of the diagonal: CV-22
-    return squares.unsqueeze(1) + squares - 2 * products
+    if second is None:
+        wide = (wide - _origin(limit, (wide.detach(), whole))).clamp(-limit, limit)  # CV-19
+        products = wide @ wide.T
+        own = torch.eye(rows.shape[0], dtype=torch.bool, device=rows.device)
+        squares = products.masked_fill(~own, 0.0).sum(1)  # torch 2.13, compiled, writes over a diagonal's view: CV-22
+        return squares.unsqueeze(1) + squares - 2 * products
+    others = second[0].to(wide.dtype)
+    origin = _origin(limit, (others.detach(), second[1]), (wide.detach(), whole))
+    wide, others = ((side - origin).clamp(-limit, limit) for side in (wide, others))
+    return (wide * wide).sum(1, keepdim=True) + (others * others).sum(1) - 2 * (wide @ others.T)
 
 
-def _origin(rows: Tensor, whole: Tensor, limit: float) -> Tensor:
-    """Return the mean of the rows that take part, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
-    first = rows.index_select(0, whole.int().argmax().view(1))
-    away = (rows - first).clamp(-limit, limit).masked_fill(~whole.unsqueeze(-1), 0.0)
-    mean = away.sum(0) / whole.sum().clamp(min=1)
-    carry = mean * (2.0**-3 / torch.finfo(rows.dtype).eps + 1)  # Veltkamp's splitting
+def _origin(limit: float, *sides: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mean of the rows that are `whole`, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
+    first = _first(*sides[-1])
+    for rows, whole in sides[:-1]:
+        first = torch.where(whole.any(), _first(rows, whole), first)
+    total, number = [], []
+    for rows, whole in sides:
+        away = (rows - first).clamp(-limit, limit).masked_fill(~whole.unsqueeze(-1), 0.0)
+        total.append(away.sum(0))
+        number.append(whole.sum())
+    mean = sum(total[1:], total[0]) / sum(number[1:], number[0]).clamp(min=1)
+    carry = mean * (2.0**-3 / torch.finfo(first.dtype).eps + 1)  # Veltkamp's splitting
     return first + (carry - (carry - mean))
 
 
+def _first(rows: Tensor, whole: Tensor) -> Tensor:
+    """Return the first row that is whole, or any where none is: (1, D)."""
+    return rows.index_select(0, whole.int().argmax().view(1))
+
+
 class _Squares(torch.autograd.Function):
-    """Sums of squared differences of every two rows, forward and backward in blocks: never B x B x D numbers."""
+    """Sums of squared differences of every two rows, forward and backward in blocks: never B x M x D numbers.
+
+    Without others the rows are compared with one another, and one pass backward finds what reaches either end.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(rows: Tensor) -> Tensor:
-        return _sums(rows)
+    def forward(rows: Tensor, others: Tensor | None) -> Tensor:
+        return _sums(rows, rows if others is None else others)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor | None], output: Tensor) -> None:
+        rows, others = inputs
+        ctx.second = others is not None
+        ctx.save_for_backward(*((rows,) if others is None else (rows, others)))
 
     @staticmethod
-    def backward(ctx: Any, weights: Tensor) -> Tensor:
-        (rows,) = ctx.saved_tensors
-        both = weights + weights.T
-        pairs = zip(blocks(rows, rows), blocks(both, rows), strict=True)
-        return torch.cat([2 * (w.unsqueeze(-1) * _differences(some, rows)).sum(1) for some, w in pairs])
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not ctx.second:
+            (rows,) = ctx.saved_tensors
+            return _pulled(weights + weights.T, rows, rows), None
+        rows, others = ctx.saved_tensors
+        return _pulled(weights, rows, others), _pulled(weights.T, others, rows)
 
 
-def _squares_of_differences(rows: Tensor) -> Tensor:
+def _pulled(weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return what reaches each row of x from the squares to the rows of y, by their weights."""
+    pairs = zip(blocks(x, y), blocks(weights, y), strict=True)
+    return torch.cat([2 * (w.unsqueeze(-1) * _differences(some, y)).sum(1) for some, w in pairs])
+
+
+def _squares_of_differences(rows: Tensor, others: Tensor | None) -> Tensor:
     if forward_mode():
-        return _sums(rows)
-    squares: Tensor = _Squares.apply(rows)  # type: ignore[no-untyped-call]
+        return _sums(rows, rows if others is None else others)
+    squares: Tensor = _Squares.apply(rows, others)  # type: ignore[no-untyped-call]
     return squares
 
 
-def _sums(rows: Tensor) -> Tensor:
-    return torch.cat([_differences(some, rows).square().sum(-1) for some in blocks(rows, rows)])
+def _sums(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([_differences(some, y).square().sum(-1) for some in blocks(x, y)])
 
 
 def blocks(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
@@ -143,63 +208,3 @@ _exporting = getattr(torch.compiler, "is_exporting", bool)  # older than 2.7, to
 def _differences(some: Tensor, rows: Tensor) -> Tensor:
     limit = 0.25 * torch.finfo(rows.dtype).max ** 0.5
     return (some.unsqueeze(1) - rows).clamp(-limit, limit)  # CV-19
-
-
-class Positives(NamedTuple):
-    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
-
-    column: Tensor  # (B, K), B where there is none
-    valid: Tensor  # (B, K)
-    crowded: Tensor  # (B,)
-
-
-def sorted_positives(d: Tensor, labels: Tensor, mask: Tensor | None, max_positives: int | None) -> Positives:
-    """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
-    count, device = d.shape[0], d.device
-    order = labels.argsort(stable=True)
-    last = torch.full((), count, device=device)
-    grouped = labels[order]
-    if mask is not None:
-        order = order[(~mask[order]).int().argsort(stable=True)]  # those that take part first
-        last = mask.sum()
-        grouped = labels[order].masked_fill(torch.arange(count, device=device) >= last, torch.iinfo(torch.int64).max)
-    first = torch.searchsorted(grouped, labels)
-    after = torch.searchsorted(grouped, labels, right=True).minimum(last)
-    found = after - first - 1
-    if mask is not None:
-        found = found.masked_fill(~mask, -1)
-    most = _most(found, max_positives)
-    slots = first.unsqueeze(1) + torch.arange(most + 1, device=device)
-    index = order[slots.clamp(max=count - 1)]
-    valid = (slots < (first + found + 1).unsqueeze(1)) & (index != torch.arange(count, device=device).unsqueeze(1))
-    distances = d.detach().gather(1, index).masked_fill(~valid, torch.inf)
-    sorting = distances.argsort(dim=1, stable=True)
-    valid = valid.gather(1, sorting)
-    index = index.gather(1, sorting).masked_fill(~valid, count)
-    crowded = torch.zeros_like(found, dtype=torch.bool) if max_positives is None else found > most
-    return Positives(index, valid, crowded)
-
-
-def _most(found: Tensor, max_positives: int | None) -> int:
-    """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
-    count = found.shape[0]
-    most = count - 1
-    if on_host(found):
-        most = max(int(found.max()), 0)
-        if max_positives is not None:
-            check_most_positives(most, max_positives)  # PW-8
-    if max_positives is None:
-        return most
-    least = torch.sym_min if isinstance(most, torch.SymInt) else min  # min() would fix the number of rows
-    return least(most, int(max_positives))
-
-
-def columns(values: Tensor, index: Tensor) -> Tensor:
-    """Return values (B, B) at the columns `index`, and 0 at column B."""
-    return torch.nn.functional.pad(values, (0, 1)).gather(1, index)
-
-
-def spread_out(values: Tensor, index: Tensor) -> Tensor:
-    """Return an array (B, B) with values at the columns `index`, those at column B dropped."""
-    count = values.shape[0]
-    return values.new_zeros(count, count + 1).scatter(1, index, values)[:, :count]

@@ -8,11 +8,20 @@ from torch import Tensor
 from lossproof.backends.torch.weights import in_arithmetic, total_weight
 
 
-def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor | None = None) -> Tensor:
+def reduce(
+    terms: Tensor,
+    mask: Tensor | None,
+    reduction: str,
+    weights: Tensor | None = None,
+    counted_as: Tensor | None = None,
+) -> Tensor:
     """Return the terms ("none"), their sum, or their mean over those that take part, or are also positive.
 
-    `weights` multiply the terms, and a mean divides by those of the terms that it counts.
+    `weights` multiply the terms, and a mean divides by those of the terms that it counts. `counted_as` are what each
+    term counts for in a mean besides.
     """
+    if counted_as is not None and reduction == "mean":
+        return _over(reduce(terms, mask, "sum", weights), mask, weights, counted_as)
     if weights is not None:
         return _weighed(terms, mask, reduction, in_arithmetic(weights, terms.dtype))
     if mask is not None:
@@ -28,6 +37,24 @@ def reduce(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor |
     if reduction == "mean_nonzero":
         counted = counted & ~(terms.detach() <= 0)  # CV-4; NaN is counted, CV-10
     return total / counted.sum().clamp(min=1)
+
+
+def softened(slack: Tensor, reduction: str) -> tuple[Tensor, str]:
+    """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
+    above = slack > 0  # not torch's softplus: in a trace its derivative loses the digits of a small slope
+    terms = torch.log1p(torch.exp(torch.where(above, -slack, slack))) + torch.where(above, slack, 0.0)
+    return terms, "mean" if reduction == "mean_nonzero" else reduction
+
+
+def _over(total: Tensor, mask: Tensor | None, weights: Tensor | None, counted_as: Tensor) -> Tensor:
+    """Return a sum over what its terms count for; where that is 0, it is 0, but NaN stays NaN: CE-14."""
+    if weights is not None:
+        counted_as = counted_as * in_arithmetic(weights, counted_as.dtype)
+    if mask is not None:
+        counted_as = counted_as.masked_fill(~mask, 0.0)
+    over = counted_as.nan_to_num(nan=0.0).sum()
+    nothing = over < torch.finfo(over.dtype).tiny
+    return (total / over.masked_fill(nothing, 1.0)).masked_fill(nothing & ~total.isnan(), 0.0)
 
 
 def _weighed(terms: Tensor, mask: Tensor | None, reduction: str, weights: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real, rows
 from lossproof.backends.torch.distances import row_distance
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_soft_margin
 
 
 def triplet_margin_loss(
@@ -20,6 +20,7 @@ def triplet_margin_loss(
     negative: Tensor,
     *,
     margin: float | Tensor = 1.0,
+    soft_margin: bool = False,
     distance: str = "p_norm",
     p: float = 2.0,
     eps: float | Tensor = 1e-6,
@@ -32,13 +33,16 @@ def triplet_margin_loss(
     """Return the triplet margin loss of rows.
 
     ``max(0, margin + d(anchor, positive) - d(anchor, negative))``, with ``d(positive, negative)`` in place of the last
-    distance where `swap` is True and it is strictly smaller.
+    distance where `swap` is True and it is strictly smaller; with `soft_margin`
+    ``log(1 + exp(d(anchor, positive) - d(anchor, negative)))`` of the same distances.
 
     Args:
         anchor: rows of shape (..., D); float16, bfloat16, float32 or float64.
         positive: rows, same shape and dtype.
         negative: rows, same shape and dtype.
-        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked.
+        margin: in the unit of the distance, [0, inf); a tensor of shape () is used as it is and not checked. Left at
+            its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf); a tensor of shape () is used as it is and not checked.
@@ -56,10 +60,11 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-10, DI-1 to DI-21, CV-1 to CV-46.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
     margin = real("margin", margin, 0)  # TM-3
+    check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at)  # DI-20, DI-21
     check_bool("swap", swap)
@@ -74,7 +79,10 @@ def triplet_margin_loss(
     if swap:
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = torch.where(between < to_negative, between, to_negative)  # TM-5, TM-6
-    terms = torch.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
+    if soft_margin:
+        terms, reduction = softened(to_positive - to_negative, reduction)  # TM-11
+    else:
+        terms = torch.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
     return reduce(terms, mask, reduction, w)
 
 
@@ -82,7 +90,8 @@ class TripletMarginLoss(nn.Module):
     """`triplet_margin_loss` as a module: the options at construction, the rows and the mask in the call.
 
     Args:
-        margin: in the unit of the distance, [0, inf).
+        margin: in the unit of the distance, [0, inf). Left at its default with `soft_margin`.
+        soft_margin: the softplus in place of the hinge.
         distance: "p_norm", "euclidean", "squared_euclidean" or "cosine".
         p: exponent of "p_norm", [1, inf].
         eps: offset of "p_norm", [0, inf).
@@ -105,6 +114,7 @@ class TripletMarginLoss(nn.Module):
         self,
         *,
         margin: float = 1.0,
+        soft_margin: bool = False,
         distance: str = "p_norm",
         p: float = 2.0,
         eps: float = 1e-6,
@@ -114,8 +124,8 @@ class TripletMarginLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "margin": margin, "distance": distance, "p": p, "eps": eps, "eps_at": eps_at, "swap": swap,
-            "reduction": reduction,
+            "margin": margin, "soft_margin": soft_margin, "distance": distance, "p": p, "eps": eps,
+            "eps_at": eps_at, "swap": swap, "reduction": reduction,
         }  # fmt: skip
         row = torch.zeros(1)
         triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training

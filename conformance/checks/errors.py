@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.offer import OPTIONAL
+from lossproof.conformance.host.options import inputs_of
 from lossproof.conformance.judge.compare import accepted, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Result
+from lossproof.conformance.plan.cases.candidates import ordinary
 from lossproof.conformance.plan.cases.error_options import UNHEARD
-from lossproof.conformance.plan.cases.errors import Wrong, wrongs
+from lossproof.conformance.plan.cases.error_second_set import ARGUMENTS
+from lossproof.conformance.plan.cases.errors import wrongs
+from lossproof.conformance.plan.cases.structures import ones
+from lossproof.conformance.plan.cases.wrong import Wrong
 from lossproof.conformance.plan.probe import OfErrors, Probe
-
-OPTIONAL = {"mask", "weights"}  # inputs that a legal call may go without
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -23,7 +27,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     legal = judge.losses[probe.loss].legal(judge.offers[probe.loss])
     known = list(_given(probe)) or wrongs(probe.loss)[probe.clause, probe.label]
     asked = [(_sibling(legal, wrong), wrong) for wrong in offered(judge, probe.loss, known)]
-    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or OPTIONAL & set(case.inputs)][:1]:
+    for sibling in [case for n, (case, _) in enumerate(asked) if n == 0 or _optional(probe.loss, case.inputs)][:1]:
         result.planned += 1
         answer = judge.ask(sibling)
         if answer.problem:
@@ -65,7 +69,9 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     offer = judge.offers[name]
     read = {"bool", "int64", "int32", *offer.integers, *judge.session.hello["dtypes"]}
     options = [name for name in wrong.parameters if name in offer.parameters]
-    taken = all(map(offer.has, options)) and all(offer.choices(n, ["some"]) for n in OPTIONAL & set(wrong.inputs))
+    needed = _optional(name, (*wrong.inputs, *wrong.beside))
+    taken = all(map(offer.has, [*options, *needed]))
+    taken = taken and all(offer.choices(field, [*OPTIONAL[field]][:1]) for field in OPTIONAL if field in needed)
     if not taken or not set(wrong.dtypes.values()) <= read:
         return False
     if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
@@ -74,7 +80,12 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
 
 
 def _sibling(legal: Case, wrong: Wrong) -> Case:
-    """Return the legal call, with a legal mask, or legal weights, where the wrong call has wrong ones."""
-    units = next(iter(legal.inputs.values())).shape[:-1]
-    ones = {"mask": np.ones(units, bool), "weights": np.ones(units)}
-    return replace(legal, inputs={**legal.inputs, **{n: ones[n] for n in sorted(OPTIONAL & set(wrong.inputs))}})
+    """Return the legal call, with those optional inputs that the wrong call has, or has wrong."""
+    needed = _optional(legal.loss, (*wrong.inputs, *wrong.beside))
+    more = {n: ordinary(legal, n) if n in ARGUMENTS else ones(legal, n) for n in needed}
+    return replace(legal, inputs={**legal.inputs, **more})
+
+
+def _optional(name: str, given: Iterable[str]) -> list[str]:
+    """Return those of some inputs that a legal call of a loss, or of another function, may go without."""
+    return sorted({n for n, entry in inputs_of(name).items() if entry.get("optional")} & set(given))

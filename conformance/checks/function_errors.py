@@ -15,7 +15,7 @@ from lossproof.conformance.judge.functions import against, failure, obscured, of
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Mismatch, Result
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.cases.functions import legal
+from lossproof.conformance.plan.cases.functions import legal, whole
 from lossproof.conformance.plan.plan import plain_probe
 from lossproof.conformance.plan.probe import OfRefusals, Probe
 from lossproof.spec import functions
@@ -39,7 +39,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     offer = offer_of(judge, probe, compared=not asked.wrong)
     if obscured(judge, probe, result):
         return None
-    plain = _whole(legal(offer, probe, judge.seed, 0, sizes=SIZES))
+    plain = whole(legal(offer, probe, judge.seed, 0, sizes=SIZES))
     if "mask" in functions()[probe.loss]["inputs"] and offer.has("mask"):
         plain = replace(plain, inputs={**plain.inputs, "mask": np.arange(SIZES["B"]) != 0})
     if asked.wrong:
@@ -107,9 +107,3 @@ def _at_the_end(plain: Case, offer: Offer, row: int) -> Case:
     own = {n: -1 for n in plain.parameters if n == "unlabelled" and offer.choices(n, [-1])}
     inputs, parameters = {**plain.inputs, "labels": labels}, {**plain.parameters, **own}
     return replace(plain, inputs=inputs, dtypes={"labels": "uint64"}, parameters=parameters)
-
-
-def _whole(case: Case) -> Case:
-    """Return the case without NaN."""
-    inputs = {n: np.nan_to_num(a, nan=1.5) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
-    return replace(case, inputs=inputs)

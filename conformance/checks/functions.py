@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.judge.function_gradients import wrong_gradient
 from lossproof.conformance.judge.functions import examples_right, failure, failure_of_example, obscured, offer_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Mismatch, Result
@@ -32,13 +33,16 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         return None
     if not options.plain and obscured(judge, probe, result):
         return None
+    if options.wider and "float64" not in offer.dtypes:
+        raise Unsupported("dtype = 'float64'")
+    asked = wrong_gradient if options.gradient else failure
     for case in calls(offer, probe, dtype, judge.seed, judge.examples):
         result.planned += 1
-        mismatch = failure(judge, case)
+        mismatch = asked(judge, case)
         if mismatch and options.lenient and mismatch.errored:
             raise Unsupported(f"refused: {mismatch.got}")
         if mismatch:
-            named = replace(probe, clause=_clause(judge, probe, mismatch, case))
+            named = probe if options.own_clause else replace(probe, clause=_clause(judge, probe, mismatch, case))
             result.findings.append(judge.finding(named, mismatch, case))
             break
     if options.plain:
@@ -82,6 +86,8 @@ def _simpler(case: Case) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, 
     for name, given in entry.get("parameters", {}).items():
         if "clause" in given and given["kind"] == "bool" and case.parameters.get(name, given["default"]):
             yield given["clause"], {}, {name: False}
+        elif "clause" in given and given["kind"] in ("choice", "count") and name in case.parameters:
+            yield given["clause"], {}, {name: given.get("default")}
         elif "clause" in given and name in case.parameters:
             labels = np.where(case.inputs["labels"] == case.parameters[name], given["default"], case.inputs["labels"])
             yield given["clause"], {"labels": labels}, {name: given["default"]}

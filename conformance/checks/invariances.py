@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
@@ -98,13 +99,15 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
 
 def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
     """Rename the labels one to one, to integers that floats or int32 cannot tell apart, or of either sign."""
-    found = np.unique(case.inputs["labels"])
+    found = _labels(case)
     widest = (2**64 - 1) // max(len(found) - 1, 1)  # from one end of the range to the other
     ends = ((-(2**63), widest), (2**63 - len(found), 1))
     for start, step in ((2**24, 1), (-1, 2), (-100, 355), (0, 2**16), (5, 2**32), (2**53, 1), *ends):
         names = {label: start + i * step for i, label in enumerate(found)}
-        labels = np.array([names[label] for label in case.inputs["labels"]], np.int64).reshape(-1)
-        answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, "labels": labels}))
+        labels = {
+            name: np.array([names[label] for label in case.inputs[name]], np.int64).reshape(-1) for name in _named(case)
+        }
+        answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, **labels}))
         if not isinstance(answers, tuple):
             return answers
         first, second, expected = answers
@@ -141,15 +144,18 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
 
 def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, Case] | None:
     """Name the labels by numbers at both ends of each integer dtype; one but int32 and int64 may be refused."""
-    found, known = np.unique(case.inputs["labels"]), list(judge.session.hello.get("integers", ["int64"]))
+    found, known = _labels(case), list(judge.session.hello.get("integers", ["int64"]))
     turn = int(structure["variant"]) % len(known)
     for dtype in [known[turn], known[-1]] if judge.offers[case.loss].costly else known:
         for names in _ends(dtype):
             if len(found) > len(names):
                 continue
-            labels = np.array([names[int(i)] for i in np.searchsorted(found, case.inputs["labels"])], dtype)
-            labels = labels if dtype == "uint64" else labels.astype(np.int64)  # which does not hold all of them
-            other = replace(case, inputs={**case.inputs, "labels": labels}, dtypes={"labels": dtype})
+            wide = dtype if dtype == "uint64" else np.int64  # which does not hold all of them
+            labels = {
+                name: np.array([names[int(i)] for i in np.searchsorted(found, case.inputs[name])], dtype).astype(wide)
+                for name in _named(case)
+            }
+            other = replace(case, inputs={**case.inputs, **labels}, dtypes=dict.fromkeys(labels, dtype))
             if dtype not in ("int32", "int64") and judge.ask(other).refused:
                 break
             answers = _both(judge, structure, case, other)
@@ -164,6 +170,16 @@ def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, 
                 where = f"loss with labels at the ends of {dtype}"
                 return Mismatch("value", where, got, want, float(np.max(room))), other
     return None
+
+
+def _named(case: Case) -> list[str]:
+    """Return the arrays of labels of a call."""
+    return [name for name in ("labels", "candidate_labels") if name in case.inputs]
+
+
+def _labels(case: Case) -> Array:
+    """Return the labels of a call, each once."""
+    return np.unique(np.concatenate([case.inputs[name] for name in _named(case)]))
 
 
 def _ends(dtype: str) -> list[list[int]]:

@@ -24,7 +24,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         case = judge.case(probe, structure, 0)
-        if case is None or case.inputs["mask"].all():
+        if case is None or all(case.inputs[mask].all() for mask in _masks(case)):
             return None
         result.planned += 1
         clean = judge.ask(case)
@@ -41,9 +41,11 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _filled(case: Case, content: float, width: int | None) -> Case:
     """Return a case with other content in masked rows: all of it, or only the first features."""
-    masked, inputs = ~case.inputs["mask"], dict(case.inputs)
-    for name in (n for n in losses()[case.loss].aligned if n in inputs and n != "mask"):
-        array = inputs[name]
+    inputs = dict(case.inputs)
+    for mask, name in ((m, n) for m in _masks(case) for n in losses()[case.loss].aligned_to(m) if n in inputs):
+        array, masked = inputs[name], ~case.inputs[mask]
+        if name == mask:
+            continue
         if name == "weights":
             inputs[name] = np.where(masked, content, array)
         elif array.dtype.kind == "f":
@@ -56,6 +58,11 @@ def _filled(case: Case, content: float, width: int | None) -> Case:
     return replace(case, inputs=inputs)
 
 
+def _masks(case: Case) -> list[str]:
+    """Return the masks of a call: that of the units, and that of the candidates."""
+    return [mask for mask in ("mask", "candidate_mask") if mask in case.inputs]
+
+
 def _compare(part: str, case: Case, clean: Answer, dirty: Answer) -> Mismatch | None:
     found = unanswered(clean) or unanswered(dirty)
     if found or clean.unsupported:
@@ -65,13 +72,10 @@ def _compare(part: str, case: Case, clean: Answer, dirty: Answer) -> Mismatch | 
         if before["loss"] != after["loss"]:
             return Mismatch("value", "loss", _number(dirty.value), _number(clean.value))
         return None
-    masked = ~case.inputs["mask"]
     for name, gradient in dirty.gradients.items():
-        if (
-            name in losses()[case.loss].aligned
-            and gradient.shape == case.inputs[name].shape
-            and np.any(gradient[masked] != 0)
-        ):
+        mask = next((mask for mask in _masks(case) if name in losses()[case.loss].aligned_to(mask)), None)
+        masked = np.zeros((), bool) if mask is None else ~case.inputs[mask]
+        if mask and gradient.shape == case.inputs[name].shape and np.any(gradient[masked] != 0):
             return Mismatch(
                 "gradient",
                 f"gradient of {name} in a masked row",

@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Result
+from lossproof.conformance.plan.cases.candidates import open_beside
 from lossproof.conformance.plan.cases.structures import generator
 from lossproof.conformance.plan.probe import OfNan, Probe
 from lossproof.spec import losses
@@ -22,7 +23,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         raise Unsupported("no gradients")
     if options.of_ours and not judge.oracle.ours:
         raise Unsupported("asked of this project's backends alone")
-    left = judge.losses[probe.loss].unspecified if options.left_open else None
+    own = judge.losses[probe.loss].unspecified if options.left_open else None
 
     def examine(structure: dict[str, Any]) -> Finding | None:
         clean = judge.case(probe, structure, 0)
@@ -33,7 +34,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             judge.obscured += 1
             return None
         rng = generator(judge.seed, probe.name, structure)
-        case = _poisoned(clean, options.poison, rng, zero=options.against_zero)
+        left = open_beside if options.left_open and "candidates" in clean.inputs else own
+        case = _poisoned(clean, options, rng)
         failure = judge.judge_case(case, structure, (options.part,), result, left(case) if left else None)
         if failure:
             return judge.finding(probe, failure[1], failure[0])
@@ -42,16 +44,16 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     judge.structures(probe, result, examine)
 
 
-def _poisoned(case: Case, poison: float, rng: np.random.Generator, *, zero: bool) -> Case:
-    """Put NaN or infinity at one place of a row that takes part; with `zero`, its partners are rows of zeros."""
+def _poisoned(case: Case, options: OfNan, rng: np.random.Generator) -> Case:
+    """Put NaN or infinity at one place of a row that takes part; its partners may be rows of zeros."""
     names = losses()[case.loss].rows
-    name = names[int(rng.integers(len(names)))]
-    array = case.inputs[name].copy()
-    taking_part = np.argwhere(case.inputs.get("mask", np.ones(array.shape[:-1], bool)))
+    name = options.of or names[int(rng.integers(len(names)))]
+    array, mask = case.inputs[name].copy(), "candidate_mask" if name == "candidates" else "mask"
+    taking_part = np.argwhere(case.inputs.get(mask, np.ones(array.shape[:-1], bool)))
     row = tuple(taking_part[int(rng.integers(len(taking_part)))])
-    array[(*row, int(rng.integers(array.shape[-1])))] = poison
+    array[(*row, int(rng.integers(array.shape[-1])))] = options.poison
     inputs = {**case.inputs, name: array}
-    for other in (n for n in names if zero and n != name):
+    for other in (n for n in names if options.against_zero and n != name):
         inputs[other] = case.inputs[other].copy()
         inputs[other][row] = 0.0
     return replace(case, inputs=inputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lossproof.conformance.host.case import Answer, Case
@@ -27,13 +29,16 @@ def left_alone(judge: Judge, clean: Case, before: Answer, after: Answer, row: in
         return _wrong("loss", float(after.value))
     if not before.value.ndim and "reduction" not in losses()[clean.loss].parameters:
         return None  # one number, of which every row is a part
-    if before.value.ndim and not np.isnan(after.value[row]):
-        return _wrong(f"loss[{row}]", float(after.value[row]))
+    if before.value.ndim and not np.isnan(after.value[row]).any():
+        return _wrong(f"loss[{row}]", after.value[row].tolist())
     name = next(iter(losses()[clean.loss].inputs))
     own = np.arange(len(clean.inputs[name])) == row
     expected = judge.oracle.expected(clean)
     room = expected.value_budget(judge.grade) + output_slack(expected.value, before.value_dtype)
-    mismatch = farthest("value", "loss", after.value, before.value, 2 * room, own)[0] if before.value.ndim else None
+    mismatch = None
+    if before.value.ndim:
+        of_row = own.reshape(-1, *[1] * (before.value.ndim - 1))
+        mismatch = farthest("value", "loss", after.value, before.value, 2 * room, of_row)[0]
     if mismatch or name not in after.gradients or name not in expected.gradients:
         return mismatch
     slack = expected.gradient_budget(judge.grade)[name] + output_slack(expected.gradients[name], clean.dtype)
@@ -41,5 +46,5 @@ def left_alone(judge: Judge, clean: Case, before: Answer, after: Answer, row: in
     return farthest("value", f"gradient of {name}", got, want, 2 * slack, own[:, None])[0]
 
 
-def _wrong(where: str, got: float) -> Mismatch:
+def _wrong(where: str, got: Any) -> Mismatch:
     return Mismatch("value", where, got, NAN_OR_ERROR)

@@ -88,7 +88,9 @@ def copies(case: Case, *, masks: bool) -> Iterator[Case]:
     def with_(changed: Mapping[str, Array], weights: Array = cotangent) -> Case:
         return replace(case, inputs={**case.inputs, **changed}, cotangent=weights)
 
-    yield with_({name: case.inputs[name][::-1].copy() for name in of_rows}, np.flip(cotangent))
+    of_pairs = "candidates" not in case.inputs  # else the second axis is that of the candidates
+    both = cotangent.ndim if of_pairs else min(cotangent.ndim, 1)
+    yield with_({name: case.inputs[name][::-1].copy() for name in of_rows}, np.flip(cotangent, tuple(range(both))))
     wide = [name for name, symbols in axes.items() if symbols[-1] == "D"]
     if wide:
         signs = (-1.0) ** np.arange(case.inputs[wide[0]].shape[-1])
@@ -97,12 +99,13 @@ def copies(case: Case, *, masks: bool) -> Iterator[Case]:
     for factor in (2.0, 0.5):
         yield with_({name: case.inputs[name] * factor for name in floats})
     if "labels" in axes and not page.inputs["labels"].get("range"):
-        yield with_({"labels": 7 - 2 * case.inputs["labels"]})
+        yield with_({n: 7 - 2 * case.inputs[n] for n in ("labels", "candidate_labels") if n in axes})
     if masks and "mask" in page.inputs and case.inputs[of_rows[0]].ndim == 2:
         given = {name: case.inputs[name] for name in of_rows}
         added = {
             n: np.concatenate([a, a[:1] + 1 if a.dtype.kind == "f" else a[:1]]) for n, a in given.items() if n != "mask"
         }
         mask = case.inputs.get("mask", np.ones(len(case.inputs[of_rows[0]]), bool))
-        more = np.pad(cotangent, (0, 1), constant_values=1.0) if cotangent.ndim else cotangent
+        wider = [(0, int(axis < both)) for axis in range(cotangent.ndim)]
+        more = np.pad(cotangent, wider, constant_values=1.0) if cotangent.ndim else cotangent
         yield with_(added | {"mask": np.append(mask, False)}, more)

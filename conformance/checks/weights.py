@@ -1,4 +1,4 @@
-"""Weights of units: rows of weight 0 may hold anything, wider weights are read, and what is no weight is no number."""
+"""Weights of units and classes: rows of weight 0 may hold anything, wider ones are read, and no weight is no number."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ WILD = (np.nan, -1.0, np.inf)
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask calls with weights that a loss must not stumble over."""
     options = probe.of(OfWeights)
-    ask = _wild if options.wild else _wider if options.wider else _without_weight
+    ask = _wider if options.wider else _without_weight
+    if options.wild:
+        ask = _wild if options.of == "weights" else _wild_class
     if options.part == "gradient" and 1 not in judge.offers[probe.loss].orders:
         raise Unsupported("no gradients")
 
     def examine(structure: Structure) -> Finding | None:
         case = judge.case(probe, structure, 0)
-        if case is None or not case.inputs["weights"].size:
+        if case is None or not case.inputs[options.of].size:
             return None
         result.planned += 1
         if judge.judge_case(case, structure, ("value", "gradient") if case.order else ("value",)):
@@ -56,12 +58,12 @@ def _without_weight(judge: Judge, probe: Probe, structure: Structure, case: Case
 
 
 def _wider(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Iterator[tuple[Case, Mismatch]]:
-    """Give weights in a wider dtype, with bits that the dtype of the rows does not hold: CV-45."""
-    offer = judge.offers[case.loss]
+    """Give weights in a wider dtype, with bits that the dtype of the rows does not hold: CV-45, CE-17, ST-21."""
+    offer, name = judge.offers[case.loss], probe.of(OfWeights).of
     for wide in list(wider(offer, case.dtype))[-1:]:
         step = FORMATS[case.dtype].roundoff * generator(judge.seed, probe.name, structure).standard_normal()
-        weights = rounded(case.inputs["weights"] * (1.0 + step), wide)
-        other = replace(case, inputs={**case.inputs, "weights": weights}, dtypes={"weights": wide})
+        weights = rounded(case.inputs[name] * (1.0 + step), wide)
+        other = replace(case, inputs={**case.inputs, name: weights}, dtypes={name: wide})
         if judge.oracle.ours or not judge.ask(other).refused:
             failure = judge.judge_case(other, structure, ("value", "gradient") if case.order else ("value",))
             if failure:
@@ -80,11 +82,30 @@ def _wild(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Itera
         return
     place = int(generator(judge.seed, probe.name, structure).choice(places))
     for weight in WILD:
-        wrong, without = (_with(case, place, w) for w in (weight, 0.0))
+        wrong, without = (_with(case, "weights", place, w) for w in (weight, 0.0))
         answer = judge.ask(wrong)
         found = None if answer.refused else unanswered(answer)
         if answer.value is not None and not found:
             found = _contained(judge, judge.judged(without, structure), answer.value, answer.value_dtype, place)
+        if found:
+            yield wrong, found
+
+
+def _wild_class(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Iterator[tuple[Case, Mismatch]]:
+    """Give one class a weight that is none: an error, or NaN in each term that is not taken out (CE-18, ST-22)."""
+    name, units = probe.of(OfWeights).of, np.ones(len(next(iter(case.inputs.values()))), bool)
+    kept = case.inputs.get("mask", units) & (case.inputs.get("weights", units) != 0)
+    place = int(generator(judge.seed, probe.name, structure).integers(len(case.inputs[name])))
+    for weight in WILD:
+        wrong = _with(case, name, place, weight)
+        answer = judge.ask(wrong)
+        if answer.refused or answer.unsupported:
+            continue
+        found, value = unanswered(answer), answer.value
+        if value is not None and not found:
+            nan = kept if value.ndim else kept.any()
+            if not np.array_equal(np.isnan(value), nan) or np.any(value[~np.isnan(value)] != 0):
+                found = Mismatch("value", "loss", value.tolist(), f"an error, or nan in {int(kept.sum())} terms")
         if found:
             yield wrong, found
 
@@ -94,10 +115,10 @@ def _apart(case: Case) -> dict[str, str]:
     return {"reduction": "none"} if "reduction" in losses()[case.loss].parameters else {}
 
 
-def _with(case: Case, place: int, weight: float) -> Case:
-    weights = case.inputs["weights"].copy()
+def _with(case: Case, name: str, place: int, weight: float) -> Case:
+    weights = case.inputs[name].copy()
     weights[place] = weight
-    return replace(case, inputs={**case.inputs, "weights": weights})
+    return replace(case, inputs={**case.inputs, name: weights})
 
 
 def _contained(judge: Judge, without: Case, value: Array, dtype: str, place: int) -> Mismatch | None:

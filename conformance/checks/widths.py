@@ -62,7 +62,10 @@ def _case(judge: Judge, probe: Probe, structure: Structure, wide: str) -> Case |
         case = judge.case(probe, structure, attempt)
         if case is None:
             continue
-        rng, inputs = generator(judge.seed, probe.name, structure, wide, attempt), dict(case.inputs)
+        rng, inputs = (
+            generator(judge.seed, probe.name, structure, wide, attempt),
+            dict(case.inputs),
+        )
         for name in names:
             step = 8 * FORMATS[case.dtype].roundoff * rng.standard_normal(inputs[name].shape)
             inputs[name] = rounded(inputs[name] * (1.0 + step), wide)

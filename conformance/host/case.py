@@ -43,7 +43,8 @@ class Case:
     @property
     def widest(self) -> str:
         """Return the widest dtype of the float inputs but the weights, that of the arithmetic: CV-15, CV-26."""
-        own = (d for n, d in self.dtypes.items() if d in FORMATS and n in self.inputs and n != "weights")  # CV-45
+        weights = losses()[self.loss].weights if self.loss in losses() else ()  # CV-45
+        own = (d for n, d in self.dtypes.items() if d in FORMATS and n in self.inputs and n not in weights)
         return widest(self.dtype, *own)
 
     def message(self, number: int) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Case:
 def inputs_of(loss: str, given: Mapping[str, Any]) -> dict[str, Array]:
     """Return nested lists as the arrays that the page of a loss asks for."""
     kinds = {name: entry["kind"] for name, entry in losses()[loss].inputs.items()}
-    types = {"bool": bool, "label": np.int64}
+    types = {"bool": bool, "label": np.int64, "index": np.int64}
     return {name: np.array(value, types.get(kinds[name], np.float64)) for name, value in given.items()}
 
 

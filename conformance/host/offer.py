@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,20 @@ from lossproof.conformance.host.case import from_json
 from lossproof.conformance.host.options import parameters_of
 from lossproof.spec import Page, losses
 
+# Fields of arguments that a call may go without, and the arguments that a choice needs
+_SECOND_SET = ("candidates", "candidate_labels")
+OPTIONAL: Mapping[str, Mapping[str | None, tuple[str, ...]]] = {
+    "mask": {"some": ("mask",), "nothing": ("mask",)},
+    "weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("weights",)),
+    "class_weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("class_weights",)),
+    "candidates": {
+        "others": _SECOND_SET,
+        "masked": (*_SECOND_SET, "candidate_mask"),
+        "indexed": (*_SECOND_SET, "candidate_index"),
+        "masked and indexed": (*_SECOND_SET, "candidate_mask", "candidate_index"),
+        "none at all": _SECOND_SET,
+    },
+}
 COSTLY = 0.5  # effort below which each new structure costs a compilation
 
 
@@ -90,8 +104,8 @@ class Offer:
             offered = [d for d in wanted if d in self.dtypes]
         elif name == "mode":
             offered = [m for m in wanted if m in self.modes]
-        elif name in ("mask", "weights"):
-            offered = [given for given in wanted if given is None or self.has(name)]
+        elif name in OPTIONAL:
+            offered = [choice for choice in wanted if all(map(self.has, OPTIONAL[name].get(choice, ())))]
         elif name == "order":
             offered = [o for o in wanted if o in self.orders]
         elif name in self.parameters:
@@ -100,7 +114,7 @@ class Offer:
             return list(wanted)
         return [v for v in offered if v not in self.refused.get(name, ()) and self._within(name, v)]
 
-    def allows(self, given: Mapping[str, Any], inputs: Container[str]) -> bool:
+    def allows(self, given: Mapping[str, Any], inputs: Iterable[str]) -> bool:
         """Whether the implementation has inputs and options of a call, and the defaults of those that are not given."""
         distance = given.get("distance", "p_norm")
         for name, entry in self.parameters.items():
@@ -108,7 +122,9 @@ class Offer:
             applies = applies and not (name == "eps_at" and given.get("eps") == 0)
             if applies and not self.choices(name, [given.get(name, entry.get("default"))]):
                 return False
-        return all(name not in inputs or self.choices(name, ["some"]) for name in ("mask", "weights"))
+        needed = {argument for field in OPTIONAL.values() for names in field.values() for argument in names}
+        fields = [name for name in OPTIONAL if name in inputs]
+        return all(map(self.has, needed & {*inputs})) and all(self.choices(n, [*OPTIONAL[n]][:1]) for n in fields)
 
     def _within(self, name: str, value: Any) -> bool:
         limit = self.limits.get(name)

@@ -18,8 +18,10 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
+from lossproof.conformance.plan.cases.candidates import CANDIDATES, EMPTY, ordinary
 from lossproof.conformance.plan.cases.functions import case_of, examples
 from lossproof.conformance.plan.cases.structures import WEIGHTS
+from lossproof.conformance.plan.cases.structures import ones as ones_of
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.spec import functions
 
@@ -71,10 +73,13 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
         choices = entry.get("choices", [False, True] if entry["kind"] == "bool" else [])
         if offer.has(name):
             refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
-    if "weights" in offer.page.inputs and offer.has("weights"):
-        units = next(iter(plain.inputs.values())).shape[:-1]
-        weighed = replace(plain, inputs={**plain.inputs, "weights": np.ones(units)})
-        refused["weights"] = (*WEIGHTS[1:], "all are 0") if _refuses(session.ask(weighed)) else ()
+    for name in filter(offer.has, offer.page.weights):
+        weighed = replace(plain, inputs={**plain.inputs, name: ones_of(plain, name)})
+        refused[name] = (*WEIGHTS[1:], "all are 0") if _refuses(session.ask(weighed)) else ()
+    if "candidates" in offer.page.inputs and offer.choices("candidates", CANDIDATES[1:]):
+        second = {name: ordinary(plain, name) for name in ("candidates", "candidate_labels")}
+        asked = replace(plain, inputs={**plain.inputs, **second})
+        refused["candidates"] = (*CANDIDATES[1:], EMPTY) if _refuses(session.ask(asked)) else ()
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 
 

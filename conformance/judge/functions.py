@@ -58,8 +58,12 @@ def plain_right(judge: Judge, name: str) -> bool:
 
 def failure(judge: Judge, case: Case, sibling: Case | None = None) -> Mismatch | None:
     """Ask one call and compare it with what the reference answers to it, or to a sibling that is answered alike."""
-    wanted = judge.oracle.results(judge.with_fixed(sibling or case))
-    return against(case, judge.ask(case), wanted, ours=judge.oracle.ours)
+    asked = judge.with_fixed(sibling or case)
+    wanted = judge.oracle.results(asked)
+    less, more = judge.oracle.undecided_share(asked)
+    if more + less:  # of one number, which may be anywhere between
+        wanted = [np.asarray(want + (more - less) / 2) for want in wanted]
+    return against(case, judge.ask(case), wanted, ours=judge.oracle.ours, undecided=(more + less) / 2)
 
 
 def failure_of_example(judge: Judge, example: Example) -> tuple[Case, Mismatch | None]:
@@ -72,8 +76,10 @@ def failure_of_example(judge: Judge, example: Example) -> tuple[Case, Mismatch |
     return case, against(case, answer, wanted, exact=example.exact, ours=judge.oracle.ours)
 
 
-def against(case: Case, answer: Answer, wanted: Any, *, exact: bool = False, ours: bool) -> Mismatch | None:
-    """Return the first mismatch of an answer.
+def against(
+    case: Case, answer: Answer, wanted: Any, *, exact: bool = False, ours: bool, undecided: float = 0.0
+) -> Mismatch | None:
+    """Return the first mismatch of an answer; `undecided` is what rounding may decide.
 
     A rate is rounded once by our backends (VE-5); others may multiply by a rounded inverse, as XLA does.
     """
@@ -82,7 +88,7 @@ def against(case: Case, answer: Answer, wanted: Any, *, exact: bool = False, our
         return found
     if len(answer.results) != len(wanted):
         return Mismatch("failure", "number of results", len(answer.results), len(wanted), errored=True)
-    slack, entries = 0.0 if exact else room(case, wanted), functions()[case.loss]["returns"]
+    slack, entries = 0.0 if exact else room(case, wanted) + undecided, functions()[case.loss]["returns"]
     came = zip(answer.results, answer.result_dtypes, strict=True)
     for (name, entry), (got, dtype), want in zip(entries.items(), came, wanted, strict=True):
         mismatch = _kind(case, name, entry, got, dtype) or _numbers(name, got, want, slack, dtype)
@@ -96,20 +102,43 @@ def against(case: Case, answer: Answer, wanted: Any, *, exact: bool = False, our
 
 
 def room(case: Case, wanted: list[Any]) -> float:
-    """Return the largest error that arithmetic may make: of the largest number that goes in or comes out."""
-    kinds = [entry["kind"] for entry in functions()[case.loss]["returns"].values()]  # the head is no size of a row
-    results = [np.asarray(want, float) for want, kind in zip(wanted, kinds, strict=True) if kind == "float"]
-    numbers = [*case.inputs.values(), *results]
+    """Return the largest error that arithmetic may make: of the largest number that goes in or comes out.
+
+    Where the page says how large a result is (`size`: a number, or an option), of that.
+    """
+    entries = functions()[case.loss]["returns"].values()
+    sizes = [size_of(case, entry) for entry in entries if "size" in entry]
+    results = [np.asarray(w, float) for w, e in zip(wanted, entries, strict=True) if e["kind"] == "float"]
+    numbers = [*case.inputs.values(), *results]  # the head is no size of a row
     floats = [a[np.isfinite(a)] for a in numbers if a.dtype.kind == "f"]
-    largest = max((float(np.max(np.abs(a), initial=0.0)) for a in floats), default=0.0)
-    rows = max(len(a) for a in case.inputs.values() if a.ndim)
-    return (SLACK + rows) * arithmetic(case.dtype).roundoff * largest
+    largest = max(sizes or (float(np.max(np.abs(a), initial=0.0)) for a in floats), default=0.0)
+    units = max(float(entry.get("units", SLACK + rows_of(case))) for entry in entries)
+    return units * unit_of(case) * largest
+
+
+def size_of(case: Case, entry: Mapping[str, Any]) -> float:
+    """Return how large a result may be, as the page says it."""
+    size, options = entry["size"], functions()[case.loss].get("parameters", {})
+    return float(case.parameters.get(size, options[size]["default"]) if isinstance(size, str) else size)
+
+
+def rows_of(case: Case) -> int:
+    """Return the number of rows of the longest input."""
+    return max(len(a) for a in case.inputs.values() if a.ndim)
+
+
+def unit_of(case: Case) -> float:
+    """Return the unit roundoff of the arithmetic of a call."""
+    return float(arithmetic(case.widest).roundoff)
 
 
 def _kind(case: Case, name: str, entry: Mapping[str, Any], got: Array, dtype: str) -> Mismatch | None:
-    """Return the mismatch of a result that is of another kind, or not of the dtype of the input that it replaces."""
+    """Return the mismatch of a result of another kind, or not of the dtype of what it replaces or of the arithmetic."""
     if got.dtype.kind not in _KINDS.get(entry["kind"], got.dtype.kind):
         return Mismatch("dtype", f"dtype of {name}", got.dtype.name, entry["kind"], clause=entry.get("clause"))
+    wide = "float64" if case.widest == "float64" else "float32"
+    if "dtype" in entry and dtype not in (wide, "float64"):
+        return Mismatch("dtype", f"dtype of {name}", dtype, wide, clause=entry["dtype"])
     own = case.dtype_of(entry["like"]) if "like" in entry else dtype
     if own == dtype:
         return None

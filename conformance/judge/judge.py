@@ -31,11 +31,11 @@ from lossproof.conformance.judge.results import (
     Result,
 )
 from lossproof.conformance.plan.blame import REDUCTIONS
-from lossproof.conformance.plan.cases.structures import Structure
+from lossproof.conformance.plan.cases.structures import LATER, Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
-from lossproof.spec import clauses
+from lossproof.spec import clauses, losses
 
 REDRAWS = 40
 MAX_CRASHES = 3
@@ -148,7 +148,7 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
-        single = {"weights": None} if choices.get("weights") == [None] else {}  # draws are those that were before it
+        single = {n: v for n, v in LATER.items() if choices.get(n) == [v]}  # draws are those that were before them
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
             | {"variant": st.sampled_from(range(32))}
@@ -180,6 +180,8 @@ class Judge:
     def shape_clause(self, case: Case) -> str:
         """Return the clause of the reduction, which says what shape the loss has."""
         reduction = case.parameters.get("reduction", self.offers[case.loss].neutral("reduction"))
+        if "candidates" in case.inputs and losses()[case.loss].front["unit"] == "pair" and reduction == "none":
+            return "SH-13"
         return REDUCTIONS.get(str(reduction), REDUCTIONS["mean"])
 
     def case(self, probe: Probe, structure: Structure, fill: int) -> Case | None:

@@ -7,7 +7,7 @@ where it is wider than float64, mpmath elsewhere and for the reference itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,9 +18,9 @@ from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge import exact
 from lossproof.reference import judged
-from lossproof.spec import losses
+from lossproof.spec import functions, losses
 
-WEIGHED = 4.0  # what weights add to every kappa (CV-15)
+WEIGHED = 4.0  # what weights add to every kappa (CV-15), and class weights
 NEAR = 4.0  # a decision is undecided within this many budgets
 _WIDE = np.finfo(np.longdouble).nmant >= 63
 
@@ -73,12 +73,33 @@ class Oracle:
         found = getattr(reference, case.loss)(**case.inputs, **case.parameters)
         return list(found) if isinstance(found, tuple) else [found]
 
+    def gradients(self, case: Case) -> Mapping[str, Array]:
+        """Return the reference's gradients of the sum of what a function that is no loss answers."""
+        (value,) = self.results(case)
+        gradients: Mapping[str, Array] = getattr(reference, case.loss)(
+            **case.inputs, **case.parameters, cotangent=np.ones(value.shape)
+        )[1]
+        return gradients
+
     def undecided(self, case: Case, evaluation: judged.Evaluation | None = None) -> list[tuple[Any, tuple[Any, ...]]]:
         """Return the decisions that no implementation at this precision can be held to."""
+        return list((evaluation or self.evaluate(case)).decisions.undecided(self._near(case)))
+
+    def undecided_share(self, case: Case) -> tuple[float, float]:
+        """Return how far the fraction that a function counts may fall, and rise, by decisions that rounding makes."""
+        loss = functions()[case.loss].get("decisions")
+        if loss is None:
+            return 0.0, 0.0
+        found: tuple[float, float] = getattr(judged, losses()[loss].name).undecided_share(
+            self._near(replace(case, loss=loss)), **case.inputs, **case.parameters
+        )
+        return found
+
+    def _near(self, case: Case) -> float:
+        """Return how many error scales away from its turn a decision is undecided."""
         kappa, width = losses()[case.loss].front["accuracy"]["kappa"], _longest_sum(case)[0]
         summed = float(np.sqrt(width)) if self.ours else float(width)  # a decision comes before the terms are added
-        error = NEAR * (kappa + summed) * arithmetic(case.widest).roundoff
-        return list((evaluation or self.evaluate(case)).decisions.undecided(error))
+        return float(NEAR * (kappa + summed) * arithmetic(case.widest).roundoff)
 
     @np.errstate(over="ignore")  # the budget of a number near the largest is infinite, and nobody need hear of it
     def expected(self, case: Case, evaluation: judged.Evaluation | None = None) -> Expected:
@@ -103,7 +124,8 @@ class Oracle:
             }
 
         accuracy = losses()[case.loss].front["accuracy"]
-        kappas = {n: accuracy[n] + (WEIGHED if "weights" in case.inputs else 0) for n in accuracy if "kappa" in n}
+        weighed = WEIGHED * sum(name in case.inputs for name in losses()[case.loss].weights)
+        kappas = {n: accuracy[n] + weighed for n in accuracy if "kappa" in n}
         unit, g = arithmetic(case.widest).roundoff, self.allowance(case, found.terms)
         growth = 1.0 if self.ours else 1.0 + _log_scale(case)
         weight = found.vjp_scale(cotangent) if case.order else {}
@@ -145,6 +167,7 @@ def _longest_sum(case: Case) -> tuple[int, int]:
     for name, entry in page.inputs.items():
         if "..." not in entry["shape"] and name in case.inputs:
             symbols |= zip(entry["shape"].split(), case.inputs[name].shape, strict=True)
+    symbols.setdefault("M", symbols.get("B", 0))  # without a second set the candidates are the batch
     accuracy = page.front["accuracy"]
 
     def length(product: Sequence[str]) -> int:
@@ -171,9 +194,10 @@ def _log_scale(case: Case) -> float:
     return float(np.max(np.abs(np.log(sizes)), initial=0.0)) / 4
 
 
-def _radius(rows: Array, grade: str) -> Any:
-    """Return the largest norm of a row: R of PW-6, about the mean of the rows where the grade is `centred`."""
-    origin = np.mean(rows, axis=0) if grade == "centred" and len(rows) else 0.0
+def _radius(case: Case, grade: str) -> Any:
+    """Return the largest norm of a row: R of PW-6, about the mean of the distinct rows where the grade is `centred`."""
+    rows, distinct = _rows(case)
+    origin = np.mean(distinct, axis=0) if grade == "centred" and len(distinct) else 0.0
     return np.sqrt(np.max(np.sum((rows - origin) ** 2, axis=-1), initial=0.0))
 
 
@@ -181,7 +205,7 @@ def _grade_scales(case: Case, found: judged.Evaluation, unit: float, grade: str)
     """Return what the grades `centred` and `normwise` add to a term, min(sqrt E, E/d), and to a gradient entry."""
     if not found.distances or grade == "direct":
         return np.zeros(()), 0.0
-    squared, radius = case.parameters.get("distance") == "squared_euclidean", _radius(_rows(case), grade)
+    squared, radius = case.parameters.get("distance") == "squared_euclidean", _radius(case, grade)
     energy = unit * radius**2
     means = case.parameters.get("reduction", "mean").startswith("mean")  # a share of the weights is at most 1
     weights = np.ones(()) if means else case.inputs.get("weights", np.ones(()))
@@ -202,7 +226,7 @@ def _pair_errors(
     distance = case.parameters.get("distance", losses()[case.loss].parameters.get("distance", {}).get("default"))
     if found.pair_errors is None or grade == "direct" or distance == "cosine":
         return 0.0, {}
-    radius = _radius(_rows(case), grade)
+    radius = _radius(case, grade)
     energy = unit * radius**2
 
     def of_distance(d: Array) -> Array:
@@ -217,18 +241,32 @@ def _pair_errors(
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.fmin(2.0, of_distance(d) / d))
 
-    value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, gradients = found.pair_errors(of_distance, of_direction, cotangent)
     return np.nan_to_num(value), {name: np.nan_to_num(a) for name, a in gradients.items()}
 
 
-def _rows(case: Case) -> Array:
-    """Return the finite rows of a case that take part."""
-    mask = case.inputs.get("mask")
-    aligned = losses()[case.loss].aligned if mask is not None else ()
-    given = {n: a for n, a in case.inputs.items() if a.dtype.kind == "f" and n != "weights"}
-    parts = [a[mask] if n in aligned else np.reshape(a, (-1, a.shape[-1])) for n, a in given.items()]
-    rows = np.concatenate(parts)
-    return np.asarray(rows[np.all(np.isfinite(rows), axis=-1)])
+def _rows(case: Case) -> tuple[Array, Array]:
+    """Return the finite rows of a case that take part, and those of them that no candidate stands for."""
+    page, parts = losses()[case.loss], []
+    for name, array in case.inputs.items():
+        if array.dtype.kind == "f" and name != "weights":
+            masks = [m for m in ("mask", "candidate_mask") if m in case.inputs and name in page.aligned_to(m)]
+            chosen = case.inputs[masks[0]] if masks else np.ones(array.shape[:-1], bool)
+            chosen = chosen & np.all(np.isfinite(array), axis=-1)
+            parts.append((array[chosen], array[chosen & ~_stood_for(case)] if name == "embeddings" else array[chosen]))
+    every, distinct = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+    return every, distinct
+
+
+def _stood_for(case: Case) -> Array:
+    """Return which anchors name a candidate that takes part."""
+    index = case.inputs.get("candidate_index")
+    if index is None or not len(case.inputs["candidates"]):
+        return np.array(False)
+    takes_part = np.all(np.isfinite(case.inputs["candidates"]), axis=-1)
+    takes_part = takes_part & case.inputs.get("candidate_mask", np.array(True))
+    return np.asarray((index >= 0) & takes_part[np.clip(index, 0, len(takes_part) - 1)])
 
 
 def _reduced(extra: Array, case: Case) -> Array:

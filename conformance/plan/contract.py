@@ -29,7 +29,7 @@ from lossproof.spec import Page, losses
 Choices = Mapping[str, tuple[Any, ...]]  # of each field; the first is neutral
 Clauses = Mapping[str, str]  # of a part: value, gradient, second
 OF_THE_CALL = ("mode", "order")  # fields that change no number
-SELDOM = ("scale", "offset", *OF_THE_CALL)  # fields that have probes of their own
+SELDOM = ("scale", "offset", "candidates", *OF_THE_CALL)  # fields that have probes of their own
 
 
 def _as_it_is(structure: Structure) -> Structure:
@@ -38,6 +38,10 @@ def _as_it_is(structure: Structure) -> Structure:
 
 def _ordinary(case: Case) -> str:
     return "CV-23"
+
+
+def _no_second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    return {}
 
 
 def _no_boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
@@ -86,6 +90,7 @@ class LossCases:
         gradient_of: an input -> the clause of its gradient, where those of earlier inputs are right.
         causes: experiments that tell clauses apart where plain calls are wrong.
         unspecified: what CV-11 and CV-12 leave open; None where one row reaches every term.
+        second_set: fills the arguments of a second set of rows, from the first.
         vectorised: whether a batch is a stack of independent calls.
         few_rows: shapes of few rows with a term that is not 0; `sharp_rows` where budgets are sharpest.
         many: the shape of a large batch; `counted`, one with more terms than bfloat16, and than float16, can count.
@@ -110,6 +115,7 @@ class LossCases:
     gradient_of: Mapping[str, str] = field(default_factory=dict)
     causes: Sequence[Cause] = ()
     unspecified: Callable[[Case], dict[str, Array]] | None = None
+    second_set: Callable[[Structure, Mapping[str, Array], np.random.Generator], dict[str, Array]] = _no_second_set
     vectorised: bool = True
     few_rows: tuple[Shape, ...] = ((2, 3), (5, 4))
     sharp_rows: tuple[Shape, ...] = ((1, 1), (1, 2), (2, 3))
@@ -173,6 +179,7 @@ class LossCases:
         rng = generator(seed, {n: v for n, v in structure.items() if n not in OF_THE_CALL}, fill)
         inputs, dtype = self.inputs(structure, rng), structure["dtype"]
         inputs |= mask(structure, rng, structure["shape"][:-1]) | weights(structure, rng, structure["shape"][:-1])
+        inputs |= self.second_set(structure, inputs, rng)
         order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
         case = Case(self.loss, inputs, dtype, self.parameters(structure, offer), structure["mode"], order)
         reduced = structure.get("reduction") != "none" or structure.get("defaults")

@@ -8,6 +8,7 @@ from math import inf
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
 from lossproof.conformance.plan.blame import REDUCTIONS
+from lossproof.conformance.plan.cases.candidates import BOTH, OTHERS
 from lossproof.conformance.plan.cases.structures import WEIGHTS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
@@ -26,6 +27,8 @@ from lossproof.conformance.plan.probe import (
     OfWeights,
     Probe,
 )
+from lossproof.conformance.plan.second_set import second_set
+from lossproof.conformance.plan.soft_margin import soft_margin
 
 MODES = {  # mode -> share of the usual number of structures; what costs a compilation comes last
     "eager": 0.3,
@@ -161,6 +164,7 @@ def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
     if wider := of.page.tables:
         for clause, asked in (("CV-15", OfAgreement()), ("CV-16", GRADIENT), ("CV-18", DTYPES)):
             vary = {"shape": of.cases.few_rows[-1:], "dtype": of.space["dtype"], **of.every, "mask": (None, "some")}
+            vary |= {"candidates": (OTHERS, BOTH)}
             yield of.probe("widths", clause, f"wider {' and '.join(wider)}", 0.34, asked, vary=vary)
 
 
@@ -178,7 +182,7 @@ def _modes(of: Varied) -> Iterator[Probe]:
     for mode, effort in MODES.items():
         if mode == "vectorised" and not of.cases.vectorised:
             continue  # a batch is no stack of calls
-        if mode == "alone" and sum(entry.get("differentiable", False) for entry in of.page.inputs.values()) == 1:
+        if mode == "alone" and len(of.page.differentiable) == 1:
             continue
         few, p = of.cases.few_rows, (2.0, 1.0, 3.0)
         fields = {**of.choices, "p": p, "shape": few[-1:], **of.every, "mask": (None, "some")}
@@ -207,4 +211,6 @@ TOPICS = (
     _shapes_and_dtypes,
     _determinism,
     _modes,
+    soft_margin,
+    second_set,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.cases.functions import examples
+from lossproof.conformance.plan.cases.functions import MOST, examples
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import conventions
 from lossproof.conformance.plan.probe import OfExamples, OfFunctions, OfPurity, OfRefusals, OfVectors, Probe
@@ -44,21 +44,30 @@ def plan_of_function(name: str) -> list[Probe]:
 def _drawn(name: str) -> Iterator[Probe]:
     """Yield the probes of drawn calls: in each dtype, of every size, with labels of every integer dtype."""
     entry, clause = functions()[name], examples(name)[0].clause
+    counted = [given["counts"] for given in entry["returns"].values() if "counts" in given]
 
     def probe(clause: str, label: str, effort: float = 1.0, **options: Any) -> Probe:
         return Probe(name, "functions", clause, label, options=OfFunctions(drawn=True, **options), effort=effort)
 
-    yield probe(clause, "drawn", plain=True, many=True)
+    yield probe(clause, "drawn", plain=True, many=not counted)
     if any(given["kind"] == "float" for given in entry["inputs"].values()):
         yield probe(clause, "drawn float32", 0.5, dtype="float32", lenient=True)
         for half in HALVES:
-            yield probe("CV-17", f"drawn {half}", dtype=half, lenient=True, many=True)
+            yield probe("CV-17", f"drawn {half}", dtype=half, lenient=True, many=not counted)
     for returned, kept in entry["returns"].items():
         if "like" in kept:
             other = {"integers": True} if kept["kind"] == "integer" else {"dtype": "float16"}
             yield probe(kept["clause"], f"dtype of {returned}", 0.25, lenient=True, sizes={"B": 3}, **other)
     for axis, own in entry.get("empty", {}).items():
         yield probe(own, f"{axis} = 0", 0.25, sizes={axis: 0})
+    if "differentiable" in entry:
+        yield probe(entry["differentiable"], "gradient", gradient=True, own_clause=True)
+    for key, given in entry["inputs"].items():
+        if "wider" in given:
+            yield probe(given["wider"], f"wider {key}", 0.5, wider=key, dtype="float32", lenient=True)
+    for own in counted:  # more than float32 has whole numbers
+        for dtype in ("float64", "float32", *HALVES):
+            yield probe(own, f"many, {dtype}", 0.1, dtype=dtype, lenient=True, sizes=MOST, own_clause=True)
     if "thresholds" in entry["inputs"]:  # more pairs of a kind than 16 bits count
         yield probe("VE-5", "many pairs", 0.01, sizes={"N": 100_000, "T": 8})
     if "labels" in entry["inputs"]:

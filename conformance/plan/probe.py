@@ -62,6 +62,7 @@ class OfNan(Options):
     left_open: bool = False  # some of the results are not looked at
     against_zero: bool = False  # the row meets rows of 0
     of_ours: bool = False  # asked of this project's backends alone
+    of: str = ""  # the input whose row it is; else one is drawn
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ class OfWeights(Options):
     part: str = "value"
     wider: bool = False
     wild: bool = False  # NaN, negative and infinite
+    of: str = "weights"  # the input: those of units, or of classes
+
+
+@dataclass(frozen=True)
+class OfSecondSet(Options):
+    """Whether the two arrays of labels differ in their dtype; else an index is no candidate."""
+
+    dtypes: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,8 @@ class OfFunctions(Options):
     integers: bool = False  # labels of every integer dtype
     dtype: str = ""
     sizes: Mapping[str, int] | None = None  # of axes
+    wider: str = ""  # the input that is float64 beside float32
+    gradient: bool = False  # of the sum of what comes back
 
 
 @dataclass(frozen=True)

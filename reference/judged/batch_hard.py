@@ -18,7 +18,7 @@ from lossproof.reference.typing import Array
 @judge.register
 def _(found: BatchHard, overrides: Overrides) -> Evaluation:
     decisions, mined, margin = Decisions(overrides, found.takes_part), found.mined, found.margin
-    every = undecided_pairs(all_pairs(mined.rows, mined.d)).scale
+    every = undecided_pairs(all_pairs(mined.sets, mined.d)).scale
     hardest = _pick("hardest positive", mined.positive, every, decisions)
     nearest = _pick("hardest negative", mined.negative, every, decisions)
     found = triplets(mined, hardest, nearest, found.takes_part, margin, found.reduction, found.unit_weights)
@@ -38,13 +38,12 @@ def _(found: BatchHard, overrides: Overrides) -> Evaluation:
         sizes = replace(taken, ap=ap.scales(), an=an.scales(sign=-1), itself=np.zeros_like(found.itself))
         return sizes.gradients(np.abs(cotangent) * growth)
 
-    # Anchors without a term are weighed too: with infinite rows the scale is NaN, and that allows no error
-    summed = reduced(scale, taken) if taken.reduction == "none" else np.asarray(np.sum(taken.weights() * scale))
+    summed = reduced(scale, taken)
     return Evaluation(taken.value(), summed, taken.gradients, vjp_scale, decisions)
 
 
 def _pick(name: str, eligible: Array, scale: Array, decisions: Decisions) -> Array:
-    if not len(eligible):
+    if not eligible.size:
         return largest(eligible)
     best = np.argmax(eligible, axis=-1)
     return decisions.pick_largest(name, eligible, np.take_along_axis(scale, best[:, None], axis=-1)[:, 0])

@@ -18,7 +18,7 @@ UNDERFLOW = 2.0**-100  # times the roundoff of float32, what an exponential belo
 @judge.register
 def _(found: Circle, overrides: Overrides) -> Evaluation:
     decisions = Decisions(overrides, found.takes_part)
-    decisions.take("a row is 0", found.norms > 0, found.norms, found.norms, (False, True))
+    _decide_zero(found, decisions)
     positives, negatives = (_decided(kind, decisions) for kind in found.kinds)
     taken = replace(found, kinds=(positives, negatives))
     scale = np.where(found.either, 1 + found.terms + _scale(positives) + _scale(negatives), 0)
@@ -31,10 +31,21 @@ def _(found: Circle, overrides: Overrides) -> Evaluation:
             size = np.abs(kind.slope) * (2 + scale[:, None]) + (2 if kind.detach_weights else 4) * kind.gamma
             entry = found.share[:, None] * kind.softmax * size + kind.gamma * UNDERFLOW
             slopes = slopes + seed * np.where(kind.chosen & found.either[:, None], entry, 0)
-        sizes = replace(found, unit=np.abs(found.unit), similarity=-np.ones_like(slopes))  # so that everything is added
+        anchors, others = (replace(rows, unit=np.abs(rows.unit)) for rows in found.units)
+        sizes = replace(found, units=(anchors, others), similarity=-np.ones_like(slopes))  # so that everything is added
         return sizes.to_rows(slopes)
 
     return Evaluation(taken.value(), reduced(scale, taken), taken.gradients, vjp_scale, decisions)
+
+
+def _decide_zero(found: Circle, decisions: Decisions) -> None:
+    """Record which rows are 0: the anchors, and the candidates where they are a second set."""
+    sides = [("a row is 0", found.takes_part, found.units[0])]
+    sides += [("a candidate is 0", found.sets.candidates_take_part, found.units[1])] * found.sets.second
+    for name, takes_part, rows in sides:
+        of_side = Decisions(decisions.overrides, takes_part)
+        of_side.take(name, rows.norm > 0, rows.norm, rows.norm, (False, True))
+        decisions.taken.extend(of_side.taken)
 
 
 def _decided(kind: Pairs, decisions: Decisions) -> Pairs:

@@ -43,6 +43,14 @@ class Judged(Parts):
         """Return the error scales of that derivative."""
         return self._with(self.second_scales(vx, vy), sign)
 
+    def slope(self, vx: Array, vy: Array) -> Array:
+        """Return the derivative of the distance along (vx, vy)."""
+        return np.asarray(dot(self.gradients[0], vx) + dot(self.gradients[1], vy))[..., 0]
+
+    def slope_scale(self, vx: Array, vy: Array) -> Array:
+        """Return the error scale of that derivative."""
+        return np.asarray(dot(self.gradient_scales[0], np.abs(vx)) + dot(self.gradient_scales[1], np.abs(vy)))[..., 0]
+
     def _with(self, parts: Pair, sign: int) -> Parts:
         return Parts(self.value, (sign * parts[0], sign * parts[1]))
 

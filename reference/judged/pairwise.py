@@ -12,17 +12,15 @@ from lossproof.reference.typing import Array
 
 
 def undecided_pairs(every: RowDistance) -> Judged:
-    """Return the distances of all pairs, (B, B), with the decisions of no pair."""
+    """Return the distances of all pairs, (B, M), with the decisions of no pair."""
     return judged(every, "", Decisions(None, np.ones(every.value.shape, bool)))
 
 
 def reach(every: Judged, batch: Batch) -> Array:
-    """Return the error scales of all pairs, (B, B), which say what is undecided: with "gram" those of `centred`."""
+    """Return the error scales of all pairs, (B, M), which say what is undecided: with "gram" those of `centred`."""
     if batch.pairwise == "direct" or batch.distance == "cosine":  # PW-6
         return every.scale
-    given = batch.rows[batch.takes_part & np.all(np.isfinite(batch.rows), axis=-1)]
-    centred = given - np.mean(given, axis=0) if len(given) else given
-    energy = np.max(np.sum(centred**2, axis=-1), initial=0.0)
+    energy = np.max(np.sum(batch.sets.centred() ** 2, axis=-1), initial=0.0)
     if batch.distance == "squared_euclidean":
         return np.asarray(every.scale + energy)
     spread: Array = every.scale + np.divide(

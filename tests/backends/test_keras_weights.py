@@ -207,11 +207,16 @@ def test_mean_nonzero_divides_by_the_number_of_positive_terms(name):
     close(of(name, "mean_nonzero"), weighed.sum() / number)
 
 
-def test_a_soft_margin_divides_by_the_number_of_anchors():
+@pytest.mark.parametrize(
+    ("name", "number"), [("BatchHardTripletLoss", 7), ("SemiHardTripletLoss", 10), ("TripletMarginLoss", 8)]
+)
+def test_a_soft_margin_divides_by_the_number_of_terms(name, number):
+    soft = getattr(backend, name)
+    total = soft(soft_margin=True, reduction="sum")(LABELS, X, W)
     for reduction in ("mean", "mean_nonzero"):
-        soft = backend.BatchHardTripletLoss(soft_margin=True, reduction=reduction)
-        total = backend.BatchHardTripletLoss(soft_margin=True, reduction="sum")(LABELS, X, W)
-        close(soft(LABELS, X, W), total / 7)
+        close(soft(soft_margin=True, reduction=reduction)(LABELS, X, W), total / number)
+    every = soft(soft_margin=True, reduction="sum")(LABELS, X, np.ones_like(W))
+    close(soft(soft_margin=True, reduction="mean_with_sample_weight")(LABELS, X), every / number)
 
 
 @every_layer

@@ -367,7 +367,11 @@ def test_the_config_of_the_keras_loss_makes_an_equal_loss():
     loss = TripletMarginLoss(**options)
     copy = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(copy, TripletMarginLoss)
-    assert copy.get_config() == loss.get_config() == {"distance": "p_norm", "eps_at": "difference", **options}
+    assert (
+        copy.get_config()
+        == loss.get_config()
+        == {"soft_margin": False, "distance": "p_norm", "eps_at": "difference", **options}
+    )
     assert copy(None, S6) == loss(None, S6)
 
 

@@ -449,8 +449,8 @@ def test_module_has_no_state():
 
 def test_module_shows_its_options():
     expected = (
-        "TripletMarginLoss(margin=0.5, distance='p_norm', p=3.0, eps=1e-06, eps_at='difference', swap=True, "
-        "reduction='sum')"
+        "TripletMarginLoss(margin=0.5, soft_margin=False, distance='p_norm', p=3.0, eps=1e-06, eps_at='difference', "
+        "swap=True, reduction='sum')"
     )
     assert repr(TripletMarginLoss(margin=0.5, p=3.0, swap=True, reduction="sum")) == expected
 

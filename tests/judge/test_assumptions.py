@@ -61,13 +61,16 @@ def test_what_is_declared_is_no_assumption():
     assert said["assumed"] == {"eps": 1e-6}
 
 
+SHARED = {"distance": "p_norm", "eps_at": "difference", "swap": False, "reduction": "mean"}
+
+
 def test_what_no_other_value_explains_has_the_defaults_and_no_advice():
     def twice(anchor, positive, negative, *, margin=1.0, p=2.0, eps=1e-6, cotangent=None):
         found = triplet_margin_loss(anchor, positive, negative, margin=margin, p=p, eps=eps, cotangent=cotangent)
         return 3 * found if cotangent is None else (3 * found[0], {n: 3 * g for n, g in found[1].items()})
 
     said = assumption(*first_finding(twice))
-    assert said == {"assumed": {"distance": "p_norm", "eps_at": "difference", "swap": False, "reduction": "mean"}}
+    assert said == {"assumed": {"soft_margin": False, **SHARED}}
 
 
 def test_a_default_of_an_option_that_does_not_apply_is_no_assumption():
@@ -77,7 +80,7 @@ def test_a_default_of_an_option_that_does_not_apply_is_no_assumption():
         return 3 * found if cotangent is None else (3 * found[0], {n: 3 * g for n, g in found[1].items()})
 
     said = assumption(*first_finding(twice, fixed={"distance": "cosine"}))
-    assert set(said["assumed"]) == {"swap", "reduction"}
+    assert set(said["assumed"]) == {"soft_margin", "swap", "reduction"}
 
 
 def test_a_function_that_takes_any_keyword_assumes_nothing():

@@ -11,7 +11,7 @@ from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.functions import SLACK, room
+from lossproof.conformance.judge.functions import SLACK, failure, room
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, UNSUPPORTED
 from lossproof.conformance.plan.plan import plan_of_function
@@ -185,3 +185,41 @@ def test_a_rate_by_a_rounded_inverse_is_wrong_for_our_backends_alone():
     inverse = mutants()["ve-inverse"]  # what XLA makes of a quotient
     assert kill(inverse).clause == "VE-5"
     assert kill(replace(inverse, ours=False)).clause is None
+
+
+def gradients_of_logits(change):
+    """Return what the judge finds where the gradients of the logits come back changed."""
+    import lossproof.backends.torch as backend
+
+    class Changed(InProcess):
+        def ask(self, case):
+            answer = super().ask(case)
+            return replace(answer, gradients={n: change(g) for n, g in answer.gradients.items()})
+
+    session = Changed(Implementation({"arcface_logits": backend.arcface_logits}, "test"), "torch")
+    judge = Judge.of(session, {}, ours=False)
+    probe = next(p for p in plan_of_function("arcface_logits") if p.label == "gradient")
+    return [(f.clause, f.mismatch.where) for f in judge.run(probe, CHECKS[probe.check]).findings]
+
+
+def test_gradients_of_another_shape_or_size_are_found():
+    assert gradients_of_logits(lambda g: g) == []
+    assert gradients_of_logits(lambda g: g * (1 + 1e-6))[0][0] == "AF-20"
+    assert gradients_of_logits(lambda g: g[..., None]) == [("AF-20", "shape of the gradient of embeddings")]
+
+
+def test_a_hinge_that_rounding_decides_may_be_counted_either_way():
+    """At the margin up to the last bits; one that is off by far more is not."""
+
+    def counted(share):
+        def fraction(embeddings, labels, **options):
+            right = reference.batch_all_active_fraction(embeddings, labels, **options)
+            return np.float64(share) if len(labels) == 3 else right
+
+        session = InProcess(Implementation({"batch_all_active_fraction": fraction}, "test"), "numpy")
+        judge = Judge.of(session, {}, ours=False)
+        near = np.array([[0.0], [1.0], [3.0 + 2.0**-50]])
+        case = Case("batch_all_active_fraction", {"embeddings": near, "labels": np.array([0, 0, 1])}, "float64", {})
+        return failure(judge, replace(case, parameters={"margin": 2.0}, order=0, results=True)) is None
+
+    assert [counted(share) for share in (0.5, 1.0, 0.0, 0.25)] == [True, True, False, False]

@@ -8,7 +8,9 @@ import pytest
 from lossproof import conformance
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.hello import EVERY_MODE
+from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan import probe as probes
+from lossproof.conformance.plan.cases.structures import LATER
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import MODES
 from lossproof.conformance.plan.plan import everything, losses_known
@@ -23,6 +25,7 @@ OF = {
     "nan": probes.OfNan,
     "labels": probes.OfLabels,
     "ranges": probes.OfRanges,
+    "second_set": probes.OfSecondSet,
     "weights": probes.OfWeights,
     "determinism": probes.OfDeterminism,
     "vectors": probes.OfVectors,
@@ -79,3 +82,21 @@ def test_nothing_is_guessed_from_a_namespace(path):
     names = {(getattr(call.func, "id", ""), len(call.args)) for call in calls}
     allowed = {("hasattr", 2)} if path.parts[-3:] == ("judge", "exact", "__init__.py") else set()
     assert names & {("getattr", 3), ("hasattr", 2), ("vars", 1), ("SimpleNamespace", 0)} <= allowed
+
+
+@pytest.mark.parametrize("name", losses())
+def test_a_field_that_came_later_changes_no_number_where_it_is_not_used(name):
+    cases, offer = losses_known()[name], Offer(name, None)
+    after = {field: values[0] if values else "eager" for field, values in cases.space.items()}
+    before = {field: choice for field, choice in after.items() if (field, choice) not in LATER.items()}
+    old, new = (cases.build(structure, offer, 0, 0).inputs for structure in (before, after))
+    assert len(before) < len(after)
+    assert old.keys() == new.keys()
+    assert all((old[n] == new[n]).all() for n in old)
+
+
+def test_a_field_that_came_later_is_drawn_from_where_it_is_used():
+    cases, offer = losses_known()["semi_hard_triplet_loss"], Offer("semi_hard_triplet_loss", None)
+    plain = {field: values[0] if values else "eager" for field, values in cases.space.items()}
+    old, new = (cases.build({**plain, "soft_margin": soft}, offer, 0, 0).inputs for soft in (False, True))
+    assert (old["embeddings"] != new["embeddings"]).any()

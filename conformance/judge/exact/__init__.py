@@ -2,7 +2,8 @@
 
 The module of a page gives `terms(inputs, options, frozen)`: the unreduced loss, from object arrays of 70-digit numbers.
 What carries no gradient is computed from `frozen`, the inputs as they were given. A page whose mean does not divide by
-the terms that take part gives `counted(terms, inputs, options)` too: how many of a mean's terms each term stands for.
+the terms that take part gives `counted(terms, inputs, options)` too: how many of a mean's terms each term stands for;
+or `of_units(inputs)`: what each unit counts for in a mean, besides its weight.
 
 The gradient is the numerical derivative of this value at 70 digits, so no formula for it is shared with the reference;
 at a kink it means nothing, and the judge never asks there. Where a term depends on its own row alone, all rows are
@@ -109,8 +110,10 @@ def _denominator(case: Case, inputs: Mapping[str, Array], reduction: str) -> Any
         counted = inputs.get("mask", np.ones(terms.shape, bool))
         if reduction == "mean_nonzero":
             counted = counted & np.array([not t <= 0 for t in terms.ravel()], bool).reshape(terms.shape)
-    shares = zip(_weights(inputs, terms).ravel(), np.ravel(counted), strict=True)
-    return mpmath.fsum(w * int(n) for w, n in shares if n) or 1
+    shares, nothing = _weights(inputs, terms), mpmath.mpf(1)
+    if hasattr(module, "of_units") and (units := module.of_units(inputs)) is not None:
+        shares, nothing = shares * units, mpmath.inf  # over nothing the mean is 0, whatever its terms are
+    return mpmath.fsum(w * int(n) for w, n in zip(shares.ravel(), np.ravel(counted), strict=True) if n) or nothing
 
 
 def apart(page: Page, name: str) -> bool:

@@ -33,8 +33,11 @@ def _triplets(batch: Batch, options: Mapping[str, Any]) -> list[tuple[int, Any]]
     """Return the anchor and the loss of each triplet."""
     margin, found = mpmath.mpf(options.get("margin", 1.0)), []
     for a in batch.members:
+        if batch.unknown(a, [*batch.positives(a), *batch.negatives(a)]):
+            found.extend((a, mpmath.nan) for _ in batch.positives(a) for _ in batch.negatives(a))
+            continue
         for p in batch.positives(a):
             for n in batch.negatives(a):
                 gap = margin + batch.d(a, p) - batch.d(a, n)
-                found.append((a, gap if mpmath.isnan(gap) else max(gap, mpmath.mpf(0))))
+                found.append((a, max(gap, mpmath.mpf(0))))
     return found

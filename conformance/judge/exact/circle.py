@@ -9,25 +9,25 @@ import mpmath
 import numpy as np
 
 from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.judge.exact.pairs import Batch, zeros
 
 
 def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
     """Return the term of each anchor; 0 where the mask leaves it out."""
-    labels, chosen = inputs["labels"], _rows(inputs)
+    batch, frozen_batch = Batch(inputs, {}, "cosine"), Batch(frozen, {}, "cosine")
     m, gamma = mpmath.mpf(options.get("margin", 0.25)), mpmath.mpf(options.get("gamma", 256.0))
-    of_weights = frozen if options.get("detach_weights", True) else inputs
-    found = np.full(labels.shape, mpmath.mpf(0), object)
-    spoilt = any(mpmath.isnan(x) for i in chosen for x in inputs["embeddings"][i])
-    for i in chosen:
-        if spoilt:
+    of_weights = frozen_batch if options.get("detach_weights", True) else batch
+    found = zeros(batch.size)
+    for i in batch.members:
+        met = [j for j in batch.present if j != batch.itself[i]]
+        if any(mpmath.isnan(x) for row in (batch.rows[i], *(batch.others[j] for j in met)) for x in row):
             found[i] = mpmath.nan
             continue
         product = mpmath.mpf(1)
         for positive in (True, False):
-            others = [j for j in chosen if j != i and (labels[j] == labels[i]) == positive]
             total = mpmath.mpf(0)
-            for j in others:
-                s, weight_of = _cosine(inputs["embeddings"], i, j), _cosine(of_weights["embeddings"], i, j)
+            for j in batch.positives(i) if positive else batch.negatives(i):
+                s, weight_of = _cosine(batch, i, j), _cosine(of_weights, i, j)
                 if positive:
                     total += mpmath.exp(gamma * max(1 + m - weight_of, mpmath.mpf(0)) * (1 - m - s))
                 else:
@@ -39,19 +39,15 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
 
 def counted(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
     """Return which anchors a mean counts: all that take part, or those with a positive and a negative."""
-    chosen, labels, counts = _rows(inputs), inputs["labels"], np.zeros(terms.shape, bool)
-    for i in chosen:
-        alike = sum(bool(labels[j] == labels[i]) for j in chosen)
-        counts[i] = options.get("reduction", "mean") == "mean" or 1 < alike < len(chosen) or mpmath.isnan(terms[i])
+    batch, counts = Batch(inputs, {}, "cosine"), np.zeros(terms.shape, bool)
+    for i in batch.members:
+        either = bool(batch.positives(i) and batch.negatives(i))
+        counts[i] = options.get("reduction", "mean") == "mean" or either or mpmath.isnan(terms[i])
     return counts
 
 
-def _rows(inputs: Mapping[str, Array]) -> list[int]:
-    mask = inputs.get("mask", np.ones(inputs["labels"].shape, bool))
-    return [i for i in range(len(mask)) if mask[i]]
-
-
-def _cosine(rows: Array, i: int, j: int) -> Any:
-    inner = mpmath.fsum(a * b for a, b in zip(rows[i], rows[j], strict=True))
-    lengths = [mpmath.sqrt(mpmath.fsum(a * a for a in rows[k])) for k in (i, j)]
+def _cosine(batch: Batch, i: int, j: int) -> Any:
+    pair = batch.rows[i], batch.others[j]
+    inner = mpmath.fsum(a * b for a, b in zip(*pair, strict=True))
+    lengths = [mpmath.sqrt(mpmath.fsum(a * a for a in row)) for row in pair]
     return inner / (lengths[0] * lengths[1]) if all(lengths) else mpmath.mpf(0)

@@ -16,17 +16,19 @@ _DIGITS = 400  # a difference of two terms shows a probability of 1e-300
 def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
     """Return the term of each row; 0 where the mask leaves it out."""
     logits, targets = inputs["logits"], inputs["targets"]
+    weights = frozen.get("class_weights", np.full(logits.shape[1:], mpmath.mpf(1), object))
     found, smoothing = np.full(len(logits), mpmath.mpf(0), object), mpmath.mpf(options.get("label_smoothing", 0.0))
     for i in np.flatnonzero(inputs.get("mask", np.ones(len(logits), bool))):
-        there = _there(frozen["logits"][i], frozen["targets"][i], smoothing)
-        shares = [(1 - smoothing) * targets[i, k] + smoothing / logits.shape[1] for k in there]
+        there = _there(frozen["logits"][i], frozen["targets"][i], smoothing, weights)
+        shares = [weights[k] * ((1 - smoothing) * targets[i, k] + smoothing / logits.shape[1]) for k in there]
         found[i] = _term([logits[i, k] for k in there], shares)
     return found
 
 
-def _there(row: Array, targets: Array, smoothing: Any) -> list[int]:
-    """Return the classes of a row less those that ST-9 leaves out."""
-    return [k for k, z in enumerate(row) if z != -mpmath.inf or smoothing > 0 or targets[k] != 0]
+def _there(row: Array, targets: Array, smoothing: Any, weights: Array) -> list[int]:
+    """Return the classes of a row less those that ST-9 and ST-20 leave out."""
+    shared = [weights[k] != 0 and (smoothing > 0 or targets[k] != 0) for k in range(len(row))]
+    return [k for k, z in enumerate(row) if z != -mpmath.inf or shared[k]]
 
 
 def _term(row: list[Any], shares: list[Any]) -> Any:

@@ -24,6 +24,17 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
         if options.get("swap", False):
             near = d(p[place], n[place])
             far = near if near < far else far
-        term = margin + d(a[place], p[place]) - far
-        found[place] = mpmath.mpf(0) if term <= 0 else term
+        gap = d(a[place], p[place]) - far
+        if options.get("soft_margin", False):
+            found[place] = mpmath.log1p(mpmath.exp(gap))
+        else:
+            found[place] = mpmath.mpf(0) if margin + gap <= 0 else margin + gap
     return found
+
+
+def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any]) -> Array:
+    """Return which rows the mean counts."""
+    counts = np.array(inputs.get("mask", np.ones(found.shape, bool)))
+    if options.get("reduction") != "mean_nonzero" or options.get("soft_margin", False):
+        return counts
+    return np.asarray(counts & np.array([not term <= 0 for term in found.ravel()], bool).reshape(found.shape))

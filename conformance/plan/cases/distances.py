@@ -50,7 +50,14 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s["scale"] = max(-reach, min(reach, s["scale"]))
     if not offer.ours and s["distance"] == "cosine" and s["dtype"] != "float64":
         s["scale"] = max(-27, min(27, s["scale"]))  # a product of two squared lengths stays normal
-    return s
+    return of_soft_margin(s, offer)
+
+
+def of_soft_margin(structure: Structure, offer: Offer) -> Structure:
+    """Return the structure without what a soft margin has no room for: a margin, and rows of another unit."""
+    if not structure.get("soft_margin"):
+        return structure
+    return {**structure, "margin": offer.page.parameters["margin"]["default"], "scale": 0}
 
 
 def grown(structure: Structure) -> Structure:

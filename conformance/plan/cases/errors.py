@@ -7,37 +7,15 @@ thing changed. What only one loss has stands with its probes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import FORMATS, HALVES, Array, rounded
-from lossproof.conformance.host.case import Case
-from lossproof.conformance.plan.cases import error_options
+from lossproof.conformance.host.arrays import HALVES
+from lossproof.conformance.plan.cases import error_options, error_second_set
+from lossproof.conformance.plan.cases.wrong import Wrong, no_features, not_one_a_unit, same, twice_as_wide, typed
 from lossproof.spec import functions, losses
-
-Change = Callable[[Array], Array]
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """One thing that is wrong: the clause that forbids it, and how a legal call becomes that."""
-
-    clause: str
-    label: str
-    inputs: Mapping[str, Change] = field(default_factory=dict)
-    dtypes: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    missing: str = ""
-
-    def applied(self, legal: Case) -> Case:
-        """Return the legal call with this wrong."""
-        inputs = {n: self.inputs.get(n, _same)(a) for n, a in legal.inputs.items() if n != self.missing}
-        held = {n: d for n, d in self.dtypes.items() if d in FORMATS and n in inputs}
-        inputs |= {n: rounded(inputs[n], dtype) for n, dtype in held.items()}
-        return replace(legal, inputs=inputs, dtypes=self.dtypes, parameters={**legal.parameters, **self.parameters})
 
 
 def wrongs(name: str) -> dict[tuple[str, str], list[Wrong]]:
@@ -58,10 +36,13 @@ def _options(options: Mapping[str, Any]) -> Iterator[Wrong]:
 def _missing(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
     for name, given in inputs.items():
         if not given.get("optional"):
-            yield Wrong("CV-38", f"no {name}", missing=name)
+            yield Wrong("CV-38", f"no {name}", missing=(name,))
 
 
 def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
+    if "candidates" in inputs:
+        yield from error_second_set.wrong()
+        inputs = {name: given for name, given in inputs.items() if name not in error_second_set.ARGUMENTS}
     rows = [n for n, given in inputs.items() if given["kind"] == "float" and "..." in given["shape"].split()]
     if rows:
         given = inputs[rows[0]]
@@ -74,7 +55,7 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
         if given["kind"] == "bool":
             yield from _booleans(name, given)
         if given["kind"] == "weight":
-            yield from _weights(name)
+            yield from _weights(name) if given["shape"] != "K" else _class_weights(name, given["clause"])
 
 
 def _stacked(rows: list[str], clause: str, *, features: bool) -> Iterator[Wrong]:
@@ -88,9 +69,9 @@ def _stacked(rows: list[str], clause: str, *, features: bool) -> Iterator[Wrong]
             for other in HALVES:
                 yield Wrong("CV-26", "rows of two dtypes", dtypes={name: other})
     if features:
-        yield Wrong("CV-25", "no features", dict.fromkeys(rows, _no_features))
+        yield Wrong("CV-25", "no features", dict.fromkeys(rows, no_features))
     for dtype in ("int64", "int32", "bool"):
-        yield Wrong("CV-26", f"{dtype} rows", dict.fromkeys(rows, _typed(dtype)), dict.fromkeys(rows, dtype))
+        yield Wrong("CV-26", f"{dtype} rows", dict.fromkeys(rows, typed(dtype)), dict.fromkeys(rows, dtype))
 
 
 def _batch(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
@@ -100,12 +81,12 @@ def _batch(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
     wide = [n for n, given in floats.items() if given["shape"].split()[-1] == floats[first]["shape"].split()[-1]]
     if len(floats[first]["shape"].split()) == 2:
         for every in ([first], wide):
-            yield Wrong("CV-25", "no features", dict.fromkeys(every, _no_features))
+            yield Wrong("CV-25", "no features", dict.fromkeys(every, no_features))
     for name, given in floats.items():
         yield from _shapes(name, given, floats, plain=name == first)
         rows = "rows" if name == first else name
         for dtype, label in (("int64", f"integer {rows}"), ("bool", f"boolean {rows}")):
-            yield Wrong("CV-26", label, {name: _typed(dtype)}, {name: dtype})
+            yield Wrong("CV-26", label, {name: typed(dtype)}, {name: dtype})
         if name != first and given["shape"] != "T":
             yield Wrong("CV-26", f"{name} narrower than {first}", dtypes={name: "float16"})
             for one, other in itertools.permutations(HALVES):
@@ -130,7 +111,7 @@ def _shapes(name: str, given: Mapping[str, Any], floats: Mapping[str, Any], *, p
     if plain:
         return
     of_width = of_axes if symbols[1] == "D" else given.get("clause", "CV-34")
-    for change in (_twice_as_wide, lambda a: a[:, :1], _no_features, lambda a: _twice_as_wide(a)[:0]):
+    for change in (twice_as_wide, lambda a: a[:, :1], no_features, lambda a: twice_as_wide(a)[:0]):
         yield Wrong(of_width, f"{name} of another width", {name: change})
     if counted:
         for change in (lambda a: np.concatenate([a, a[:1]]), lambda a: a[:1], lambda a: a[:-1]):
@@ -152,41 +133,25 @@ def _labels(name: str, *, alone: bool) -> Iterator[Wrong]:
 
 
 def _booleans(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
-    typed, shaped = ("CV-29", "CV-30") if name == "mask" else (given["clause"], given["clause"])
+    of_type, shaped = ("CV-29", "CV-30") if name == "mask" else (given["clause"], given["clause"])
     axis = "B" if given["shape"] == "B" else "N"
     for dtype, word in (("float32", "numbers"), ("int64", "integers"), ("uint8", "bytes")):
-        yield Wrong(typed, f"{name} of {word}", {name: _typed(dtype)}, {name: dtype})
-    yield from _not_one_a_unit(shaped, name, axis)
-
-
-def _not_one_a_unit(clause: str, name: str, axis: str) -> Iterator[Wrong]:
-    yield Wrong(clause, f"{name} ({axis}, 1)", {name: lambda a: a[:, None]})
-    yield Wrong(clause, f"{name} of one row", {name: lambda a: a[:1]})
-    yield Wrong(clause, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})
+        yield Wrong(of_type, f"{name} of {word}", {name: typed(dtype)}, {name: dtype})
+    yield from not_one_a_unit(shaped, name, axis)
 
 
 def _weights(name: str) -> Iterator[Wrong]:
     for dtype in ("int64", "int32", "bool"):
-        yield Wrong("CV-45", f"{dtype} {name}", {name: _typed(dtype)}, {name: dtype})
-    yield Wrong("CV-45", f"{name} narrower than the rows", {name: _same}, {name: "float16"})
-    yield from _not_one_a_unit("CV-45", name, "B")
+        yield Wrong("CV-45", f"{dtype} {name}", {name: typed(dtype)}, {name: dtype})
+    yield Wrong("CV-45", f"{name} narrower than the rows", {name: same}, {name: "float16"})
+    yield from not_one_a_unit("CV-45", name, "B")
 
 
-def _same(array: Array) -> Array:
-    return array
-
-
-def _twice_as_wide(array: Array) -> Array:
-    return np.repeat(array, 2, axis=1)
-
-
-def _no_features(array: Array) -> Array:
-    return array[..., :0]
-
-
-def _typed(dtype: str) -> Change:
-    """Return the change of an array to zeros and ones, or whole numbers, of another dtype."""
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return lambda a: np.ones(a.shape, kind)
-    return lambda a: np.clip(np.rint(a), 0 if kind.kind == "u" else -100, 100).astype(kind)
+def _class_weights(name: str, clause: str) -> Iterator[Wrong]:
+    for dtype in ("int64", "int32", "bool"):
+        yield Wrong(clause, f"{dtype} {name}", {name: typed(dtype)}, {name: dtype})
+    yield Wrong(clause, f"{name} narrower than the logits", {name: same}, {name: "float16"})
+    yield Wrong(clause, f"{name} (K, 1)", {name: lambda a: a[:, None]})
+    yield Wrong(clause, f"{name} (1, K)", {name: lambda a: a[None]})
+    yield Wrong(clause, f"{name} of one class", {name: lambda a: a[:1]})
+    yield Wrong(clause, f"{name} of another length", {name: lambda a: np.append(a, a[:1])})

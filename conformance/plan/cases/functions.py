@@ -19,13 +19,16 @@ from lossproof.spec import Example, clauses, functions
 CALLS = 24  # drawn calls of a function, at the default effort of 6
 # more than eight bits count, and than a half format adds up one by one
 MANY = {"B": 601, "C": 1, "D": 2, "N": 601, "...": 601}
+MOST = {"B": 901, "D": 2}  # of a dozen classes, more triplets than float32 has whole numbers
 OFTEN = {"B": 9, "C": 2, "...": 25}  # several rows of one class
 FEW = ({"B": 5, "C": 3, "D": 2, "Q": 3, "N": 8, "T": 3, "...": 9}, {"B": 1, "C": 1, "D": 1, "Q": 1, "N": 1, "T": 1})
 KINDS = {"bool": bool, "float": np.float64, "label": np.int64, "index": np.int64, "integer": np.int64}
 _SIZES = (1, 2, 3, 5, 8)
 _SCALES = {"float16": (0, 6, -6), "bfloat16": (0, 20, -20)}  # powers of two
 _UNLABELLED = (-1, -5, 100)
+_ENOUGH = (MOST["B"], 10**6)  # a bound that no row reaches
 _NAN = 0.2  # share of the calls with NaN in a row, or a distance, that takes part
+_ZERO = 0.3  # share of the inputs with a row of 0, where a page asks for it
 _INFINITE = 0.2  # share of the calls with an infinite distance
 _MANY = 100
 _PERIOD = 97  # of very many numbers: a line that shows them stays short
@@ -38,14 +41,27 @@ def calls(offer: Offer, probe: Probe, dtype: str, seed: int, examples: int) -> I
     counted = [n for n, given in functions()[probe.loss]["inputs"].items() if given["kind"] in ("label", "index")]
     for number in range(max(1, round(CALLS * probe.effort * offer.effort * examples / 6))):
         sizes = MANY if number in (2, 6, 10) and asked.many else OFTEN if number % 4 == 3 else {}
-        case = legal(offer, probe, seed, number, dtype, sizes if asked.sizes is None else asked.sizes)
+        drawn = "float64" if asked.wider else dtype
+        case = legal(offer, probe, seed, number, drawn, sizes if asked.sizes is None else asked.sizes)
         if asked.integers:
             own = offer.integers[number % len(offer.integers)]
             lowest, highest = (0 if own.startswith("u") else -100), 100
             if not all(((case.inputs[n] >= lowest) & (case.inputs[n] <= highest)).all() for n in counted):
                 continue
             case = replace(case, dtypes=dict.fromkeys(counted, own))
-        yield case
+        yield _widened(case, dtype, asked.wider) if asked.wider else case
+
+
+def whole(case: Case) -> Case:
+    """Return a case without NaN."""
+    inputs = {n: np.nan_to_num(a, nan=1.5) if a.dtype.kind == "f" else a for n, a in case.inputs.items()}
+    return replace(case, inputs=inputs)
+
+
+def _widened(case: Case, dtype: str, wider: str) -> Case:
+    """Return a case in float64 with all but one float input in another dtype."""
+    narrow = {n: rounded(a, dtype) for n, a in case.inputs.items() if a.dtype.kind == "f" and n != wider}
+    return replace(case, inputs={**case.inputs, **narrow}, dtype=dtype, dtypes={wider: "float64"})
 
 
 def legal(
@@ -57,9 +73,10 @@ def legal(
     """
     entry, rng, dtype = functions()[probe.loss], generator(seed, probe.name, number), dtype or offer.plain_dtype
     sizes = {**(FEW[number % len(FEW)] if offer.costly else {}), **(sizes or {})}
-    drawn = {n: _option(o, rng) for n, o in offer.parameters.items() if "default" not in o or rng.random() < 0.6}
+    needed = [n for n, o in offer.parameters.items() if "default" not in o and not o.get("optional")]
+    drawn = {n: _option(o, rng) for n, o in offer.parameters.items() if n in needed or rng.random() < 0.6}
     drawn |= {n: offer.limits[n][number % len(offer.limits[n])] for n in drawn if n in offer.limits}
-    options = {n: value for n, value in drawn.items() if offer.has(n) or offer.neutral(n) is None}
+    options = {n: value for n, value in drawn.items() if offer.has(n) or (n in needed and offer.neutral(n) is None)}
     inputs = _inputs(entry, {**offer.fixed, **options}, rng, dtype, sizes)
     if "far" in options and "far" not in offer.limits and rng.random() < 0.7:
         options["far"] = _met(inputs["same"], rng)
@@ -94,6 +111,8 @@ def _inputs(
             inputs[key] = np.resize(inputs[key][:_PERIOD], shape)
         if given["kind"] == "float":
             inputs[key] = rounded(scale * inputs[key], dtype)
+        if given.get("zeros") and len(inputs[key]) and rng.random() < _ZERO:
+            inputs[key][rng.integers(len(inputs[key]))] = 0.0
         if "near" in given:
             inputs[key] = _near(inputs[key], inputs[given["near"]], options["margin"], dtype, rng)
     for key, given in entry["inputs"].items():  # once every size is known
@@ -180,7 +199,7 @@ def _option(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
         return str(rng.choice(entry["choices"]))
     if entry["kind"] == "real":
         return float(rng.choice([0.25, 0.5, 0.9, 0.3, 0.7, 0.0, 1.0 if entry["range"].endswith("1]") else 2.5]))
-    return int(rng.choice(_UNLABELLED))
+    return int(rng.choice(_ENOUGH if entry["kind"] == "count" else _UNLABELLED))
 
 
 def examples(name: str, offer: Offer | None = None) -> list[Example]:

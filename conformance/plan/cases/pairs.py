@@ -11,10 +11,15 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.blame import PRECISION, Blames
 from lossproof.conformance.plan.cases import batches, distances
+from lossproof.conformance.plan.cases.candidates import BOTH, CANDIDATES, INDEXED
 from lossproof.conformance.plan.cases.structures import Structure, held
 from lossproof.conformance.plan.probe import OWN, OfAgreement, OfErrors, Probe
 
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
+SECOND_SET = (
+    Blames("candidates", "PW-10", "PW-11", among=(INDEXED, BOTH)),
+    Blames("candidates", "PW-9", "PW-11"),
+)
 BLAMES = (
     *distances.DISTANCE,
     Blames("pairwise", "PW-6", "PW-7"),
@@ -29,7 +34,7 @@ EVERY_SHAPE = ((7, 2), (8, 3), (12, 5), (5, 4))
 def space(*, first: str, margins: tuple[float, ...], **options: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
     """Return the fields of a loss with their choices, its default distance first."""
     ordered = (first, *(name for name in DISTANCES if name != first))
-    return {**batches.SPACE, "distance": ordered, "margin": margins, **options}
+    return {**batches.SPACE, "distance": ordered, "margin": margins, **options, "candidates": CANDIDATES}
 
 
 def basic(space: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
@@ -57,9 +62,7 @@ def normal(structure: Structure, offer: Offer) -> Structure:
         s["scale"] = min(26, max(-26, s["scale"])) if s["dtype"] == "float32" else s["scale"]  # products of two squares
         if "floor" in s:
             s["floor"] = 0.0
-    if s.get("soft_margin"):
-        s["margin"], s["scale"] = offer.page.parameters["margin"]["default"], 0
-    return s
+    return distances.of_soft_margin(s, offer)
 
 
 def lattice(rng: np.random.Generator, *shape: int) -> Array:

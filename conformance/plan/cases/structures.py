@@ -19,17 +19,19 @@ from lossproof.spec import losses
 
 Structure = dict[str, Any]
 Shape = tuple[int, ...]
-NO_WEIGHTS = ("weights", None)
+# Fields that came later, with the choice at which they change no number: there the draws are those of before
+LATER: Structure = {"weights": None, "class_weights": None, "candidates": None, "soft_margin": False}
 COTANGENTS = (0.5, 1.0 + 2.0**-12, -1.0, 2.0, 384.0)  # no half format holds the second
 
 
 def generator(seed: int, *parts: Any) -> np.random.Generator:
     """Return the generator of a case: the same parts, the same numbers, on every machine.
 
-    Without weights the numbers are those that there were before structures had any.
+    Without a field that came later the numbers are those that there were before it.
     """
     known = [
-        {n: v for n, v in part.items() if (n, v) != NO_WEIGHTS} if isinstance(part, dict) else part for part in parts
+        {n: v for n, v in part.items() if n not in LATER or v != LATER[n]} if isinstance(part, dict) else part
+        for part in parts
     ]
     digest = hashlib.blake2b(json.dumps([seed, *known], sort_keys=True, default=str).encode(), digest_size=16)
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
@@ -68,13 +70,27 @@ def weights(structure: Structure, rng: np.random.Generator, units: Shape) -> dic
     return {"weights": np.where(zero | (kind == "all are 0"), 0.0, drawn)}
 
 
+def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the weights of the classes of logits (B, K) as an input, if the structure has some."""
+    given = {"weights": structure.get("class_weights"), "dtype": structure["dtype"]}
+    drawn = weights(given, rng, structure["shape"][-1:])
+    return {"class_weights": drawn["weights"]} if drawn else {}
+
+
+def ones(case: Case, name: str) -> Array:
+    """Return legal numbers of an input that a call may go without: one for each unit, or for each class of logits."""
+    entry, first = losses()[case.loss].inputs[name], next(iter(case.inputs.values())).shape
+    return np.ones(first[-1:] if entry["shape"] == "K" else first[:-1], bool if entry["kind"] == "bool" else float)
+
+
 def terms_shape(case: Case) -> Shape:
     """Return the shape of the unreduced loss, which the unit on its page gives."""
     page = losses()[case.loss]
     if page.front["unit"] == "batch":
         return ()
     units = case.inputs[next(iter(page.inputs))].shape[:-1]
-    return units * 2 if page.front["unit"] == "pair" else units
+    across = case.inputs["candidates"].shape[:1] if "candidates" in case.inputs else units  # SH-13
+    return (*units, *across) if page.front["unit"] == "pair" else units
 
 
 def open_rows(case: Case) -> dict[str, Array]:

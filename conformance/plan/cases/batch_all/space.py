@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
+from lossproof.conformance.plan.cases.candidates import second_set
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
 
@@ -24,6 +25,7 @@ CASES = LossCases(
     formula={"value": "BA-1", "gradient": "BA-5"},
     blames=(
         *MODES,
+        *pairs.SECOND_SET,
         Blames("weights", "BA-9", "BA-9"),
         *UNITS,
         *ROUNDING,
@@ -38,6 +40,7 @@ CASES = LossCases(
         alone("BA-2", identities="one"),
         without("PW-1", unit_rows),
     ),
+    second_set=second_set,
     vectorised=False,
     many=(131, 2),  # each row meets each; a prime, so that no block divides it
     counted=((19, 2), (67, 2)),  # rows whose triplets the half formats cannot count, few enough for sharp budgets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
+from lossproof.conformance.plan.cases.candidates import second_set
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
 
@@ -27,6 +28,7 @@ CASES = LossCases(
     formula={"value": "BH-1", "gradient": "BH-7"},
     blames=(
         *MODES,
+        *pairs.SECOND_SET,
         Blames("include_self", "BH-3", "BH-10"),
         Blames("soft_margin", "BH-4", "BH-7"),
         *UNITS,
@@ -42,6 +44,7 @@ CASES = LossCases(
         alone("BH-2", identities="one"),
         without("PW-1", unit_rows),
     ),
+    second_set=second_set,
     vectorised=False,
     many=MANY,
     counted=(MANY, MANY),

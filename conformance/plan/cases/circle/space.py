@@ -7,6 +7,7 @@ from typing import Any
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
 from lossproof.conformance.plan.cases import batches, pairs
+from lossproof.conformance.plan.cases.candidates import CANDIDATES, second_set
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
 from lossproof.conformance.plan.cases.structures import Structure, held
 from lossproof.conformance.plan.contract import LossCases
@@ -19,6 +20,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "margin": (0.25, 0.4, -0.2, 0.0),
     "gamma": (8.0, 2.0, 32.0, 256.0, 80.1),
     "detach_weights": (True, False),
+    "candidates": CANDIDATES,
 }
 BASIC = {
     "shape": SPACE["shape"][:3],
@@ -50,6 +52,7 @@ CASES = LossCases(
     legal_inputs=batches.LEGAL,
     formula={"value": "CI-1", "gradient": "CI-10"},
     blames=(
+        *pairs.SECOND_SET,
         *CONVENTIONS,
         Blames("detach_weights", "CI-1", "CI-11"),
         Blames("scale", "CI-3", "CI-12"),
@@ -67,6 +70,7 @@ CASES = LossCases(
         alone("CI-13", "gradient", identities="one"),
         alone("CI-13", "gradient", identities="apart"),
     ),
+    second_set=second_set,
     vectorised=False,
     few_rows=FEW_ROWS,
     sharp_rows=FEW_ROWS,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, CASES, LOSS, SPACE
+from lossproof.conformance.plan.cases import weighed_classes
+from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, CASES, CLASS_WEIGHTS, LOSS, SPACE
 from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, LARGE_GRADIENT, OWN, OfInvariances, Probe
 
-EVERYTHING = {n: v for n, v in CASES.everything.items() if n != "ruled_out"} | {"scale": (1, 3)}
+EVERYTHING = {n: v for n, v in CASES.everything.items() if n not in ("ruled_out", "class_weights")} | {"scale": (1, 3)}
 SMOOTHED = (0.1, 0.75)
 LARGE_LOGITS = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
 
@@ -46,3 +47,4 @@ def probes() -> Iterator[Probe]:
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):
         vary = {**rows, "reduction": reductions}
         yield Probe(LOSS, "invariances", "CE-11", label, vary=vary, options=OfInvariances(relation=relation))
+    yield from weighed_classes.probes(CASES, CLASS_WEIGHTS)

@@ -19,7 +19,7 @@ from lossproof.conformance.plan.contract import Boundaries
 def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     """Yield cases on a lattice of dyadic numbers where the decisions that the clause is about are exactly undecided."""
     rng = generator(seed, LOSS, clause)
-    neutral = {"margin": 256.0, "distance": "squared_euclidean", "scale": 0}
+    neutral = {"margin": 256.0, "soft_margin": False, "distance": "squared_euclidean", "scale": 0}
     for number in range(12):
         options, inputs = _boundary(clause, rng)
         wanted = ["sum", "none", "mean"]

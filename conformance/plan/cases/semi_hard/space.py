@@ -8,13 +8,16 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.plan.blame import MODES, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
+from lossproof.conformance.plan.cases.candidates import second_set
 from lossproof.conformance.plan.cases.causes import alone, far_negative, unit_rows, without
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "semi_hard_triplet_loss"
 
 # Every field with its choices; the first is neutral, and a smallest case keeps it where it can.
-SPACE = pairs.space(first="squared_euclidean", margins=(1.0, 0.25, 0.0), pairwise=("gram", "direct"))
+SPACE = pairs.space(
+    first="squared_euclidean", margins=(1.0, 0.25, 0.0), soft_margin=(False, True), pairwise=("gram", "direct")
+)
 BASIC = pairs.basic(SPACE)
 
 
@@ -37,13 +40,15 @@ CASES = LossCases(
     space=SPACE,
     basic=BASIC,
     varied=("pairwise",),
-    controlled=("distance", "pairwise"),
+    controlled=("distance", "pairwise", "soft_margin"),
     smaller_shapes=pairs.SMALLER_SHAPES,
     inputs=pairs.inputs,
     legal_inputs=batches.LEGAL,
     formula={"value": "SH-1", "gradient": "SH-7"},
     blames=(
         *MODES,
+        *pairs.SECOND_SET,
+        Blames("soft_margin", "SH-12", "SH-7"),
         *UNITS,
         *ROUNDING,
         *reductions(mean="SH-4"),
@@ -59,6 +64,7 @@ CASES = LossCases(
         without("PW-1", unit_rows),
     ),
     unspecified=unspecified,
+    second_set=second_set,
     vectorised=False,
     many=(131, 2),  # each row meets each; a prime, so that no block divides it
     counted=((35, 2), (35, 2)),  # rows of two identities have 4k + 2 pairs, 578 and more: bfloat16 cannot count them

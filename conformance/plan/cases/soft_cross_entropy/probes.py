@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lossproof.conformance.plan.cases.soft_cross_entropy.space import BASIC, CASES, LOSS, SPACE
+from lossproof.conformance.plan.cases import weighed_classes
+from lossproof.conformance.plan.cases.soft_cross_entropy.space import BASIC, CASES, CLASS_WEIGHTS, LOSS, SPACE
 from lossproof.conformance.plan.probe import (
     DEFAULTS,
     LARGE_AND_OWN,
@@ -15,7 +16,7 @@ from lossproof.conformance.plan.probe import (
     Probe,
 )
 
-EVERYTHING = {n: v for n, v in CASES.everything.items() if n != "ruled_out"} | {"scale": (1, 3)}
+EVERYTHING = {n: v for n, v in CASES.everything.items() if n not in ("ruled_out", "class_weights")} | {"scale": (1, 3)}
 LARGE_LOGITS = {"scale": (6, 10, 13), "shape": ((5, 4), (7, 2))}
 TARGETS, SMOOTHING = SPACE["targets"], SPACE["label_smoothing"]
 
@@ -52,6 +53,7 @@ def probes() -> Iterator[Probe]:
     below = OfRanges(input="targets")
     yield Probe(LOSS, "ranges", "ST-15", vary=wrong, options=below)
     yield Probe(LOSS, "ranges", "ST-15", "compiled", vary=wrong | {"mode": ("compiled",)}, options=below, effort=0.17)
+    yield from weighed_classes.probes(CASES, CLASS_WEIGHTS)
 
 
 def _gradients() -> Iterator[Probe]:

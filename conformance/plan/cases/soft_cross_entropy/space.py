@@ -9,8 +9,8 @@ import numpy as np
 from lossproof.conformance.host.arrays import HALVES, Array, rounded
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.plan.blame import MODES, PRECISION, ROUNDING, UNITS, Blames, by_choice, reductions
-from lossproof.conformance.plan.cases import batches
-from lossproof.conformance.plan.cases.structures import Structure, open_rows
+from lossproof.conformance.plan.cases import batches, weighed_classes
+from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure, class_weights, open_rows
 from lossproof.conformance.plan.contract import LossCases
 
 LOSS = "soft_cross_entropy_loss"
@@ -23,7 +23,8 @@ SPACE: dict[str, tuple[Any, ...]] = {
     **{name: batches.SPACE[name] for name in ("mask", "weights")},
     "reduction": ("none", "sum", "mean"),
     "label_smoothing": (0.0, 0.1, 0.75, 1.0, 0.005),
-    "ruled_out": ("nothing", "others", "any"),  # which logits may be -inf: ST-9, ST-11
+    "class_weights": WEIGHTS,
+    "ruled_out": ("nothing", "others", "any", "weightless"),  # which logits may be -inf: ST-9, ST-11, ST-20
     **{name: batches.SPACE[name] for name in ("scale", "offset", "mode", "order")},
 }
 BASIC = {  # few shapes: each is compiled
@@ -33,10 +34,12 @@ BASIC = {  # few shapes: each is compiled
     "scale": (1, 3),
 }
 
+CLASS_WEIGHTS = weighed_classes.Clauses("ST-17", "ST-18", "ST-19", "ST-20", "ST-21", "ST-22")
+
 
 def normal(structure: Structure, offer: Offer) -> Structure:
     """Return the structure with options that contradict at their neutral values."""
-    s = dict(structure)
+    s = weighed_classes.normal(structure)
     if s["ruled_out"] == "others" and s["label_smoothing"] != 0:
         s["ruled_out"] = "nothing"  # every class has a share of the target
     if s["dtype"] in HALVES:
@@ -47,12 +50,14 @@ def normal(structure: Structure, offer: Offer) -> Structure:
 def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
     """Fill a structure with numbers."""
     logits, shares = batches.embeddings(structure, rng), targets(structure, rng)
+    weighed = class_weights(structure, rng)
     if structure["ruled_out"] != "nothing":
         out = rng.random(logits.shape) < 0.4
+        out &= structure["ruled_out"] != "weightless" or weighed["class_weights"] == 0
         out[np.arange(len(out)), rng.integers(logits.shape[1], size=len(out))] = False  # one of the row is finite
         logits = np.where(out, -np.inf, logits)
         shares = np.where(out & (structure["ruled_out"] == "others"), 0.0, shares)
-    return {"logits": logits, "targets": shares}
+    return {"logits": logits, "targets": shares, **weighed}
 
 
 def targets(structure: Structure, rng: np.random.Generator) -> Array:
@@ -87,6 +92,7 @@ CASES = LossCases(
     formula={"value": "ST-1", "gradient": "ST-5"},
     blames=(
         *MODES,
+        *CLASS_WEIGHTS.blames(),
         *UNITS,
         Blames("offset", "ST-4"),
         *ROUNDING,

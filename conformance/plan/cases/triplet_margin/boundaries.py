@@ -28,6 +28,7 @@ def cases(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
             reduction = offer.choices("reduction", ["mean_nonzero", "none", "sum"])[:1]
         structure = {
             "margin": 1.0,
+            "soft_margin": False,
             "distance": "p_norm",
             "p": 1.0,
             "eps": 0.0,

@@ -8,7 +8,7 @@ from math import inf
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.triplet_margin.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.triplet_margin.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, OfNan, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, OfNan, Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
 _vary = CASES.vary
@@ -19,6 +19,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "TM-1", vary=BASIC)
     yield Probe(LOSS, "value", "TM-4", vary=_vary(eps=(0.25,), swap=(False, True), p=(2.0, 1.0)))
     yield Probe(LOSS, "value", "TM-5", vary=_vary(swap=(True,), distance=SPACE["distance"]))
+    soft = _vary(soft_margin=(True,), swap=(False, True), reduction=SPACE["reduction"])
+    yield Probe(LOSS, "value", "TM-11", vary=soft)
     yield Probe(
         LOSS,
         "value",
@@ -37,6 +39,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "TM-4", "of every kind", vary=swapped, effort=2.0)
     yield Probe(LOSS, "value", "TM-1", "everything at once", vary=CASES.everything, effort=2.0)
     yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
+    of_each = _vary(soft_margin=(True,), swap=(False, True), distance=SPACE["distance"])
+    yield Probe(LOSS, "gradient", "TM-7", "soft margin", vary=of_each)
     yield Probe(
         LOSS,
         "gradient",
@@ -115,4 +119,8 @@ def probes() -> Iterator[Probe]:
         vary={"distance": ("cosine",), "shape": ((2, 3), (5, 4))},
         options=OfNan(against_zero=True),
     )
+    bent = {"swap": (False, True), "distance": SPACE["distance"], "p": (2.0, 3.0), "reduction": ("none", "mean")}
+    yield Probe(LOSS, "second_order", "CV-14", "soft margin", vary=_vary(soft_margin=(True,), **bent))
     yield from distances.probes(LOSS, SPACE, "TM-2")
+    both = OfErrors(parameters={"soft_margin": True, "margin": 0.5})
+    yield Probe(LOSS, "errors", "TM-11", "margin with soft_margin", options=both)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
+from lossproof.conformance.plan.blame import MODES, PRECISION, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure, open_rows
 from lossproof.conformance.plan.contract import LossCases
@@ -26,6 +26,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "weights": WEIGHTS,
     "reduction": ("none", "sum", "mean", "mean_nonzero"),
     "margin": (1.0, 0.2, 2.5),
+    "soft_margin": (False, True),
     "scale": (0,),  # rows times 2**scale, and the margin with them
     "offset": (0.0,),
     "mode": (),  # the implementation's first
@@ -49,7 +50,7 @@ CASES = LossCases(
     space=SPACE,
     basic=BASIC,
     varied=(),  # options besides distance, p and swap that the conventions are asked about
-    controlled=distances.CONTROLLED,
+    controlled=(*distances.CONTROLLED, "soft_margin"),
     smaller_shapes=distances.SMALLER_SHAPES,
     inputs=inputs,
     legal_inputs={
@@ -59,7 +60,11 @@ CASES = LossCases(
     },
     formula={"value": "TM-1", "gradient": "TM-7", "second": "CV-14"},
     blames=(
-        *CONVENTIONS,
+        *MODES,
+        Blames("soft_margin", "TM-11", "TM-7"),
+        *UNITS,
+        *ROUNDING,
+        *reductions(),
         Blames("swap", "TM-4", beside="eps"),
         Blames("swap", "TM-5", "TM-7"),
         *distances.BLAMES,
