@@ -67,9 +67,12 @@ def main() -> int:
         peaks = {n: memory.peak(row, n) for n in row.steps} if row.memory and not asked.quick else {}
         found["rows"].append(report.entry(row, times, peaks))
     report.write(found, asked.out)
-    from benchmarks import plots
+    try:
+        from benchmarks import plots
 
-    plots.draw(found, asked.out)
+        plots.draw(found, asked.out)
+    except ImportError as missing:
+        print(f"no picture: {missing}", file=sys.stderr)
     Console().print(report.table(found))
     return 0
 

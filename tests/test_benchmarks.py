@@ -1,0 +1,55 @@
+"""The benchmarks run, and write what they measured; no time is a test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.report import exponents
+from benchmarks.rows import OURS, Row, chosen
+from benchmarks.timing import Times, measure
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_a_quick_run_writes_every_row_that_was_asked_for(tmp_path):
+    found = run("--quick", "--out", str(tmp_path), "torch-eager/256x128", "batch_all/torch-growth/256")
+    assert found.returncode == 0, found.stderr
+    rows = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["name"] for row in rows] == ["triplet_margin/torch-eager/256x128", "batch_all/torch-growth/256of8x128"]
+    assert all(row["milliseconds"][OURS][1] > 0 and row["ratio"] > 0 for row in rows)
+    assert (tmp_path / "TABLE.md").read_text(encoding="utf-8").count("\n| ") == 3
+
+
+def test_a_pattern_that_no_row_has_is_said():
+    found = run("--quick", "no_such_loss")
+    assert (found.returncode, "no_such_loss" in found.stderr) == (2, True)
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds():
+    assert Times([1.0, 4.0, 9.0]).ratio(Times([1.0, 2.0, 3.0])) == 2.0
+
+
+def test_every_step_runs_once_a_round():
+    calls = []
+    found = measure({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=5)
+    assert all(len(times.seconds) == 5 for times in found.values())
+    assert calls.count("a") == calls.count("b") == 8
+
+
+def test_a_square_has_the_exponent_2():
+    entries = [
+        {"loss": "l", "rows": n, "milliseconds": {OURS: [0.0, float(n * n), 0.0]}, "peak MiB": {}} for n in (2, 4, 8)
+    ]
+    assert abs(exponents(entries)["l"][0] - 2.0) < 1e-9
+
+
+def test_rows_are_chosen_by_a_part_of_their_name():
+    rows = [Row("a", "torch eager", "4 × 2", {}), Row("b", "jax jit", "8 / 4 × 2", {})]
+    assert [row.name for row in chosen(rows, ["jit/8of4x2"])] == ["b/jax-jit/8of4x2"]
+    assert chosen(rows, []) == rows
