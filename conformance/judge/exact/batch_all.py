@@ -31,7 +31,8 @@ def counted(found: Array, inputs: Mapping[str, Array], options: Mapping[str, Any
 
 def _triplets(batch: Batch, options: Mapping[str, Any]) -> list[tuple[int, Any]]:
     """Return the anchor and the loss of each triplet."""
-    margin, found = mpmath.mpf(options.get("margin", 1.0)), []
+    margin = mpmath.mpf(options.get("margin", 1.0))
+    found: list[tuple[int, Any]] = []
     for a in batch.members:
         if batch.unknown(a, [*batch.positives(a), *batch.negatives(a)]):
             found.extend((a, mpmath.nan) for _ in batch.positives(a) for _ in batch.negatives(a))
