@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import as_sets
 from lossproof.backends.torch.pairwise import finite
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.reductions import reduce, softplus
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
@@ -79,7 +78,7 @@ def circle_loss(
     if sets.second:
         found = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
         s = _cosines(found.sets.rows, found.sets.candidates)
-        spoilt = found.spoilt()
+        spoilt = found.unknown()
     else:
         s = _cosines(rows if w is None else torch.where((w != 0).any(), rows, 0.0))  # CV-42: nor from rows in no term
         spoilt = s.detach().isnan().any(1)
@@ -90,7 +89,7 @@ def circle_loss(
         weight = weight.detach()  # CI-10
     exponent = gamma * (weight * torch.where(positive, 1 - margin - s, s - margin))
     both = positive.any(1) & negative.any(1)
-    terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative), threshold=40.0)  # CI-1, CI-5
+    terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":

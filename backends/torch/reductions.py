@@ -41,9 +41,13 @@ def reduce(
 
 def softened(slack: Tensor, reduction: str) -> tuple[Tensor, str]:
     """Return the terms log(1 + exp(slack)) of a soft margin, and the reduction of terms that are all positive."""
-    above = slack > 0  # not torch's softplus: in a trace its derivative loses the digits of a small slope
-    terms = torch.log1p(torch.exp(torch.where(above, -slack, slack))) + torch.where(above, slack, 0.0)
-    return terms, "mean" if reduction == "mean_nonzero" else reduction
+    return softplus(slack), "mean" if reduction == "mean_nonzero" else reduction
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Return log(1 + exp(x)); the derivative of torch's own loses the digits of a small slope in a trace."""
+    above = x > 0
+    return torch.log1p(torch.exp(torch.where(above, -x, x))) + torch.where(above, x, 0.0)
 
 
 def _over(total: Tensor, mask: Tensor | None, weights: Tensor | None, counted_as: Tensor) -> Tensor:

@@ -323,3 +323,32 @@ def test_compiled_forward_mode_and_hessian():
     plain = torch.func.hessian(lambda r: loss({**rows, "embeddings": r}, rest))
     compiled = torch.compile(plain, fullgraph=True, backend="aot_eager")
     close(compiled(rows["embeddings"]), plain(rows["embeddings"]))
+
+
+SMALL = {  # a loss whose slope is small: (rows, labels, options)
+    "circle_loss": ([[1.0, 0.0], [0.98, 0.2], [-0.3, 1.0]], [0, 0, 1], {"gamma": 128.0}),
+    "batch_hard_triplet_loss": ([[0.0], [1.0], [9.0]], [0, 0, 1], {"soft_margin": True}),
+    "semi_hard_triplet_loss": ([[0.0], [1.0], [3.0]], [0, 0, 1], {"soft_margin": True}),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_trace_keeps_the_digits_of_a_small_slope(name):
+    numbers, labels, options = SMALL[name]
+    rows = torch.tensor(numbers, dtype=torch.float64)
+
+    def loss(x):
+        return getattr(backend, name)(x, torch.tensor(labels), reduction="sum", **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that shapes are constants of the trace
+        traced = torch.jit.trace(loss, (rows.clone().requires_grad_(),), check_trace=False)
+    for _ in range(3):  # the first calls are not optimised
+        found = derivative(traced, rows)
+    want = derivative(loss, rows)
+    assert float((found - want).abs().max() / want.abs().max()) < 1e-14
+
+
+def derivative(function, rows):
+    rows = rows.clone().requires_grad_()
+    return torch.autograd.grad(function(rows), rows)[0]
