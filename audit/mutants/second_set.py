@@ -159,6 +159,13 @@ def _over(given: Given) -> Tensor:
     return total / _present(given).sum().clamp(min=1)
 
 
+def _in_halves(given: Given) -> Tensor:
+    """Circle that returns a loss of half rows in their dtype where there is a second set."""
+    found: Tensor = right.circle_loss(**given)
+    narrow = given["candidates"] is not None and given["candidates"].dtype.itemsize == 2
+    return found.to(given["candidates"].dtype) if narrow else found
+
+
 def _over_pairs(given: Given) -> Tensor:
     """Semi-hard whose `none` has a row for each candidate."""
     found: Tensor = right.semi_hard_triplet_loss(**given)
@@ -202,6 +209,7 @@ MUTANTS = table(
     _mutant("hard-self-apart", "with include_self the own positive is as far as the candidate stands", ("BH-12",), _with(candidate_index=lambda g: None if g.get("include_self") else g["candidate_index"])),
     Mutant("second-all-nan-uncounted", "mean_nonzero leaves out the triplets that are NaN", ("BA-4", "CV-11"), _as_a_call(_uncounted), loss="batch_all_triplet_loss"),
     Mutant("second-semi-turned", "none has a row for each candidate", ("SH-13",), _as_a_call(_over_pairs), loss="semi_hard_triplet_loss"),
+    Mutant("second-circle-half", "the loss of half rows has their dtype where there is a second set", ("CV-18",), _as_a_call(_in_halves), loss="circle_loss"),
     Mutant("second-circle-by-candidates", "the mean is over the candidates", ("CI-17",), _as_a_call(_over), loss="circle_loss"),
     _mutant("circle-nonzero", "the mean is over the anchors that have a positive and a negative", ("CI-17",), _with(reduction=lambda g: "mean_nonzero" if g.get("reduction", "mean") == "mean" else g["reduction"])),
 )  # fmt: skip

@@ -13,11 +13,9 @@ from lossproof.conformance.host.options import inputs_of
 from lossproof.conformance.judge.compare import accepted, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Result
-from lossproof.conformance.plan.cases.candidates import ordinary
 from lossproof.conformance.plan.cases.error_options import UNHEARD
-from lossproof.conformance.plan.cases.error_second_set import ARGUMENTS
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.cases.structures import ones
+from lossproof.conformance.plan.cases.structures import ordinary
 from lossproof.conformance.plan.cases.wrong import Wrong
 from lossproof.conformance.plan.probe import OfErrors, Probe
 
@@ -82,8 +80,7 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
 def _sibling(legal: Case, wrong: Wrong) -> Case:
     """Return the legal call, with those optional inputs that the wrong call has, or has wrong."""
     needed = _optional(legal.loss, (*wrong.inputs, *wrong.beside))
-    more = {n: ordinary(legal, n) if n in ARGUMENTS else ones(legal, n) for n in needed}
-    return replace(legal, inputs={**legal.inputs, **more})
+    return replace(legal, inputs={**legal.inputs, **{name: ordinary(legal, name) for name in needed}})
 
 
 def _optional(name: str, given: Iterable[str]) -> list[str]:

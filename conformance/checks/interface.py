@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS
+from lossproof.conformance.host.offer import OPTIONAL
 from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import agree
-from lossproof.conformance.plan.cases.structures import terms_shape
+from lossproof.conformance.plan.cases.structures import ordinary, terms_shape
 from lossproof.conformance.plan.probe import OfAgreement, Probe
 
 _WIDTH = {"float32": 24, "float64": 53}
@@ -34,7 +35,9 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         )
         units = shape if structure.get("reduction") == "none" else ()
         case = replace(plain, dtype=structure["dtype"], parameters=parameters, order=order, cotangent=np.ones(units))
-        case = replace(case, mode=offer.modes[0])
+        more = OPTIONAL["candidates"].get(structure.get("candidates"), ())
+        inputs = {**case.inputs, **{name: ordinary(plain, name) for name in more}}
+        case = replace(case, mode=offer.modes[0], inputs=inputs)
         result.planned += 1
         answer = judge.ask(case)
         found = unanswered(answer)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.cases.candidates import BOTH, CANDIDATES, EMPTY, INDEXED, MASKED, OTHERS
 from lossproof.conformance.plan.fields import Fields, Varied
+from lossproof.conformance.plan.modes import in_each_mode
 from lossproof.conformance.plan.probe import (
     DTYPES,
     GRADIENT,
@@ -18,23 +19,8 @@ from lossproof.conformance.plan.probe import (
     OfInvariances,
     OfNan,
     OfSecondSet,
-    Options,
     Probe,
 )
-
-MODES = {  # mode -> share of the usual number of structures
-    "functional": 0.5,
-    "alone": 0.34,
-    "stacked": 0.34,
-    "traced": 0.34,
-    "forward": 0.34,
-    "graph": 0.34,
-    "unknown_batch": 0.34,
-    "compiled": 0.34,
-    "strict": 0.34,
-    "strided": 0.34,
-}
-CLAUSES = {"strict": "CV-36", "strided": "CV-35"}  # of a mode; elsewhere CV-22
 
 
 def second_set(of: Varied) -> Iterator[Probe]:
@@ -54,9 +40,7 @@ def second_set(of: Varied) -> Iterator[Probe]:
         yield of.probe("invariances", clause, "second set", 0.34, asked, vary=labels)
     yield of.probe("second_set", "PW-13", "two integer dtypes", 0.34, OfSecondSet(dtypes=True), vary=labels)
     yield of.probe("determinism", "CV-21", "second set", vary=fields | {"candidates": (OTHERS, BOTH)})
-    for mode, effort in MODES.items():
-        asked_in = {**fields, "shape": ((5, 4),), "candidates": (BOTH, MASKED), "mode": (mode,)}
-        yield of.probe("compiled", CLAUSES.get(mode, "CV-22"), f"{mode}, second set", effort, vary=asked_in)
+    yield from in_each_mode(of, "second set", fields | {"shape": ((5, 4),), "candidates": (BOTH, MASKED)})
 
 
 def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
@@ -76,7 +60,7 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
     everything = of.cases.everything | {"candidates": CANDIDATES[1:]}
     for check in ("value", "gradient"):
         clause = of.cases.formula[check]
-        yield of.probe(check, clause, "everything at once, second set", 2.0, Options(), vary=everything)
+        yield of.probe(check, clause, "everything at once, second set", 2.0, vary=everything)
     poisoned = fields | {"candidates": CANDIDATES[1:], "identities": ("few", "many rows", "one")}
     yield of.probe("nan", "PW-12", options=OfNan(), vary=poisoned)
     yield of.probe("nan", "PW-12", "in a candidate", options=OfNan(of="candidates"), vary=poisoned)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.fields import Varied
+from lossproof.conformance.plan.modes import in_each_mode
 from lossproof.conformance.plan.probe import (
     GRADIENT,
     LARGE,
@@ -18,7 +19,6 @@ from lossproof.conformance.plan.probe import (
     OfNan,
     Probe,
 )
-from lossproof.conformance.plan.second_set import CLAUSES, MODES
 
 
 def soft_margin(of: Varied) -> Iterator[Probe]:
@@ -42,9 +42,7 @@ def soft_margin(of: Varied) -> Iterator[Probe]:
     yield of.probe("precision", "CV-19", "soft margin", 0.5, OfAgreement(beyond=True), vary=fields)
     yield of.probe("determinism", "CV-21", "soft margin", 0.5, vary=fields)
     yield from _accuracy(of, basic)
-    for mode, effort in MODES.items():
-        asked_in = {**fields, "shape": ((5, 4),), "mode": (mode,)}
-        yield of.probe("compiled", CLAUSES.get(mode, "CV-22"), f"{mode}, soft margin", effort, vary=asked_in)
+    yield from in_each_mode(of, "soft margin", fields | {"shape": ((5, 4),)})
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **of.choices, **soft}
     yield of.probe("compiled", "CV-20", "ambient, soft margin", 0.5, vary=ambient)
 

@@ -20,11 +20,9 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Finding
-from lossproof.conformance.plan.cases.candidates import ordinary
 from lossproof.conformance.plan.cases.error_options import bounds
-from lossproof.conformance.plan.cases.error_second_set import ARGUMENTS
 from lossproof.conformance.plan.cases.errors import wrongs
-from lossproof.conformance.plan.cases.structures import ones
+from lossproof.conformance.plan.cases.structures import ordinary
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.spec import functions, losses
 from lossproof.spec.arguments import check_label_range
@@ -69,8 +67,7 @@ def test_what_one_loss_is_asked_another_is_asked_too() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_wrong_call_differs_from_the_legal_one(loss: str) -> None:
     legal = losses_known()[loss].legal(Offer(loss, None))
-    more = {n: ones(legal, n) for n in ("mask", *losses()[loss].weights)}
-    more |= {n: ordinary(legal, n) for n in ARGUMENTS if n in losses()[loss].inputs}
+    more = {n: ordinary(legal, n) for n, entry in losses()[loss].inputs.items() if entry.get("optional")}
     masked = replace(legal, inputs={**legal.inputs, **more})
     for every in wrongs(loss).values():
         for wrong in every:

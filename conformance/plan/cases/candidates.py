@@ -51,17 +51,6 @@ def _names(structure: Structure, labels: Array, count: int, rng: np.random.Gener
     return np.asarray(rng.choice([*known, *known, int(known.max()) + 1], size=count), np.int64)
 
 
-def ordinary(case: Case, name: str) -> Array:
-    """Return an argument of a second set that goes with a legal call: its rows in the opposite order."""
-    count = len(case.inputs["labels"])
-    return {
-        "candidates": case.inputs["embeddings"][::-1],
-        "candidate_labels": case.inputs["labels"][::-1],
-        "candidate_mask": np.ones(count, bool),
-        "candidate_index": np.arange(count)[::-1],
-    }[name]
-
-
 def open_beside(case: Case) -> dict[str, Array]:
     """Return what CV-11 leaves open with a second set: anchors that are in a term with NaN, and all candidates.
 
@@ -73,4 +62,4 @@ def open_beside(case: Case) -> dict[str, Array]:
     index = inputs.get("candidate_index", np.full(len(inputs["labels"]), -1))
     meets = (met & (index[:, None] != np.arange(len(met)))).any(axis=-1)
     every = np.ones(len(met), bool)
-    return {"loss": np.array(False), "embeddings": np.asarray(bad["embeddings"] | meets), "candidates": every}
+    return {"embeddings": np.asarray(bad["embeddings"] | meets), "candidates": every}

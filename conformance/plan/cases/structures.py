@@ -77,9 +77,17 @@ def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, A
     return {"class_weights": drawn["weights"]} if drawn else {}
 
 
-def ones(case: Case, name: str) -> Array:
-    """Return legal numbers of an input that a call may go without: one for each unit, or for each class of logits."""
+def ordinary(case: Case, name: str) -> Array:
+    """Return a legal argument that a call may go without: everything takes part and weighs 1.
+
+    The candidates are the rows in the opposite order, and each anchor names its own.
+    """
+    own = {"candidates": "embeddings", "candidate_labels": "labels"}
+    if name in own:
+        return case.inputs[own[name]][::-1]
     entry, first = losses()[case.loss].inputs[name], next(iter(case.inputs.values())).shape
+    if entry["kind"] == "index":
+        return np.arange(first[0])[::-1]
     return np.ones(first[-1:] if entry["shape"] == "K" else first[:-1], bool if entry["kind"] == "bool" else float)
 
 
