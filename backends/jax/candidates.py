@@ -45,7 +45,7 @@ class Sets:
     candidates: Array  # (M, D); of a second set without rows one that takes no part
     candidate_labels: Input  # (M,)
     candidates_take_part: Input | None  # (M,), None: all do
-    index: Input | None = None  # (B,), int32: the candidate that is the anchor; no candidate, where none is
+    named: Input | None = None  # (B,), int32: the candidate that is the anchor; no candidate, where none is
     wild: Array | None = None  # (B,), whether the index is none that an anchor may have: PW-14
     second: bool = False  # whether there is a second set
     count: Any = 0  # the number of candidates that were given, which a symbol of `jax.export` may be
@@ -60,9 +60,9 @@ class Sets:
         """Whether a candidate is the anchor, (B, M); None where no anchor names one: PW-10."""
         if not self.second:
             return jnp.eye(self.labels.shape[0], dtype=bool)
-        if self.index is None:
+        if self.named is None:
             return None
-        return jnp.asarray(self.index)[:, None] == jnp.arange(self.candidates.shape[0], dtype=jnp.int32)[None]
+        return jnp.asarray(self.named)[:, None] == jnp.arange(self.candidates.shape[0], dtype=jnp.int32)[None]
 
     def pairs(self, *, include_self: bool = False) -> tuple[Array, Array]:
         """Return which candidates are positives and which are negatives of each anchor, (B, M) each: PW-2, PW-9."""
@@ -118,15 +118,15 @@ class Sets:
         if not self.second:
             return anchors, None
         here = others if self.candidates_take_part is None else others & jnp.asarray(self.candidates_take_part)
-        if self.index is not None:
-            index, most = jnp.asarray(self.index), here.shape[0] - 1
+        if self.named is not None:
+            index, most = jnp.asarray(self.named), here.shape[0] - 1
             anchors = anchors & ~(here[jnp.clip(index, 0, most)] & (index >= 0) & (index <= most))
         return anchors, (self.candidates, here)
 
     def met(self, chosen: Array) -> Array:
         """Return the row that each anchor meets in a candidate, (B,) -> (B, D): itself where that is the anchor."""
         others = self.candidates[chosen]
-        if not self.second or self.index is None:
+        if not self.second or self.named is None:
             return others
         return jnp.where(self.own(chosen)[:, None], self.rows, others)
 
@@ -134,9 +134,9 @@ class Sets:
         """Return whether the chosen candidate is the anchor, (B,) -> (B,)."""
         if not self.second:
             return chosen == jnp.arange(self.rows.shape[0])
-        if self.index is None:
+        if self.named is None:
             return jnp.zeros(chosen.shape, bool)
-        return chosen == jnp.asarray(self.index).astype(chosen.dtype)
+        return chosen == jnp.asarray(self.named).astype(chosen.dtype)
 
 
 def as_sets(

@@ -92,8 +92,8 @@ def _of_batch(sets: Sets) -> int | None:
 def _of_sets(sets: Sets) -> int | None:
     """Return the most positives of an anchor among the candidates; None where what says so is elsewhere."""
     anchors, others = _at_hand(sets.labels, sets.takes_part), _at_hand(sets.candidate_labels, sets.candidates_take_part)
-    index = None if sets.index is None else on_host(sets.index)
-    if anchors is None or others is None or (index is None) != (sets.index is None):
+    index = None if sets.named is None else on_host(sets.named)
+    if anchors is None or others is None or (index is None) != (sets.named is None):
         return None
     (labels, part), (names, there) = anchors, others
     own = np.full(len(labels), -1) if index is None else index

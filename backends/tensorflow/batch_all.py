@@ -153,7 +153,7 @@ def _triplets(sets: Sets, margin: tf.Tensor, distance: str, pairwise: str, max_p
     threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
     sign, active = _counts(fixed, threshold, index, valid, negative, number_of_candidates(sets))
     every = _number(positive) * _number(negative)  # BA-2
-    broken = (every > 0) & (crowded | sets.reached(whole, others))
+    broken = (every > 0) & (crowded | sets.unknown(whole, others))
     counted = tf.where(broken, tf.cast(every, active.dtype), active)  # BA-4: NaN is counted
     return _Triplets(d, sign, counted, every, broken)
 

@@ -105,7 +105,7 @@ def batch_hard_triplet_loss(
     else:
         slack = number(margin, slack.dtype) + slack
         terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9
-    return reduce(spoilt(terms, sets.reached(whole, others)), anchors, reduction, w)  # PW-5, PW-12, PW-14
+    return reduce(spoilt(terms, sets.unknown(whole, others)), anchors, reduction, w)  # PW-5, PW-12, PW-14
 
 
 def _known(rows: tf.Tensor) -> tf.Tensor:

@@ -32,8 +32,8 @@ class Sets:
     same: tf.Tensor  # (B, M), whether the labels are the same
     itself: tf.Tensor | None  # (B, M), whether a candidate is the anchor (PW-10); None: none is
     second: bool  # whether there is a second set
-    index: Any = None  # (B,), of a second set: which candidate is the anchor, -1 for none
-    lost: tf.Tensor | None = None  # (B,), whether an anchor names a candidate that there is not: PW-14
+    named: Any = None  # (B,), of a second set: which candidate is the anchor, -1 for none
+    wild: tf.Tensor | None = None  # (B,), whether an anchor names a candidate that there is not: PW-14
 
     def pairs(self, *, include_self: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Return which candidates are positives and which are negatives of each anchor, (B, M) each: PW-2, PW-9."""
@@ -61,7 +61,7 @@ class Sets:
             others,
         )
 
-    def reached(self, whole: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    def unknown(self, whole: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
         """Return which anchors are not whole, meet a candidate that is not, or name none that there is: PW-12, PW-14.
 
         Of shape (), without a second set: each row is a candidate of every anchor (PW-5).
@@ -70,7 +70,7 @@ class Sets:
             return ~tf.reduce_all(whole)
         met = others if self.itself is None else others | self.itself
         found = ~whole | ~tf.reduce_all(met, axis=-1)
-        return found if self.lost is None else found | self.lost
+        return found if self.wild is None else found | self.wild
 
     def distinct(self, whole: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return which rows of each side a mean is over: whole ones that take part, and none of them twice (PW-6)."""
@@ -91,7 +91,7 @@ class Sets:
             own = tf.range(tf.shape(self.rows, tf.int64)[0])
             chosen = tf.where(anchors, chosen, own)
             return tf.gather(self.rows, chosen), tf.equal(chosen, own)
-        itself = ~anchors if self.itself is None else ~anchors | tf.equal(chosen, self.index)
+        itself = ~anchors if self.itself is None else ~anchors | tf.equal(chosen, self.named)
         some = self.candidates
         if not some.shape[0]:  # none, or a number that is not known yet
             some = tf.pad(some, [[0, 1], [0, 0]])
@@ -172,5 +172,5 @@ def _named(sets: Sets, index: Any, mask: Any) -> Sets:
     index = index.astype(np.int64) if isinstance(index, np.ndarray) else tf.cast(index, tf.int64)
     many = tf.shape(sets.candidates, tf.int64)[0]
     itself = tf.equal(index[:, np.newaxis], tf.range(many))
-    lost = None if legal else (index < lowest) | (index >= many)
-    return replace(sets, itself=itself, index=index, lost=lost)
+    wild = None if legal else (index < lowest) | (index >= many)
+    return replace(sets, itself=itself, named=index, wild=wild)

@@ -86,7 +86,7 @@ def circle_loss(
     exponent = gamma * (weight * tf.where(same, 1 - margin - s, s - margin))
     both = tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1)
     terms = tf.math.softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
-    unknown = sets.reached(whole, others)
+    unknown = sets.unknown(whole, others)
     terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13, CI-17
     mask = sets.takes_part
     if reduction != "mean_nonzero":

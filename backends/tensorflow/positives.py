@@ -70,7 +70,7 @@ def _most(sets: Sets, max_positives: int | None) -> int | tf.Tensor:
     most = number_of_candidates(sets)
     if not sets.second:
         most = max(most - 1, 0) if isinstance(most, int) else tf.maximum(most - 1, 0)
-    sides = (sets.labels, sets.takes_part, sets.candidate_labels, sets.candidates_take_part, sets.index)
+    sides = (sets.labels, sets.takes_part, sets.candidate_labels, sets.candidates_take_part, sets.named)
     if all(part is None or on_host(part) for part in sides):
         most = _most_of_sets(*sides) if sets.second else _most_of_batch(sets.labels, sets.takes_part)
         if max_positives is not None:

@@ -109,7 +109,7 @@ def semi_hard_triplet_loss(
         slack = margin + ap - an
         terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
     unknown = tf.reduce_any(negative & ~others, axis=-1) | ~whole | crowded
-    unknown = unknown if sets.lost is None else unknown | sets.lost  # PW-14
+    unknown = unknown if sets.wild is None else unknown | sets.wild  # PW-14
     broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~others, [[0, 1]]), index)
     terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":

@@ -139,7 +139,7 @@ def _triplets(sets: Sets, margin: float | Tensor, distance: str, pairwise: str, 
     threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
     sign, active = _counts(d.detach(), threshold, index, valid, negative)
     every = positive.sum(-1) * negative.sum(-1)  # BA-2
-    broken = (every > 0) & (crowded | found.spoilt())
+    broken = (every > 0) & (crowded | found.unknown())
     return _Triplets(d, sign, torch.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 

@@ -27,14 +27,14 @@ class Sets(NamedTuple):
     candidates_take_part: Tensor | None  # (M,), None: all of them
     candidate_labels: Tensor  # (M,), int64
     named: Tensor | None  # (B,), the candidate that is the anchor itself, or -1; None: each row is its own, or none is
-    wrong: Tensor | None  # (B,), whether an anchor names a candidate that there is not; None: no anchor does
+    wild: Tensor | None  # (B,), whether an anchor names a candidate that there is not; None: no anchor does
     second: bool  # whether there is a second set
 
     def of(self, rows: Tensor, candidates: Tensor | None = None) -> Sets:
         """Return the same sets with other numbers in their rows; without candidates they are the rows."""
         return Sets(
             rows, self.takes_part, self.labels, rows if candidates is None else candidates,
-            self.candidates_take_part, self.candidate_labels, self.named, self.wrong, self.second,
+            self.candidates_take_part, self.candidate_labels, self.named, self.wild, self.second,
         )  # fmt: skip
 
     def itself(self) -> Tensor | None:
@@ -69,7 +69,7 @@ class Sets(NamedTuple):
         """Return the flags (M,) of the candidates that the anchors name, False where they name none; None: all."""
         return None if self.named is None else flags[self.named.clamp(min=0)] & (self.named >= 0)
 
-    def spoilt(self, rows: Tensor, candidates: Tensor) -> Tensor:
+    def unknown(self, rows: Tensor, candidates: Tensor) -> Tensor:
         """Return which anchors are flagged, meet a flagged candidate, or name one that there is not: PW-12, PW-14.
 
         What is masked out is not flagged.
@@ -78,7 +78,7 @@ class Sets(NamedTuple):
             return rows.any()  # each row meets every other one
         named = self.at_named(candidates)
         some = candidates.any() if named is None else candidates.sum() > named.long()
-        return rows | some if self.wrong is None else rows | some | self.wrong
+        return rows | some if self.wild is None else rows | some | self.wild
 
     def nothing(self) -> Tensor:
         """Return the sum of no terms for each anchor, (B,): 0, and 0 in each gradient, whatever the rows hold."""
@@ -118,10 +118,10 @@ def as_sets(
         second = second.masked_fill(~candidate_mask.unsqueeze(-1), 0.0)  # CV-8, CV-9
     if (labels.dtype == torch.uint64) != (candidate_labels.dtype == torch.uint64):
         own, names = own.clamp(min=-1), names.masked_fill(names < 0, -2)  # int64 shows large ones as negative numbers
-    named, wrong = None, None
+    named, wild = None, None
     if candidate_index is not None:
-        named, wrong = _named(candidate_index, mask, embeddings, count)
-    return Sets(rows, mask, own, second, candidate_mask, names, named if count else None, wrong, True)
+        named, wild = _named(candidate_index, mask, embeddings, count)
+    return Sets(rows, mask, own, second, candidate_mask, names, named if count else None, wild, True)
 
 
 def _named(index: Tensor, mask: Tensor | None, embeddings: Tensor, count: int) -> tuple[Tensor, Tensor | None]:
@@ -137,5 +137,5 @@ def _named(index: Tensor, mask: Tensor | None, embeddings: Tensor, count: int) -
         if named.shape[0]:
             check_index_range(int(named.min()), int(named.max()), count)
         return named, None
-    wrong = (named < -1) | (named >= count)
-    return named.masked_fill(wrong, -1), wrong
+    wild = (named < -1) | (named >= count)
+    return named.masked_fill(wild, -1), wild

@@ -53,7 +53,7 @@ def poisoned(terms: Tensor, sets: Sets) -> Tensor:
     """Return NaN for the term of an anchor that holds NaN, or meets it: what takes part meets every anchor (PW-5)."""
     rows = sets.rows.detach().isnan().any(-1)
     candidates = sets.candidates.detach().isnan().any(-1) if sets.second else rows
-    return terms.masked_fill(sets.spoilt(rows, candidates), torch.nan)
+    return terms.masked_fill(sets.unknown(rows, candidates), torch.nan)
 
 
 class Finite(NamedTuple):
@@ -72,10 +72,10 @@ class Finite(NamedTuple):
         distinct = whole if named is None else whole & ~named
         return distance_matrix(self.sets.rows, distinct, distance, pairwise, (self.sets.candidates, others))
 
-    def spoilt(self) -> Tensor:
+    def unknown(self) -> Tensor:
         """Return which anchors hold, or meet, a row that is not finite, or name no candidate that there is."""
         rows = ~self.rows
-        return self.sets.spoilt(rows, ~self.candidates if self.sets.second else rows)
+        return self.sets.unknown(rows, ~self.candidates if self.sets.second else rows)
 
 
 def finite(sets: Sets) -> Finite:

@@ -100,8 +100,8 @@ def semi_hard_triplet_loss(
     else:
         terms = torch.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = (negative & ~found.candidates).any(-1) | ~found.rows | crowded
-    if sets.wrong is not None:
-        unknown = unknown | sets.wrong  # PW-14
+    if sets.wild is not None:
+        unknown = unknown | sets.wild  # PW-14
     broken = unknown.unsqueeze(1) | columns((~found.candidates).expand_as(d).int(), index).bool()
     terms = terms.masked_fill(broken, torch.nan)  # SH-10, PW-8
     w = None if w is None else w.unsqueeze(1)  # SH-11
