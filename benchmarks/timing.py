@@ -41,7 +41,9 @@ class Times:
 def measure(steps: Mapping[str, Step], rounds: int, seed: int = 0) -> dict[str, Times]:
     """Return the times of each step."""
     order, names = random.Random(seed), list(steps)
-    slowest = max(_once(steps[name]) for name in names for _ in range(WARM_UP if rounds > 1 else 1))
+    for name in names * (WARM_UP - 1 if rounds > 1 else 0):  # what compiles does so here
+        steps[name]()
+    slowest = max(_once(steps[name]) for name in names)
     count = rounds if slowest < LONG else max(3, rounds // 6)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(min(count, rounds)):
