@@ -117,6 +117,20 @@ def forward_mode() -> bool:
     return torch.autograd.forward_ad._current_level >= 0
 
 
+def plain(*values: Tensor) -> bool:
+    """Whether a call runs as it is written, on the host, and may be derived in reverse mode alone.
+
+    Only then does a loss take a custom function of few passes over its rows; everything else (compilers, tracers,
+    transforms, forward mode, devices) is given the formula, of which they can make what they need.
+    """
+    return (
+        all(type(value) in (Tensor, Parameter) for value in values)
+        and on_host(values[0])
+        and not forward_mode()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
 def in_range(labels: Tensor, low: int, high: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return labels kept within [low, high], and which of them were; on the host, others are an error (CV-33).
 
