@@ -179,6 +179,13 @@ def loaded_by(statement):
     return set(done.stdout.split())
 
 
+def test_the_torch_backend_does_not_load_the_compiler():
+    pytest.importorskip("torch")
+    code = "import lossproof.backends.torch, sys; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 def test_spec_loads_no_numpy():
     assert "numpy" not in loaded_by("import lossproof.spec, lossproof.spec.arguments")
 
@@ -247,7 +254,8 @@ def test_ranges_of_clauses_in_docstrings_end_where_the_conventions_end_and_name_
 
 
 def test_every_backend_has_the_same_modules():
-    names = [{path.name for path in modules(home)} - {"labelled.py"} for home in HOMES[1:]]  # Keras alone needs that
+    alone = {"labelled.py"} | {"fused.py"}  # only Keras calls with (y_true, y_pred); only torch fuses nothing by itself
+    names = [{path.name for path in modules(home)} - alone for home in HOMES[1:]]
     assert names == [names[0]] * len(names)
 
 

@@ -72,6 +72,24 @@ class _Root(Function):
         return along / ctx.saved_tensors[0]
 
 
+class _SavedRoot(Function):
+    """A square root whose derivative takes what was saved for a constant, so that its own derivative is 0."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.sqrt()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient / (2 * ctx.saved_tensors[0].detach())
+
+
 class _Difference(Function):
     """A difference whose derivative in forward mode knows the first of the two alone."""
 
@@ -144,6 +162,13 @@ def _root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
     return found
 
 
+def _saved_root(loss: TripletMargin, total: Tensor, p: float) -> Tensor:
+    if p != 2 or torch.autograd.forward_ad._current_level >= 0:
+        return TripletMargin.root(loss, total, p)
+    found: Tensor = _SavedRoot.apply(total)  # type: ignore[no-untyped-call]
+    return found
+
+
 def _difference(loss: TripletMargin, x: Tensor, y: Tensor, eps: float) -> Tensor:
     found: Tensor = _Difference.apply(x, y)  # type: ignore[no-untyped-call]
     return found + eps
@@ -193,6 +218,8 @@ MUTANTS = table(
     _hard("trace-most", "a trace keeps how often the most frequent label was there, and no warning is seen", "CV-22",
         anchors=_read_most, __call__=_silent(BatchHard), seen="this project's own batch-all, before it read nothing"),
     broken("forward-root", "the root's derivative in forward mode lacks its half", "CV-22", root=_root),
+    broken("twice-saved", "a custom function's second derivative takes what it saved for a constant", "CV-14",
+        root=_saved_root),
     _contrastive("forward-difference", "a difference's derivative in forward mode knows one row alone",
         difference=_difference),
     broken("export-size", "exported for any batch, the terms are divided by the size of the one at hand", "CV-22",

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import batch, describe, in_range, real, rows, table
+from lossproof.backends.torch.arrays import batch, describe, in_range, real, rows, rows_at, table
 from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.products import products
@@ -69,7 +69,7 @@ def arcface_loss(
 
     x, w = unit_rows(x), unit_rows(w)  # AF-2
     cosine = products(x, w)
-    own = _label_cosine(x, w[y], margin, beyond_pi)
+    own = _label_cosine(x, rows_at(w, y), margin, beyond_pi)
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
     return reduce(terms, mask, reduction, of_units)

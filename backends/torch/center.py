@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import as_wide, batch, in_range, real, table
+from lossproof.backends.torch.arrays import as_wide, batch, in_range, on_host, real, rows_at, table
+from lossproof.backends.torch.distances import quarter
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -62,29 +63,19 @@ def center_loss(
     c = table("centers", centers, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, c.shape[0] - 1, labels.dtype)
 
-    t = _bounded(_differences(x, c, y, legal if mask is None else legal & mask), factor)
+    t = quarter(x, rows_at(c, y))
+    if mask is not None or not on_host(labels):
+        t = t.masked_fill(~(legal if mask is None else legal & mask).unsqueeze(-1), 0.0)  # CN-3
     largest = torch.finfo(t.dtype).max
-    low, high = (min(float(bound), largest / 4) for bound in (floor, ceiling))
-    square = (t * t).sum(-1)
+    most = largest / 4 / (max(factor, 1.0) if isinstance(factor, float) else 1.0)  # CV-19
+    low, high = (min(float(bound), most) for bound in (floor, ceiling))
+    square = 16 * (t * t).sum(-1)
     if low:
         square = square.masked_fill(square <= low, low)  # CN-2, CN-9
     square = square.masked_fill(square >= high, high)
     factor = min(factor, largest) if isinstance(factor, float) else factor
     terms = (factor * square).masked_fill(~legal, torch.nan)  # CN-1, CV-33
     return reduce(terms, mask, reduction, w)
-
-
-def _differences(x: Tensor, c: Tensor, y: Tensor, met: Tensor) -> Tensor:
-    """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
-    return (x - c[y]).masked_fill(~met.unsqueeze(-1), 0.0)
-
-
-def _bounded(t: Tensor, factor: float | Tensor) -> Tensor:
-    """Keep a difference so small that it gives no NaN, whatever the factor (CV-19)."""
-    limit = 2.0**-2 * torch.finfo(t.dtype).max ** 0.5
-    if isinstance(factor, float):
-        limit /= max(factor, 1.0) ** 0.5
-    return t.clamp(-limit, limit)
 
 
 def update_centers(
@@ -124,7 +115,7 @@ def update_centers(
     met = legal if mask is None else legal & mask  # CN-13
     rows = c.new_zeros(c.shape[0]).index_put((y,), met.to(c.dtype), accumulate=True)
     largest = torch.finfo(c.dtype).max
-    steps = _differences(x, c, y, met).clamp(-largest, largest) / (1 + rows)[y].unsqueeze(-1)
+    steps = (x - c[y]).masked_fill(~met.unsqueeze(-1), 0.0).clamp(-largest, largest) / (1 + rows)[y].unsqueeze(-1)
     move = torch.zeros_like(c).index_put((y,), steps, accumulate=True)  # sorted on a device: the same bits every time
     moved = torch.where((rows > 0).unsqueeze(-1), c + alpha * move, c)  # CN-11, CN-12
     return moved.to(centers.dtype)

@@ -2,30 +2,76 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 
+from lossproof.backends.torch import fused
+from lossproof.backends.torch.arrays import plain
+
 
 def row_distance(x: Tensor, y: Tensor, distance: str, p: float, eps: float | Tensor, eps_at: str) -> Tensor:
     """Return the distance of each row of x from the same row of y: (..., D), (..., D) -> (...)."""
+    offset = _offset(distance, p, eps, eps_at)
+    if offset is not None and plain(x, y) and x.shape == y.shape:
+        d = fused.distance(x, y, offset, partial(_formula, distance="p_norm", p=2.0, eps=offset, eps_at="difference"))
+        if fused.settled(d):
+            return d
+    return _formula(x, y, distance, p, eps, eps_at)
+
+
+def slack(
+    anchor: Tensor, positive: Tensor, negative: Tensor, distance: str, p: float, eps: float | Tensor, eps_at: str
+) -> Tensor:
+    """Return d(anchor, positive) - d(anchor, negative) of each row: three of (..., D) -> (...)."""
+
+    def formula(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        to_positive = _formula(anchor, positive, distance, p, eps, eps_at)
+        return to_positive - _formula(anchor, negative, distance, p, eps, eps_at)
+
+    offset = _offset(distance, p, eps, eps_at)
+    if offset is not None and plain(anchor, positive, negative):
+        difference = fused.slack(anchor, positive, negative, offset, formula)
+        if fused.settled(difference):
+            return difference
+    return formula(anchor, positive, negative)
+
+
+def _offset(distance: str, p: float, eps: float | Tensor, eps_at: str) -> float | None:
+    """Return what is added to the differences of a Euclidean distance; None for another one, or for a tensor."""
+    if distance == "euclidean":
+        return 0.0  # DI-9
+    if distance != "p_norm" or p != 2 or not isinstance(eps, float) or (eps_at != "difference" and eps != 0):
+        return None
+    return eps
+
+
+def _formula(x: Tensor, y: Tensor, distance: str, p: float, eps: float | Tensor, eps_at: str) -> Tensor:
     if distance == "cosine":
         return _cosine(x, y)
     if distance == "squared_euclidean":
-        t = _bounded(x - y, 2.0)
-        return _finite((t * t).sum(-1))  # DI-7, DI-12
+        t = quarter(x, y)
+        return _finite(16 * (t * t).sum(-1))  # DI-7, DI-12
     if distance == "euclidean":
         p, eps, eps_at = 2.0, 0.0, "difference"  # DI-9
     if isinstance(eps, float):
         eps = min(eps, torch.finfo(x.dtype).max)
-    nothing = isinstance(eps, float) and eps == 0
+    offset, root, floor = (eps if eps_at == at else 0.0 for at in ("difference", "root", "floor"))
+    if p == 2:
+        return _finite(4 * _p_norm(quarter(x, y, offset), p, root / 16, floor / 16))
+    largest = torch.finfo(x.dtype).max
     t = x - y
-    if eps_at == "difference" and not nothing:
-        t = t + eps  # DI-4
-    root = 0.0 if eps_at != "root" or nothing else eps
-    floor = 0.0 if eps_at != "floor" or nothing else eps
-    return _finite(_p_norm(_bounded(t, p), p, root, floor))
+    if not isinstance(offset, float) or offset:
+        t = t + offset  # DI-4
+    return _finite(_p_norm(t.clamp(-largest, largest), p, root, floor))
+
+
+def quarter(x: Tensor, y: Tensor, offset: float | Tensor = 0.0) -> Tensor:
+    """Return a quarter of x - y + offset, which no finite numbers make infinite: CV-19."""
+    t = torch.sub(0.25 * x, y, alpha=0.25)
+    return t + 0.25 * offset if not isinstance(offset, float) or offset else t  # DI-4
 
 
 def _p_norm(t: Tensor, p: float, root: float | Tensor, floor: float | Tensor) -> Tensor:
@@ -49,13 +95,6 @@ def _p_norm(t: Tensor, p: float, root: float | Tensor, floor: float | Tensor) ->
     total = powers.sum(-1) + (root ** (1 / p) / unit) ** p
     low = total <= (floor ** (1 / p) / unit) ** p
     return torch.where(low, floor ** (1 / p), unit * total.masked_fill(low, 1.0).pow(1 / p))
-
-
-def _bounded(t: Tensor, p: float) -> Tensor:
-    """Keep a difference so small that its p-th power is finite: no finite input gives NaN (CV-19)."""
-    largest = torch.finfo(t.dtype).max
-    limit = 2.0**-2 * largest**0.5 if p == 2 else largest
-    return t.clamp(-limit, limit)
 
 
 def _finite(d: Tensor) -> Tensor:

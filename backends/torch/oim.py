@@ -15,6 +15,7 @@ from lossproof.backends.torch.arrays import (
     describe,
     in_range,
     on_host,
+    plain,
     real,
     same_device,
     table,
@@ -88,9 +89,16 @@ def oim_loss(
     tau = max(temperature, limits.tiny) if isinstance(temperature, float) else temperature
     limit = 0.5 * (limits.max / x.shape[1]) ** 0.5  # no finite input gives NaN (CV-19)
     x = (x / tau).clamp(-limit, limit)
-    logits = torch.cat([products(x, rows.clamp(-limit, limit)) for rows in memory], 1)  # OI-1, OI-2
+    logits = torch.cat([products(x, _bounded(rows, limit)) for rows in memory], 1)  # OI-1, OI-2
     terms = cross_entropy(logits, y, reduction="none")  # OI-5, OI-8
     return reduce(terms.masked_fill(~legal, torch.nan), known, reduction, w)  # OI-3, CV-33
+
+
+def _bounded(rows: Tensor, limit: float) -> Tensor:
+    """Return rows cut off at a limit; where it can be seen that none reaches it, they are not copied."""
+    if rows.numel() and plain(rows) and float(torch.linalg.vector_norm(rows, torch.inf)) <= limit:
+        return rows
+    return rows.clamp(-limit, limit)
 
 
 def _identities(

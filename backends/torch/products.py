@@ -23,13 +23,16 @@ def products(x: Tensor, y: Tensor) -> Tensor:
     return result
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _float32_products() -> bool:
     """Return whether float32 matrices are multiplied as such; False too where the settings cannot be read."""
     try:
         return torch.get_float32_matmul_precision() == "highest"
     except RuntimeError:  # set by the newer switches
         return False
+
+
+# What `torch.compiler.assume_constant_result` does, which would import the whole compiler: a second and more.
+_float32_products._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 class _Products(torch.autograd.Function):
@@ -49,6 +52,7 @@ class _Products(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, y = ctx.saved_tensors
-        return products(gradient, y.mT), products(gradient.mT, x.mT)
+        to_x, to_y = ctx.needs_input_grad
+        return products(gradient, y.mT) if to_x else None, products(gradient.mT, x.mT) if to_y else None

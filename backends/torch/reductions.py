@@ -28,11 +28,11 @@ def reduce(
         terms = terms.masked_fill(~mask, 0.0)  # CV-1, CV-7
     if reduction == "none":
         return terms
+    if reduction == "mean" and mask is None:
+        return terms.mean() if terms.numel() else terms.sum()  # CV-3, CV-5
     total = terms.sum()
     if reduction == "sum":
         return total  # CV-2
-    if reduction == "mean" and mask is None:
-        return total / max(terms.numel(), 1)  # CV-3, CV-5
     counted = torch.ones_like(terms, dtype=torch.bool) if mask is None else mask
     if reduction == "mean_nonzero":
         counted = counted & ~(terms.detach() <= 0)  # CV-4; NaN is counted, CV-10

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real, rows
-from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.distances import row_distance, slack
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_soft_margin
@@ -74,15 +74,17 @@ def triplet_margin_loss(
     a, pos, neg = rows(mask, anchor=anchor, positive=positive, negative=negative)
 
     p = p if isinstance(p, float) else float(p)
-    to_positive = row_distance(a, pos, distance, p, eps, eps_at)  # TM-4
-    to_negative = row_distance(a, neg, distance, p, eps, eps_at)
     if swap:
+        to_negative = row_distance(a, neg, distance, p, eps, eps_at)
         between = row_distance(pos, neg, distance, p, eps, eps_at)
         to_negative = torch.where(between < to_negative, between, to_negative)  # TM-5, TM-6
-    if soft_margin:
-        terms, reduction = softened(to_positive - to_negative, reduction)  # TM-11
+        by = row_distance(a, pos, distance, p, eps, eps_at) - to_negative
     else:
-        terms = torch.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
+        by = slack(a, pos, neg, distance, p, eps, eps_at)  # TM-4
+    if soft_margin:
+        terms, reduction = softened(by, reduction)  # TM-11
+    else:
+        terms = torch.relu(margin + by)  # TM-1, TM-10, CV-13
     return reduce(terms, mask, reduction, w)
 
 

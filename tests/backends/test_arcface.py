@@ -111,6 +111,25 @@ def test_torch_products_ignore_autocast_in_the_backward_pass_too():
         torch.set_float32_matmul_precision("highest")
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own code
+def test_a_change_of_the_matmul_precision_recompiles():
+    torch = pytest.importorskip("torch")
+    from torch._dynamo.testing import CompileCounter
+
+    from lossproof.backends.torch import arcface_loss
+
+    x, labels, w = (torch.tensor(a) for a in draw(dtype=np.float32))
+    counter = CompileCounter()
+    compiled = torch.compile(arcface_loss, backend=counter, fullgraph=True)
+    try:
+        for precision, seen in (("highest", 1), ("medium", 2), ("highest", 2)):
+            torch.set_float32_matmul_precision(precision)
+            compiled(x, labels, w)
+            assert counter.frame_count == seen, precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_the_jax_options_are_a_pytree_and_numbers_may_be_traced():
     jax = pytest.importorskip("jax")
     from lossproof.backends.jax import ArcFaceLoss
