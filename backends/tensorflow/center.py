@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
+from lossproof.backends.tensorflow.distances import quarter
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing
@@ -65,15 +66,14 @@ def center_loss(
     y, legal = in_range(own, 0, classes - 1)
     factor = number(factor, x.dtype)
 
-    t = _differences(x, c, y, legal if units is None else legal & units)
+    t = _met(quarter(x, _own(c, y)), legal if units is None else legal & units)
     largest = float(t.dtype.max)
-    limit = 2.0**-2 * largest**0.5 / tf.sqrt(tf.maximum(factor, 1.0))
-    t = tf.clip_by_value(t, -limit, limit)  # no finite input gives NaN, whatever the factor (CV-19)
     low, high = (min(float(bound), largest / 4) for bound in (floor, ceiling))
-    square = tf.reduce_sum(t * t, axis=-1)
+    high = tf.minimum(number(high, t.dtype), tf.stop_gradient(largest / 4 / tf.maximum(factor, 1.0)))  # CV-19
+    square = 16 * tf.reduce_sum(t * t, axis=-1)
     if low:
         square = filled(square, square <= low, low)  # CN-2, CN-9
-    square = filled(square, square >= high, high)
+    square = tf.where(square >= high, high, square)
     terms = spoilt(factor * square, ~legal)  # CN-1, CV-33
     return reduce(terms, units if w is None else mask, reduction, w)
 
@@ -84,11 +84,15 @@ def _check_options(floor: float, ceiling: float, reduction: str) -> None:
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
 
 
-def _differences(x: tf.Tensor, c: tf.Tensor, y: tf.Tensor, met: tf.Tensor) -> tf.Tensor:
-    """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
+def _own(c: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Return the center of each row: CN-3, CN-6."""
     # not along axis 0: there the gradient is of one slice a row, which is cast to a half format before it is added
-    own = tf.gather(c[tf.newaxis], y, axis=1)[0]
-    return filled(x - own, ~met[:, tf.newaxis], 0.0)
+    return tf.gather(c[tf.newaxis], y, axis=1)[0]
+
+
+def _met(differences: tf.Tensor, met: tf.Tensor) -> tf.Tensor:
+    """Return the differences, and 0 for the rows that meet no center."""
+    return filled(differences, ~met[:, tf.newaxis], 0.0)
 
 
 def update_centers(
@@ -129,7 +133,7 @@ def update_centers(
     met = legal if mask is None else legal & mask  # CN-13
     rows = tf.math.unsorted_segment_sum(tf.cast(met, c.dtype), y, classes)
     largest = float(c.dtype.max)
-    steps = tf.clip_by_value(_differences(x, c, y, met), -largest, largest) / tf.gather(1.0 + rows, y)[:, tf.newaxis]
+    steps = tf.clip_by_value(_met(x - _own(c, y), met), -largest, largest) / tf.gather(1.0 + rows, y)[:, tf.newaxis]
     move = tf.math.unsorted_segment_sum(steps, y, classes)
     moved = tf.where(rows[:, tf.newaxis] > 0, c + number(alpha, c.dtype) * move, c)  # CN-11, CN-12
     return tf.stop_gradient(tf.cast(moved, centers.dtype))  # CN-14

@@ -15,16 +15,26 @@ def row_distance(x: tf.Tensor, y: tf.Tensor, distance: str, p: float, eps: float
     if distance == "cosine":
         return _cosine(x, y)
     if distance == "squared_euclidean":
-        t = _bounded(x - y, 2.0)
-        return _finite(tf.reduce_sum(t * t, axis=-1))  # DI-7, DI-12
+        t = quarter(x, y)
+        return _finite(16 * tf.reduce_sum(t * t, axis=-1))  # DI-7, DI-12
     if distance == "euclidean":
         p, eps, eps_at = 2.0, 0.0, "difference"  # DI-9
-    t = x - y
-    if eps_at == "difference":
-        t = t + number(eps, t.dtype)  # DI-4
-    root = eps if eps_at == "root" else 0.0
-    floor = eps if eps_at == "floor" else 0.0
-    return _finite(_p_norm(_bounded(t, p), p, root, floor))
+    offset, root, floor = (eps if eps_at == at else 0.0 for at in ("difference", "root", "floor"))
+    if p == 2:
+        return _finite(4 * _p_norm(quarter(x, y, offset), p, root / 16, floor / 16))
+    largest = float(x.dtype.max)
+    t = x - y if _none(offset) else x - y + number(offset, x.dtype)  # DI-4
+    return _finite(_p_norm(tf.clip_by_value(t, -largest, largest), p, root, floor))
+
+
+def quarter(x: tf.Tensor, y: tf.Tensor, offset: float | tf.Tensor = 0.0) -> tf.Tensor:
+    """Return a quarter of x - y + offset, which no finite numbers make infinite: CV-19."""
+    t = 0.25 * x - 0.25 * y
+    return t if _none(offset) else t + 0.25 * number(offset, t.dtype)  # DI-4
+
+
+def _none(offset: float | tf.Tensor) -> bool:
+    return isinstance(offset, float) and offset == 0
 
 
 def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.Tensor) -> tf.Tensor:
@@ -62,13 +72,6 @@ def _p_norm(t: tf.Tensor, p: float, root: float | tf.Tensor, floor: float | tf.T
 def _negligible(size: tf.Tensor) -> tf.Tensor:
     """Return where a size is 0 or subnormal: dividing by it overflows, on devices that do not flush it."""
     return size < np.finfo(size.dtype.as_numpy_dtype).smallest_normal
-
-
-def _bounded(t: tf.Tensor, p: float) -> tf.Tensor:
-    """Keep a difference so small that its p-th power is finite: no finite input gives NaN (CV-19)."""
-    largest = float(t.dtype.max)
-    limit = 2.0**-2 * largest**0.5 if p == 2 else largest
-    return tf.clip_by_value(t, -limit, limit)
 
 
 def _finite(d: tf.Tensor) -> tf.Tensor:
