@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import as_sets
-from lossproof.backends.torch.pairwise import finite
+from lossproof.backends.torch.circle_sums import sums_of
 from lossproof.backends.torch.reductions import reduce, softplus
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
@@ -75,21 +75,8 @@ def circle_loss(
     rows = sets.rows
     most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
     gamma = gamma.clamp(max=most) if isinstance(gamma, Tensor) else min(gamma, most)
-    if sets.second:
-        found = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
-        s = _cosines(found.sets.rows, found.sets.candidates)
-        spoilt = found.unknown()
-    else:
-        s = _cosines(rows if w is None else torch.where((w != 0).any(), rows, 0.0))  # CV-42: nor from rows in no term
-        spoilt = s.detach().isnan().any(1)
-    positive, negative = sets.pairs()  # CI-2, PW-9
-
-    weight = torch.relu(torch.where(positive, 1 + margin - s, s + margin))  # CI-4, CI-11
-    if detach_weights:
-        weight = weight.detach()  # CI-10
-    exponent = gamma * (weight * torch.where(positive, 1 - margin - s, s - margin))
-    both = positive.any(1) & negative.any(1)
-    terms = softplus(_log_sum_exp(exponent, positive) + _log_sum_exp(exponent, negative))  # CI-1, CI-5
+    logarithms, both, spoilt = sums_of(sets, w, margin, gamma, detach_weights=detach_weights)
+    terms = softplus(logarithms)  # CI-1, CI-5
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":
@@ -100,31 +87,6 @@ def circle_loss(
     else:
         over = total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0))  # CI-16
     return reduce(terms, mask, "sum", w) / over
-
-
-def _cosines(rows: Tensor, others: Tensor | None = None) -> Tensor:
-    """Return the cosines of every two rows, (B, M), or (B, B) without others (CI-3)."""
-    wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64, and no TF32 either
-    unit = _units(rows).to(wide)  # autocast and TF32 reach every float32 product (CV-20)
-    return (unit @ (unit if others is None else _units(others).to(wide)).T).to(rows.dtype)
-
-
-def _units(rows: Tensor) -> Tensor:
-    """Return rows of length 1, and zeros for a zero row, which receives no gradient (CI-12)."""
-    largest = rows.detach().abs().amax(1, keepdim=True)
-    zero = largest < torch.finfo(rows.dtype).tiny  # subnormal rows count as zero
-    scaled = rows / largest.masked_fill(zero, 1.0)
-    length = (scaled * scaled).sum(1, keepdim=True).masked_fill(zero, 1.0).sqrt()
-    return (scaled / length).masked_fill(zero, 0.0)
-
-
-def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
-    """Return the logarithm of the sum of the chosen exponentials of each row, 0 where none is chosen (CI-7)."""
-    some = chosen.any(1)
-    known = exponent.detach().masked_fill(~chosen, -torch.inf)
-    largest = (known.amax(1) if known.shape[1] else known.sum(1)).masked_fill(~some, 0.0)
-    total = (exponent - largest.unsqueeze(1)).masked_fill(~chosen, -torch.inf).exp().sum(1)
-    return largest + total.masked_fill(~some, 1.0).log()
 
 
 class CircleLoss(nn.Module):
