@@ -135,7 +135,10 @@ class _Screen(NamedTuple):
 
     @classmethod
     def of(cls, sets: Sets) -> _Screen | None:
-        """Return the screen, or None for rows whose squares overflow, underflow or are no numbers: CV-19."""
+        """Return the screen, or None where squares overflow, underflow or are no numbers: CV-19.
+
+        So it does where the dtype does not hold each index of a candidate.
+        """
         rows, others, part = sets.rows.detach(), sets.candidates.detach(), sets.candidates_take_part
         mean = others.sum(0) / (len(others) if part is None else part.sum())  # masked rows are zeros
         y = _without(mean, others, part)
@@ -144,7 +147,7 @@ class _Screen(NamedTuple):
         sizes = (x * x).sum(1) if sets.second else squares
         numbers, largest = torch.finfo(y.dtype), float(squares.max())
         limit = numbers.max**0.5
-        if not (numbers.tiny**0.5 < largest < limit and float(sizes.max()) < limit):
+        if not (numbers.tiny**0.5 < largest < limit and float(sizes.max()) < limit) or len(y) > 1 / numbers.eps:
             return None
         band = _BAND * (y.shape[1] + 8) * numbers.eps / 2 * (sizes.sqrt() + largest**0.5).square()
         squares = squares if part is None else squares.masked_fill(~part, inf)
