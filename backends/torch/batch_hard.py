@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch.arrays import real
+from lossproof.backends.torch.arrays import on_host, plain, real, rows_at
 from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.distances import slack
 from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned, units
 from lossproof.backends.torch.reductions import reduce, softened
+from lossproof.backends.torch.screen import Picks, screened
 from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_pair_distance, check_soft_margin
 
@@ -66,7 +68,7 @@ def batch_hard_triplet_loss(
 
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2), with
-    candidates O(B M).
+    candidates O(B M); a plain call on the host takes that of 512 anchors, but for "cosine".
     Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
     margin = real("margin", margin, 0)
@@ -76,33 +78,40 @@ def batch_hard_triplet_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
-    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
-    anchors = positive.any(-1) & negative.any(-1)  # BH-2
+    if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
+        return reduce(sets.nothing(), torch.zeros_like(sets.labels, dtype=torch.bool), reduction, w)  # CV-5, CV-6
+    differences = distance != "cosine" and not (include_self and sets.second)
+    if differences and plain(embeddings, labels, sets.candidates, sets.candidate_labels):
+        anchors, hardest, nearest = screened(sets, include_self=include_self)
+    else:
+        anchors, hardest, nearest = _compared(sets, distance, include_self)
     if w is not None:
         anchors = anchors & (w != 0)  # BH-11
-    if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
-        return reduce(sets.nothing(), anchors, reduction, w)  # CV-5, CV-6
     sets = _in_terms(sets, anchors)
+    (positives, itself), (negatives, _) = (_met(sets, chosen, anchors) for chosen in (hardest, nearest))
+    farther = _farther(sets.rows, positives, negatives, itself, distance, float(floor))  # BH-5
+    if soft_margin:
+        terms, reduction = softened(farther, reduction)  # BH-4
+    else:
+        terms = torch.relu(margin + farther)  # BH-1, BH-9
+    return reduce(poisoned(terms, sets), anchors, reduction, w)
 
+
+def _compared(sets: Sets, distance: str, include_self: bool) -> Picks:
+    """Return the picks of the distances of all pairs, whatever is made of the call."""
+    positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
+    anchors = positive.any(-1) & negative.any(-1)  # BH-2
     order = mining_distances(sets, distance)  # BH-7
     if include_self and sets.second:
         order = _own_positive(order, sets, distance)
     hardest = order.masked_fill(~positive, -torch.inf).argmax(-1)  # BH-1, BH-8
-    nearest = order.masked_fill(~negative, torch.inf).argmin(-1)
-    positives, itself = _met(sets, hardest, anchors)
-    ap = floored_distance(sets.rows, positives, distance, float(floor))  # BH-5
-    negatives, _ = _met(sets, nearest, anchors)
-    an = floored_distance(sets.rows, negatives, distance, float(floor))
-    slack = torch.where(itself, ap.detach(), ap) - an  # BH-10
-    if soft_margin:
-        terms, reduction = softened(slack, reduction)  # BH-4
-    else:
-        terms = torch.relu(margin + slack)  # BH-1, BH-9
-    return reduce(poisoned(terms, sets), anchors, reduction, w)
+    return Picks(anchors, hardest, order.masked_fill(~negative, torch.inf).argmin(-1))
 
 
 def _in_terms(sets: Sets, anchors: Tensor) -> Sets:
     """Return the sets with zeros in place of rows that are in no term, from which no NaN may come: CV-11, CV-42."""
+    if on_host(anchors) and bool(anchors.all()):
+        return sets
     if sets.second:
         return sets.of(sets.rows.masked_fill(~anchors.unsqueeze(1), 0.0), sets.candidates)
     return sets.of(torch.where(anchors.any(), sets.rows, 0.0))
@@ -123,9 +132,17 @@ def _met(sets: Sets, chosen: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
     if not sets.second:
         itself = torch.arange(chosen.shape[0], device=chosen.device)
         chosen = torch.where(anchors, chosen, itself)
-        return sets.rows[chosen], chosen == itself
+        return rows_at(sets.rows, chosen), chosen == itself
     own = ~anchors if sets.named is None else ~anchors | (chosen == sets.named)
-    return torch.where(own.unsqueeze(1), sets.rows, sets.candidates[chosen]), own
+    return torch.where(own.unsqueeze(1), sets.rows, rows_at(sets.candidates, chosen)), own
+
+
+def _farther(rows: Tensor, positives: Tensor, negatives: Tensor, itself: Tensor, distance: str, floor: float) -> Tensor:
+    """Return how much farther the positive of each anchor is than its negative."""
+    if not floor and distance != "cosine":
+        return slack(rows, positives, negatives, distance, 2.0, 0.0, "difference")  # 0 has gradient 0: BH-10
+    ap = floored_distance(rows, positives, distance, floor)
+    return torch.where(itself, ap.detach(), ap) - floored_distance(rows, negatives, distance, floor)  # BH-10
 
 
 class BatchHardTripletLoss(nn.Module):

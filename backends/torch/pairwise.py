@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.arrays import forward_mode
+from lossproof.backends.torch.arrays import forward_mode, on_host
 from lossproof.backends.torch.candidates import Sets
 from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.fused import settled
 
 _BLOCK = 2**22  # numbers in a block of differences
 
@@ -51,6 +52,8 @@ def _cosine_distances(rows: Tensor, others: Tensor, second: bool) -> Tensor:
 
 def poisoned(terms: Tensor, sets: Sets) -> Tensor:
     """Return NaN for the term of an anchor that holds NaN, or meets it: what takes part meets every anchor (PW-5)."""
+    if on_host(terms) and settled(sets.rows) and (not sets.second or settled(sets.candidates)):
+        return terms
     rows = sets.rows.detach().isnan().any(-1)
     candidates = sets.candidates.detach().isnan().any(-1) if sets.second else rows
     return terms.masked_fill(sets.unknown(rows, candidates), torch.nan)
