@@ -13,16 +13,25 @@ from lossproof.spec.arguments import check_most_positives
 
 
 class Positives(NamedTuple):
-    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
+    """The positives of each anchor in K columns, and which anchors have more (PW-8)."""
 
-    column: Tensor  # (B, K), M where there is none
+    column: Tensor  # (B, K); once they are sorted, M where there is none
     valid: Tensor  # (B, K)
     crowded: Tensor  # (B,)
 
 
 def sorted_positives(d: Tensor, sets: Sets, max_positives: int | None) -> Positives:
     """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
-    count, device = d.shape[1], d.device
+    found = positives(sets, max_positives)
+    distances = d.detach().gather(1, found.column).masked_fill(~found.valid, torch.inf)
+    sorting = distances.argsort(dim=1, stable=True)
+    valid = found.valid.gather(1, sorting)
+    return Positives(found.column.gather(1, sorting).masked_fill(~valid, d.shape[1]), valid, found.crowded)
+
+
+def positives(sets: Sets, max_positives: int | None) -> Positives:
+    """Return the positives of each anchor in the order of their labels, any candidate where there is none."""
+    count, device = sets.candidates.shape[0], sets.labels.device
     names, mask = sets.candidate_labels, sets.candidates_take_part
     order = names.argsort(stable=True)
     last = torch.full((), count, device=device)
@@ -44,10 +53,6 @@ def sorted_positives(d: Tensor, sets: Sets, max_positives: int | None) -> Positi
     valid = slots < after.unsqueeze(1)
     if itself is not None:
         valid = valid & (index != itself.unsqueeze(1))
-    distances = d.detach().gather(1, index).masked_fill(~valid, torch.inf)
-    sorting = distances.argsort(dim=1, stable=True)
-    valid = valid.gather(1, sorting)
-    index = index.gather(1, sorting).masked_fill(~valid, count)
     crowded = torch.zeros_like(found, dtype=torch.bool) if max_positives is None else found > most
     return Positives(index, valid, crowded)
 

@@ -23,6 +23,16 @@ def products(x: Tensor, y: Tensor) -> Tensor:
     return result
 
 
+def multiplied(x: Tensor, y: Tensor) -> Tensor:
+    """Return the same, whose gradient is for the caller to find."""
+    if x.device.type == "meta":
+        return x @ y.mT
+    with torch.autocast(x.device.type, enabled=False):
+        if x.dtype == torch.float32 and not _float32_products():
+            return (x.double() @ y.double().mT).to(x.dtype)
+        return x @ y.mT
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _float32_products() -> bool:
     """Return whether float32 matrices are multiplied as such; False too where the settings cannot be read."""
@@ -37,12 +47,7 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor) -> Tensor:
-        if x.device.type == "meta":
-            return x @ y.mT
-        with torch.autocast(x.device.type, enabled=False):
-            if x.dtype == torch.float32 and not _float32_products():
-                return (x.double() @ y.double().mT).to(x.dtype)
-            return x @ y.mT
+        return multiplied(x, y)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
