@@ -13,6 +13,7 @@ def semi_hard_negatives(found: Gram) -> Tensor:
     chosen = torch.empty_like(found.column)
     for some, d in found.blocks():
         near = d.gather(1, found.column[some])  # of the same products, so that equal rows tie: SH-2
+        near.masked_fill_(~found.valid[some], 0.0)  # anything is farther than no positive
         d.scatter_(1, found.column[some], torch.inf)  # what is left are negatives
         nearer, beyond_all = torch.empty_like(d), torch.finfo(d.dtype).max  # no distance comes near it
         for k in range(near.shape[1]):
@@ -28,6 +29,7 @@ def semi_hard_negatives(found: Gram) -> Tensor:
 def _least(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least number of each row and its first column, in place of the others: torch's argmin is slower."""
     count = numbers.shape[1]
+    falling = torch.arange(count, 0, -1, dtype=numbers.dtype)
     least = numbers.amin(1, keepdim=True)
-    from_end = torch.eq(numbers, least, out=numbers).mul_(torch.arange(count, 0, -1)).amax(1)  # SH-8
+    from_end = torch.eq(numbers, least, out=numbers).mul_(falling).amax(1)  # SH-8
     return least, count - from_end.long()
