@@ -62,9 +62,10 @@ class Gram(NamedTuple):
 
 
 def gram(sets: Sets, distance: str, pairwise: str, max_positives: int | None) -> Gram | None:
-    """Return what a plain call takes in place of the formula; None where only the formula will do.
+    """Return what a plain call takes in place of the formula, or None where the formula is needed.
 
-    It does where a row holds no number, or where the fourth power of one might not be a number of its dtype: CV-19.
+    Second sets need it, other distances, many positives, rows that hold no number, and rows so far apart or so near
+    that the fourth power of a coordinate is no normal number of their dtype (CV-19): the formula is in float64.
     """
     if sets.second or distance == "cosine" or pairwise == "direct" or not plain(sets.rows, sets.labels):
         return None
