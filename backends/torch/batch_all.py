@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.counts import counted
+from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
 from lossproof.backends.torch.reductions import reduce
@@ -78,14 +80,12 @@ def batch_all_triplet_loss(
     if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
         return sets.nothing() if reduction == "none" else sets.nothing().sum()  # CV-5, CV-6
     found = _triplets(sets, margin, distance, pairwise, max_positives)
-    d, sign = found.d, found.sign
-    part = sign.to(d.dtype) * (d - _center(d.detach(), sign))  # BA-5: each row of counts sums to 0
-    sums = torch.where(sign != 0, part, 0.0).sum(-1) + margin * found.active.to(d.dtype)  # BA-1
+    sums = found.sums + margin * found.active.to(found.sums.dtype)  # BA-1
     sums = sums.masked_fill(found.broken, torch.nan)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
-    counts = (found.every if reduction == "mean" else found.active).to(d.dtype)  # BA-3, BA-4
-    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
+    counts = (found.every if reduction == "mean" else found.active).to(sums.dtype)  # BA-3, BA-4
+    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, sums.dtype) * counts)  # BA-9
     return reduce(sums, None, "sum", w) / over
 
 
@@ -121,16 +121,20 @@ def batch_all_active_fraction(
 
 
 class _Triplets(NamedTuple):
-    """The distances of a batch, and how many triplets there are, none of which is formed."""
+    """How many triplets each anchor has, none of which is formed, and what its distances add up to in them."""
 
-    d: Tensor  # (B, M), with gradient
-    sign: Tensor  # (B, M), active triplets of each pair, those of a negative with a minus
-    active: Tensor  # (B,), of each anchor
+    sums: Tensor  # (B,), of d(a, p) - d(a, n) over the active ones, with gradient
+    active: Tensor  # (B,)
     every: Tensor  # (B,)
     broken: Tensor  # (B,), whether an anchor with triplets has too many positives or is spoilt
 
 
 def _triplets(sets: Sets, margin: float | Tensor, distance: str, pairwise: str, max_positives: int | None) -> _Triplets:
+    plainly = gram(sets, distance, pairwise, max_positives)
+    if plainly is not None:
+        sums, active = counted(plainly, margin)
+        every = plainly.valid.sum(1) * plainly.negatives  # BA-2
+        return _Triplets(sums, active, every, torch.zeros_like(every, dtype=torch.bool))
     positive, negative = sets.pairs()  # PW-2, PW-9
     found = finite(sets)
     d = found.distances(distance, pairwise)
@@ -138,9 +142,11 @@ def _triplets(sets: Sets, margin: float | Tensor, distance: str, pairwise: str, 
     index, valid, crowded = sorted_positives(d, sets, max_positives)
     threshold = (margin + columns(d.detach(), index)).masked_fill(~valid, torch.inf)
     sign, active = _counts(d.detach(), threshold, index, valid, negative)
+    part = sign.to(d.dtype) * (d - _center(d.detach(), sign))  # BA-5: each row of counts sums to 0
+    sums = torch.where(sign != 0, part, 0.0).sum(-1)
     every = positive.sum(-1) * negative.sum(-1)  # BA-2
     broken = (every > 0) & (crowded | found.unknown())
-    return _Triplets(d, sign, torch.where(broken, every, active), every, broken)  # BA-4: NaN is counted
+    return _Triplets(sums, torch.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 
 def _counts(d: Tensor, threshold: Tensor, index: Tensor, valid: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -121,18 +121,18 @@ def _gram(rows: Tensor, whole: Tensor, second: tuple[Tensor, Tensor] | None) -> 
     wide = rows if rows.device.type == "mps" else rows.double()
     limit = 0.25 * (torch.finfo(wide.dtype).max / rows.shape[-1]) ** 0.5
     if second is None:
-        wide = (wide - _origin(limit, (wide.detach(), whole))).clamp(-limit, limit)  # CV-19
+        wide = (wide - origin(limit, (wide.detach(), whole))).clamp(-limit, limit)  # CV-19
         products = wide @ wide.T
         own = torch.eye(rows.shape[0], dtype=torch.bool, device=rows.device)
         squares = products.masked_fill(~own, 0.0).sum(1)  # torch 2.13, compiled, writes over a diagonal's view: CV-22
         return squares.unsqueeze(1) + squares - 2 * products
     others = second[0].to(wide.dtype)
-    origin = _origin(limit, (others.detach(), second[1]), (wide.detach(), whole))
-    wide, others = ((side - origin).clamp(-limit, limit) for side in (wide, others))
+    center = origin(limit, (others.detach(), second[1]), (wide.detach(), whole))
+    wide, others = ((side - center).clamp(-limit, limit) for side in (wide, others))
     return (wide * wide).sum(1, keepdim=True) + (others * others).sum(1) - 2 * (wide @ others.T)
 
 
-def _origin(limit: float, *sides: tuple[Tensor, Tensor]) -> Tensor:
+def origin(limit: float, *sides: tuple[Tensor, Tensor]) -> Tensor:
     """Return the mean of the rows that are `whole`, 4 bits of it seen from one of them: dyadic rows stay dyadic."""
     first = _first(*sides[-1])
     for rows, whole in sides[:-1]:

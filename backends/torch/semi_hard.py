@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real
-from lossproof.backends.torch.candidates import as_sets
+from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.farther import semi_hard_negatives
+from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
 from lossproof.backends.torch.reductions import reduce, softened
@@ -87,7 +89,45 @@ def semi_hard_triplet_loss(
     if sets.rows.shape[0] == 0 or count == 0:
         nothing = sets.nothing()
         return nothing.unsqueeze(1).expand(-1, count) if reduction == "none" else nothing.sum()  # CV-5, CV-6
+    mined = _mined(sets, distance, pairwise, max_positives)
+    slack = mined.ap - mined.an
+    if soft_margin:
+        terms, reduction = softened(slack, reduction)  # SH-12
+    else:
+        terms = torch.relu(margin + slack)  # SH-1, SH-7, SH-9
+    if mined.broken is not None:
+        terms = terms.masked_fill(mined.broken, torch.nan)  # SH-10, PW-8
+    w = None if w is None else w.unsqueeze(1)  # SH-11
+    if reduction != "none":
+        return reduce(terms, mined.pairs, reduction, w)
+    full = spread_out(terms.masked_fill(~mined.pairs, 0.0), mined.column, count)
     positive, negative = sets.pairs()  # PW-2, PW-9
+    pairs = positive & negative.any(-1, keepdim=True)
+    if mined.crowded is not None:
+        full = full.masked_fill(mined.crowded.unsqueeze(1) & pairs, torch.nan)
+    return full if w is None else reduce(full, pairs, reduction, w)
+
+
+class _Mined(NamedTuple):
+    """The positives of each anchor in K columns, and the distances of each and of its negative."""
+
+    column: Tensor  # (B, K), M where there is no positive
+    pairs: Tensor  # (B, K), which take part
+    ap: Tensor  # (B, K)
+    an: Tensor  # (B, K)
+    broken: Tensor | None  # (B, K), which pairs meet no number; None: none does
+    crowded: Tensor | None  # (B,), which anchors have too many positives
+
+
+def _mined(sets: Sets, distance: str, pairwise: str, max_positives: int | None) -> _Mined:
+    plainly = gram(sets, distance, pairwise, max_positives)
+    if plainly is not None:
+        column = torch.cat([plainly.column, semi_hard_negatives(plainly)], 1)
+        d = plainly.between(column)
+        ap, an = plainly.known(d, plainly.slopes(torch.ones_like(d), d), column).chunk(2, 1)
+        pairs = plainly.valid & (plainly.negatives > 0).unsqueeze(1)  # SH-4
+        return _Mined(plainly.column.masked_fill(~pairs, len(pairs)), pairs, ap, an, None, None)
+    _, negative = sets.pairs()  # PW-2, PW-9
     found = finite(sets)  # NaN would reach every distance: SH-10
     d = found.distances(distance, pairwise)
 
@@ -95,22 +135,11 @@ def semi_hard_triplet_loss(
     pairs = valid & negative.any(-1, keepdim=True)  # SH-4
     ap = columns(d, index)
     an = d.gather(1, _chosen(d.detach(), ap.detach().masked_fill(~valid, torch.inf), negative))
-    if soft_margin:
-        terms, reduction = softened(ap - an, reduction)  # SH-12
-    else:
-        terms = torch.relu(margin + ap - an)  # SH-1, SH-7, SH-9
     unknown = (negative & ~found.candidates).any(-1) | ~found.rows | crowded
     if sets.wild is not None:
         unknown = unknown | sets.wild  # PW-14
     broken = unknown.unsqueeze(1) | columns((~found.candidates).expand_as(d).int(), index).bool()
-    terms = terms.masked_fill(broken, torch.nan)  # SH-10, PW-8
-    w = None if w is None else w.unsqueeze(1)  # SH-11
-    if reduction != "none":
-        return reduce(terms, pairs, reduction, w)
-    full = spread_out(terms.masked_fill(~pairs, 0.0), index, count)
-    pairs = positive & negative.any(-1, keepdim=True)
-    full = full.masked_fill(crowded.unsqueeze(1) & pairs, torch.nan)
-    return full if w is None else reduce(full, pairs, reduction, w)
+    return _Mined(index, pairs, ap, an, broken, crowded)
 
 
 def _chosen(d: Tensor, near: Tensor, negative: Tensor) -> Tensor:
