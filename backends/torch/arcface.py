@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lossproof.backends.torch.arrays import batch, describe, in_range, real, rows, rows_at, table
-from lossproof.backends.torch.class_weights import ClassWeights, unit_rows
+from lossproof.backends.torch.class_weights import ClassWeights
 from lossproof.backends.torch.cross_entropy import cross_entropy
+from lossproof.backends.torch.distances import unit_rows
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing

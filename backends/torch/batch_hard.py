@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import on_host, plain, real, rows_at
 from lossproof.backends.torch.candidates import Sets, as_sets
-from lossproof.backends.torch.distances import slack
-from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned, units
+from lossproof.backends.torch.distances import slack, unit_rows
+from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.screen import Picks, screened
 from lossproof.backends.torch.weights import unit_weights
@@ -124,7 +124,7 @@ def _own_positive(order: Tensor, sets: Sets, distance: str) -> Tensor:
         return order
     if distance != "cosine":
         return order.masked_fill(itself, 0.0)
-    return torch.where(itself, (units(sets.rows.detach()) == 0).all(-1, keepdim=True).to(order.dtype), order)
+    return torch.where(itself, (unit_rows(sets.rows.detach()) == 0).all(-1, keepdim=True).to(order.dtype), order)
 
 
 def _met(sets: Sets, chosen: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lossproof.backends.torch.arrays import plain
 from lossproof.backends.torch.candidates import Sets
-from lossproof.backends.torch.class_weights import unit_rows
+from lossproof.backends.torch.distances import unit_rows
 from lossproof.backends.torch.fused import derived, settled
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import Positives, positives

@@ -8,21 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossproof.backends.torch import fused
-from lossproof.backends.torch.arrays import as_wide, plain
-
-
-def unit_rows(x: Tensor) -> Tensor:
-    """Return the rows at unit length; a zero row stays zero and gets no gradient (AF-9, AF-14, CF-4, CF-8)."""
-    return fused.units(x, _unit_rows) if plain(x) else _unit_rows(x)
-
-
-def _unit_rows(x: Tensor) -> Tensor:
-    largest = x.detach().abs().amax(-1, keepdim=True)
-    x = x / largest.masked_fill(largest < torch.finfo(x.dtype).tiny, 1.0)  # the same angle, and no square overflows
-    square = (x * x).sum(-1, keepdim=True)
-    zero = square == 0
-    return (x / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)
+from lossproof.backends.torch.arrays import as_wide
 
 
 class ClassWeights(nn.Module):

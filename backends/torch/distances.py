@@ -116,3 +116,16 @@ def _scaled(x: Tensor) -> Tensor:
     """Divide each row by its largest size, without gradient: the cosine is the same at every scale."""
     largest = x.detach().abs().amax(-1, keepdim=True)
     return x / largest.masked_fill(largest < torch.finfo(x.dtype).tiny, 1.0)  # subnormal rows count as zero
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Return rows at unit length; a zero row stays zero and gets no gradient: DI-10, DI-18, AF-9, AF-14, CI-12."""
+    return fused.units(x, unit_rows_by_formula) if plain(x) else unit_rows_by_formula(x)
+
+
+def unit_rows_by_formula(x: Tensor) -> Tensor:
+    """Return the same, whatever is made of the call."""
+    x = _scaled(x)
+    square = (x * x).sum(-1, keepdim=True)
+    zero = square == 0
+    return (x / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)

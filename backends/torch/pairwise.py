@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossproof.backends.torch.arrays import forward_mode, on_host
 from lossproof.backends.torch.candidates import Sets
-from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.distances import row_distance, unit_rows
 from lossproof.backends.torch.fused import settled
 
 _BLOCK = 2**22  # numbers in a block of differences
@@ -33,20 +33,11 @@ def mining_distances(sets: Sets, distance: str) -> Tensor:
     return d.clamp(max=torch.finfo(d.dtype).max)  # infinity stands for rows that are no candidates
 
 
-def units(rows: Tensor) -> Tensor:
-    """Return rows of length 1, and zeros for a zero row, which gives no gradient: DI-10, DI-18."""
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    rows = rows / largest.masked_fill(largest < torch.finfo(rows.dtype).tiny, 1.0)
-    square = (rows * rows).sum(-1, keepdim=True)
-    zero = square == 0
-    return (rows / square.masked_fill(zero, 1.0).sqrt()).masked_fill(zero, 0.0)
-
-
 def _cosine_distances(rows: Tensor, others: Tensor, second: bool) -> Tensor:
     """Return 1 - cos of every two rows, summed in float64, which no ambient switch makes coarser: CV-20."""
     wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64
-    own = units(rows).to(wide)
-    products = own @ (units(others).to(wide) if second else own).T
+    own = unit_rows(rows).to(wide)
+    products = own @ (unit_rows(others).to(wide) if second else own).T
     return 1 - products.to(rows.dtype)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lossproof.backends.torch import class_weights, contrastive_loss, distances, fused, triplet_margin_loss  # noqa: E402
+from lossproof.backends.torch import contrastive_loss, distances, fused, triplet_margin_loss  # noqa: E402
 
 EVERY_OFFSET = pytest.mark.parametrize("eps", [0.0, 1e-6, 0.5])
 
@@ -66,7 +66,7 @@ def test_unit_rows_are_those_of_the_formula():
     scales = torch.tensor([1.0, 1e-300, 1e300, 0.0, 1e-310, 1.0], dtype=torch.float64).unsqueeze(1)
     weights = torch.randn(6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     given = (x.detach() * scales).requires_grad_()
-    by = class_weights._unit_rows
+    by = distances.unit_rows_by_formula
     torch.testing.assert_close(fused.units(given, by), by(given), rtol=1e-14, atol=0)
     (found,), (formula,) = (torch.autograd.grad(u, given, weights) for u in (fused.units(given, by), by(given)))
     torch.testing.assert_close(found * scales, formula * scales, rtol=1e-12, atol=1e-14)
@@ -78,7 +78,7 @@ def test_ambient_switches_change_no_bit():
     a, pos, neg = rows(40, 64, dtype=torch.float32, seed=1)
 
     def everything():
-        by = class_weights._unit_rows
+        by = distances.unit_rows_by_formula
         found = [fused.units(x, by), fused_distance(a, pos, 0.5), fused_slack(a, pos, neg, 0.0)]
         total = sum((d * torch.arange(40.0).reshape(40, *[1] * (d.ndim - 1))).sum() for d in found)
         return [*found, *torch.autograd.grad(total, (x, a, pos, neg))]
