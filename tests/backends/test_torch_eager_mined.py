@@ -49,6 +49,7 @@ BATCHES = {
     "far": far,
     "uneven": uneven,
     "few": lambda: drawn(4, 3, 2),
+    "negative at 0": lambda: (torch.tensor([[5.0], [0.0], [0.0]], dtype=torch.float64), torch.tensor([0, 0, 1])),
     "one identity": lambda: (drawn(9, 3, 1)[0], torch.zeros(9, dtype=torch.long)),
     "strangers": lambda: (drawn(9, 3, 1)[0], torch.arange(9)),
 }
