@@ -146,7 +146,7 @@ def _shifted(
     if distance == "euclidean":
         size = tf.reduce_max(tf.stack([tf.reduce_max(tf.pad(tf.abs(side), [[0, 1], [0, 0]])) for side in shifted]))
         size = tf.stop_gradient(size)
-        unit = filled(tf.where(size < 2.0**-30, tf.constant(2.0**-80, tf.float64), unit), size > 2.0**50, 2.0**80)
+        unit = filled(tf.where(size < 2.0**-30, tf.constant(2.0**-60, tf.float64), unit), size > 2.0**50, 2.0**60)
         limit = tf.minimum(limit, 0.125 * largest / width**0.5 / unit)
     return [tf.cast(x, rows.dtype) for x in (unit, *(_within(side / unit, limit) for side in shifted))]
 

@@ -103,7 +103,8 @@ def _own_places(sets: Sets, order: tf.Tensor, count: int | tf.Tensor) -> tf.Tens
     if not sets.second:
         return places
     named = tf.cast(sets.named, tf.int32)
-    return tf.gather(followed(places, count), tf.where((named >= 0) & (named < count), named, count))
+    there = (named >= 0) & (named < count)
+    return tf.where(there, tf.gather(followed(places, 0), tf.where(there, named, 0)), count)
 
 
 def _most(sets: Sets, max_positives: int | None) -> int | tf.Tensor:

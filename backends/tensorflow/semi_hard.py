@@ -103,7 +103,7 @@ def semi_hard_triplet_loss(
     pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
     fixed = tf.stop_gradient(d)
     chosen = _chosen(fixed, filled(columns(fixed, column), ~valid, d.dtype.max), negative, found)
-    ap, an = tf.split(columns(d, tf.concat([column, chosen], axis=1)), 2, axis=1)  # SH-7
+    ap, an = columns(d, column), columns(d, chosen)  # SH-7
     if soft_margin:
         terms, reduction = softened(ap - an, reduction)  # SH-12
     else:
@@ -126,21 +126,21 @@ def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor, found: Positives
     """Return the nearest negative that is farther than each positive, or the farthest where none is: (B, K)."""
     last = d.dtype.max  # which no distance reaches
     away = filled(d, ~negative, last)
-    farthest = tf.argmax(followed(filled(d, ~negative, -1.0), -2.0), axis=1, output_type=tf.int32)  # SH-3, SH-8
+    far = followed(filled(d, ~negative, -1.0), -2.0)
+    farthest = tf.argmax(far, axis=1, output_type=tf.int32)[:, tf.newaxis]  # SH-3, SH-8
 
     def each(k: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor]:
         farther = filled(away, away <= near[:, k, tf.newaxis], last)  # SH-2
-        nearest = tf.argmin(farther, axis=1, output_type=tf.int32)  # SH-8
-        some = tf.gather(farther, nearest, batch_dims=1) < last
-        return (tf.tensor_scatter_nd_update(chosen, [[k]], [tf.where(some, nearest, farthest)]),)
+        nearest = tf.argmin(farther, axis=1, output_type=tf.int32)[:, tf.newaxis]  # SH-8
+        picked = tf.where(columns(farther, nearest) < last, nearest, farthest)
+        return (tf.where(tf.equal(tf.range(tf.shape(near)[1]), k), picked, chosen),)
 
     def ranked() -> tuple[tf.Tensor]:
         sorting = tf.argsort(near, axis=1)
         chosen = columns(_ranked(d, columns(near, sorting), negative), tf.argsort(sorting, axis=1))
-        return (tf.transpose(tf.where(chosen < 0, farthest[:, tf.newaxis], chosen)),)
+        return (tf.where(chosen < 0, farthest, chosen),)
 
-    (chosen,) = found.passes(each, ranked, tf.tile(farthest[tf.newaxis], [tf.shape(near)[1], 1]))
-    return tf.transpose(chosen)
+    return found.passes(each, ranked, tf.broadcast_to(farthest, tf.shape(near)))[0]
 
 
 def _ranked(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
