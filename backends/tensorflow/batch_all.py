@@ -13,11 +13,12 @@ from lossproof.backends.tensorflow.candidates import Sets, as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import set_distances
 from lossproof.backends.tensorflow.positives import (
+    Positives,
     collected,
     columns,
-    number_of_candidates,
+    number_of,
+    positives,
     ranks,
-    sorted_positives,
     spread_out,
 )
 from lossproof.backends.tensorflow.reductions import OverNumber, reduce
@@ -91,9 +92,7 @@ def batch_all_triplet_loss(
     found = _triplets(sets, margin, distance, pairwise, max_positives)
     d, sign = found.d, found.sign
     part = tf.cast(sign, d.dtype) * (d - _center(tf.stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
-    sums = tf.reduce_sum(filled(part, tf.equal(sign, 0), 0.0), axis=-1) + margin * tf.cast(
-        found.active, d.dtype
-    )  # BA-1
+    sums = tf.reduce_sum(part, axis=-1) + margin * tf.cast(found.active, d.dtype)  # BA-1
     sums = spoilt(sums, found.broken)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
@@ -149,38 +148,49 @@ def _triplets(sets: Sets, margin: tf.Tensor, distance: str, pairwise: str, max_p
     d = set_distances(sets, whole, others, distance, pairwise)
     fixed = tf.stop_gradient(d)
 
-    index, valid, crowded = sorted_positives(d, sets, positive, max_positives)
-    threshold = filled(margin + columns(fixed, index), ~valid, d.dtype.max)  # which no distance reaches
-    sign, active = _counts(fixed, threshold, index, valid, negative, number_of_candidates(sets))
-    every = _number(positive) * _number(negative)  # BA-2
-    broken = (every > 0) & (crowded | sets.unknown(whole, others))
-    counted = tf.where(broken, tf.cast(every, active.dtype), active)  # BA-4: NaN is counted
-    return _Triplets(d, sign, counted, every, broken)
+    found = positives(sets, positive, max_positives)
+    sign, active = _counts(fixed, found, margin, negative)
+    every = found.number * number_of(negative)  # BA-2
+    broken = (every > 0) & (found.crowded | sets.unknown(whole, others))
+    return _Triplets(d, sign, tf.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 
-def _counts(
-    d: tf.Tensor,
-    threshold: tf.Tensor,
-    index: tf.Tensor,
-    valid: tf.Tensor,
-    negative: tf.Tensor,
-    count: int | tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _counts(d: tf.Tensor, found: Positives, margin: tf.Tensor, negative: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the active triplets of each pair (B, M), those of a negative with a minus, and of each anchor (B,).
 
-    A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
-    thresholds.
+    A triplet is active where d(a, n) < d(a, p) + margin: BA-6.
     """
-    rank = ranks(threshold, d, "right")  # BA-6
-    of_negatives = tf.where(negative, _number(valid)[:, tf.newaxis] - rank, 0)
-    places = tf.shape(threshold)[1] + 1
-    histogram = collected(tf.cast(negative, tf.int32), rank, places, tf.math.unsorted_segment_sum)
+    last = d.dtype.max  # which no distance reaches
+    away, anchor = filled(d, ~negative, last), tf.range(tf.shape(d)[0])
+
+    def thresholds(column: tf.Tensor) -> tf.Tensor:
+        return tf.minimum(margin + columns(d, column), last / 2)  # CV-19: farther than every row, and legal
+
+    def each(k: tf.Tensor, sign: tf.Tensor, active: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        column, valid = found.at(k)
+        closer = tf.cast(away < filled(thresholds(column), ~valid, -last), tf.int32)
+        number = tf.reduce_sum(closer, axis=-1)
+        pairs = tf.concat([anchor[:, tf.newaxis], column], axis=-1)
+        return tf.tensor_scatter_nd_add(sign - closer, pairs, number), active + number
+
+    def ranked() -> tuple[tf.Tensor, tf.Tensor]:
+        column, valid = found.at(tf.range(found.most))
+        low = filled(thresholds(column), ~valid, last)
+        return _ranked(d, low, column, negative)
+
+    return found.passes(each, ranked, tf.zeros_like(d, tf.int32), tf.zeros_like(anchor))
+
+
+def _ranked(d: tf.Tensor, threshold: tf.Tensor, column: tf.Tensor, negative: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the same of thresholds (B, K): a negative of rank r is active for all but the r lowest of them."""
+    sorting = tf.argsort(threshold, axis=1)
+    threshold, column = columns(threshold, sorting), columns(column, sorting)
+    valid = threshold < d.dtype.max
+    rank = ranks(threshold, d, "right")
+    of_negatives = tf.where(negative, number_of(valid)[:, tf.newaxis] - rank, 0)
+    histogram = collected(tf.cast(negative, tf.int32), rank, tf.shape(threshold)[1] + 1, tf.math.unsorted_segment_sum)
     of_positives = tf.where(valid, tf.cumsum(histogram, axis=1)[:, :-1], 0)
-    return spread_out(of_positives, index, count) - of_negatives, tf.reduce_sum(of_positives, axis=-1)
-
-
-def _number(chosen: tf.Tensor) -> tf.Tensor:
-    return tf.math.count_nonzero(chosen, axis=-1, dtype=tf.int32)
+    return spread_out(of_positives, column, tf.shape(d)[1]) - of_negatives, tf.reduce_sum(of_positives, axis=-1)
 
 
 def _center(d: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import filled, followed, number
 from lossproof.backends.tensorflow.candidates import Sets
 from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.products import products
 
 _BLOCK = 2**22  # numbers in a block of differences
 
@@ -108,34 +109,75 @@ def distance_matrix(
     """
     if distance == "cosine":
         return _cosine_distances(rows, second[0] if second else None)
+    unit = tf.constant(1.0, rows.dtype)
     if pairwise == "direct":
         square = _squares_of_two(rows, second[0]) if second else _squares(rows)
+        square = tf.minimum(square, rows.dtype.max / 4)  # CV-19
     else:
-        square = _gram(rows, whole, second)
+        unit, *sides = _shifted(rows, whole, distance, second)
+        square = _gram_of_two(*sides) if second else _gram(*sides)
+    return unit * _roots(square) if distance == "euclidean" else tf.nn.relu(square)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _roots(square: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Return square roots with gradient 0 at 0, where rounding may leave less: DI-15.
+
+    Those of the operations are the same, which `tf.vectorized_map` and forward mode take, but more passes.
+    """
     zero = square <= 0
-    d = tf.sqrt(filled(square, zero, 1.0)) if distance == "euclidean" else square
-    largest = tf.constant(rows.dtype.max / 4, d.dtype)
-    return tf.cast(filled(tf.where(d > largest, largest, d), zero, 0.0), rows.dtype)  # DI-15, CV-19
+    d = filled(tf.sqrt(filled(square, zero, 1.0)), zero, 0.0)
+    return d, lambda weights: tf.math.divide_no_nan(0.5 * weights, d)
 
 
-def _gram(rows: tf.Tensor, whole: tf.Tensor, second: tuple[tf.Tensor, tf.Tensor] | None) -> tf.Tensor:
-    """Return |x|^2 + |y|^2 - 2 x.y in float64, of rows from which their origin is subtracted: grade `centred`."""
-    limit = 0.25 * (tf.float64.max / tf.cast(tf.shape(rows)[1], tf.float64)) ** 0.5
+def _shifted(
+    rows: tf.Tensor, whole: tf.Tensor, distance: str, second: tuple[tf.Tensor, tf.Tensor] | None
+) -> list[tf.Tensor]:
+    """Return a unit, and in this unit the rows of each side from which their origin is subtracted: grade `centred`.
+
+    The unit is a power of two, so that neither the squares of the rows overflow nor those of their distances vanish.
+    """
     given = [(rows, whole)] if second is None else [(rows, whole), second]
     sides = [(tf.cast(side, tf.float64), part) for side, part in given]
-    origin = _origin([(tf.stop_gradient(wide), part) for wide, part in sides], limit)
-    shifted = [_shifted(wide, origin, limit) for wide, _ in sides]
-    inner = tf.matmul(shifted[0], shifted[-1], transpose_b=True)
-    if second is None:
-        squares = tf.linalg.diag_part(inner)
-        return squares[:, tf.newaxis] + squares - 2.0 * inner
-    own, other = (tf.reduce_sum(x * x, axis=-1) for x in shifted)
-    return own[:, tf.newaxis] + other - 2.0 * inner
+    largest, width = float(rows.dtype.max), tf.cast(tf.shape(rows)[1], tf.float64)
+    limit = 0.25 * (largest / width) ** 0.5
+    origin = _origin([(tf.stop_gradient(wide), part) for wide, part in sides], 0.25 * (tf.float64.max / width) ** 0.5)
+    shifted, unit = [wide - origin for wide, _ in sides], tf.constant(1.0, tf.float64)
+    if distance == "euclidean":
+        size = tf.reduce_max(tf.stack([tf.reduce_max(tf.pad(tf.abs(side), [[0, 1], [0, 0]])) for side in shifted]))
+        size = tf.stop_gradient(size)
+        unit = filled(tf.where(size < 2.0**-30, tf.constant(2.0**-60, tf.float64), unit), size > 2.0**50, 2.0**60)
+        limit = tf.minimum(limit, 0.125 * largest / width**0.5 / unit)
+    return [tf.cast(x, rows.dtype) for x in (unit, *(_within(side / unit, limit) for side in shifted))]
 
 
-def _shifted(wide: tf.Tensor, origin: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    shifted = wide - origin
-    return tf.where(tf.abs(shifted) > limit, tf.sign(tf.stop_gradient(shifted)) * limit, shifted)  # CV-19
+def _within(x: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.abs(x) > limit, tf.sign(tf.stop_gradient(x)) * limit, x)  # CV-19
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _gram(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Return |x|^2 + |y|^2 - 2 x.y of every two rows; their own products are the squares, so that each is at 0."""
+    inner = products(rows, -2.0 * rows)
+    squares = -0.5 * tf.linalg.diag_part(inner)
+    return inner + squares[:, tf.newaxis] + squares, lambda weights: tf.add(*_gram_pulls(rows, rows, weights))
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _gram_of_two(
+    rows: tf.Tensor, others: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+    """Return the same of each row and each of others."""
+    own, other = (tf.reduce_sum(side * side, axis=-1) for side in (rows, others))
+    square = products(rows, -2.0 * others) + own[:, tf.newaxis] + other
+    return square, lambda weights: _gram_pulls(rows, others, weights)
+
+
+def _gram_pulls(rows: tf.Tensor, others: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the gradients of weighed squares of distances with respect to `rows` and to `others`."""
+    own, other = (tf.reduce_sum(weights, axis=axis)[:, tf.newaxis] for axis in (1, 0))
+    met, meeting = products(weights, tf.transpose(others)), products(tf.transpose(weights), tf.transpose(rows))
+    return 2.0 * (own * rows - met), 2.0 * (other * others - meeting)
 
 
 def _origin(sides: list[tuple[tf.Tensor, tf.Tensor]], limit: tf.Tensor) -> tf.Tensor:

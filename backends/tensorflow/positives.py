@@ -1,4 +1,4 @@
-"""The positives of each anchor in a few sorted columns (spec/pairwise.md)."""
+"""The positives of each anchor, one after the other (spec/pairwise.md)."""
 
 from __future__ import annotations
 
@@ -8,39 +8,71 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import filled, followed, on_host
+from lossproof.backends.tensorflow.arrays import followed, on_host
 from lossproof.backends.tensorflow.candidates import Sets
 from lossproof.spec.arguments import check_most_positives
 
+_MOST = 16  # positives of an anchor: with a pass over the distances for each, more are slower than their ranks
+
 
 class Positives(NamedTuple):
-    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
+    """The positives of each anchor: a run of the candidates, in an order in which those of one label stand together."""
 
-    column: tf.Tensor  # (B, K), M where there is none
-    valid: tf.Tensor  # (B, K)
-    crowded: tf.Tensor  # (B,)
+    order: tf.Tensor  # (M,)
+    first: tf.Tensor  # (B,), the places of a run in it
+    after: tf.Tensor  # (B,)
+    own: tf.Tensor | None  # (B,), the place of the anchor itself, M where it has none; None: none has
+    positive: tf.Tensor  # (B, M)
+    number: tf.Tensor  # (B,), of positives
+    most: int | tf.Tensor  # K, the most that are looked at
+    few: bool  # whether K is known to be small
+    crowded: tf.Tensor  # (B,), which anchors have more: PW-8
+
+    def at(self, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the k-th positive of each anchor, or some of them, (B, K), and whether there is one."""
+        slots = self.first[:, tf.newaxis] + k
+        if self.own is not None:  # PW-2, PW-10: the anchor itself is passed over
+            passed = (self.own >= self.first)[:, tf.newaxis] & (slots >= self.own[:, tf.newaxis])
+            slots += tf.cast(passed, tf.int32)
+        column = tf.gather(self.order, tf.minimum(slots, tf.size(self.order) - 1))
+        return column, (slots < self.after[:, tf.newaxis]) & columns(self.positive, column)
+
+    def passes(self, each: Callable[..., Any], ranked: Callable[[], Any], *start: tf.Tensor) -> Any:
+        """Return what `each`, called for one positive after the other, makes of `start`; of many, `ranked` says it.
+
+        Where the labels are not on the host, the most positives that an anchor has are known when the graph runs.
+        """
+        if isinstance(self.most, int) and self.most == 0:
+            return start
+        last = self.most if self.few else tf.minimum(tf.reduce_max(self.number), self.most)
+
+        def further(k: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+            return k < last
+
+        def step(k: tf.Tensor, *made: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return k + 1, *each(k, *made)
+
+        def all_of_them() -> Any:
+            return tf.while_loop(further, step, (tf.constant(0), *start), parallel_iterations=1)[1:]
+
+        return all_of_them() if self.few else tf.cond(last <= _MOST, all_of_them, ranked)
 
 
-def sorted_positives(d: tf.Tensor, sets: Sets, positive: tf.Tensor, max_positives: int | None) -> Positives:
-    """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
+def positives(sets: Sets, positive: tf.Tensor, max_positives: int | None) -> Positives:
+    """Return the positives of each anchor in the order of their labels; whole rows of distances are never sorted."""
     count, most = number_of_candidates(sets), _most(sets, max_positives)
     order, first, after = _groups(sets, count)
-    room = most if sets.itself is None else _least(most + 1, count)  # the anchor itself may be among them
-    slots = first[:, tf.newaxis] + tf.range(room)
-    index = tf.gather(order, tf.minimum(slots, count - 1))
-    valid = slots < after[:, tf.newaxis]
-    if sets.second:
-        valid = valid & tf.gather(positive, index, batch_dims=1)
-    else:
-        valid = valid & tf.not_equal(index, tf.range(count)[:, tf.newaxis])
-        valid = valid if sets.takes_part is None else valid & sets.takes_part[:, tf.newaxis]
-    distances = filled(tf.gather(tf.stop_gradient(d), index, batch_dims=1), ~valid, d.dtype.max)
-    sorting = tf.argsort(distances, axis=1)
-    valid = tf.gather(valid, sorting, batch_dims=1)
-    index = tf.where(valid, tf.gather(index, sorting, batch_dims=1), count)
-    if max_positives is None:
-        return Positives(index, valid, tf.zeros_like(first, tf.bool))
-    return Positives(index, valid, tf.math.count_nonzero(positive, axis=-1, dtype=tf.int32) > most)
+    own = None if sets.itself is None else _own_places(sets, order, count)
+    number = number_of(positive)
+    bounded = max_positives is not None
+    few = (isinstance(most, int) and most <= _MOST) or (bounded and max_positives <= _MOST)
+    crowded = number > most if bounded else tf.zeros_like(first, tf.bool)
+    return Positives(order, first, after, own, positive, number, most, few, crowded)
+
+
+def number_of(chosen: tf.Tensor) -> tf.Tensor:
+    """Return how many of each row are chosen."""
+    return tf.reduce_sum(tf.cast(chosen, tf.int32), axis=-1)
 
 
 def number_of_candidates(sets: Sets) -> int | tf.Tensor:
@@ -63,6 +95,16 @@ def _groups(sets: Sets, count: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, t
         last = tf.math.count_nonzero(takes_part, dtype=tf.int32)  # those that take part come first
         grouped = tf.where(tf.range(count) < last, tf.gather(names, order), tf.int64.max)
     return order, ranks(grouped, labels, "left"), tf.minimum(ranks(grouped, labels, "right"), last)
+
+
+def _own_places(sets: Sets, order: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+    """Return the place in an order of the candidates of the one that is the anchor, or their number where none is."""
+    places = tf.argsort(order)
+    if not sets.second:
+        return places
+    named = tf.cast(sets.named, tf.int32)
+    there = (named >= 0) & (named < count)
+    return tf.where(there, tf.gather(followed(places, 0), tf.where(there, named, 0)), count)
 
 
 def _most(sets: Sets, max_positives: int | None) -> int | tf.Tensor:
@@ -105,13 +147,13 @@ def ranks(thresholds: tf.Tensor, d: tf.Tensor, side: str) -> tf.Tensor:
 
 
 def columns(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Return values (B, M) at the columns `index`, and 0 at column M."""
-    return tf.gather(tf.pad(values, [[0, 0], [0, 1]]), index, batch_dims=1)
+    """Return values (B, M) at the columns `index`."""
+    return tf.gather(values, index, batch_dims=1)
 
 
 def spread_out(values: tf.Tensor, index: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
-    """Return an array (B, M) with values at the columns `index`, those at column M, the `count`, dropped."""
-    return collected(values, index, count + 1, tf.math.unsorted_segment_sum)[:, :-1]
+    """Return an array (B, M) with the sums of the values that have a column, M being the `count`."""
+    return collected(values, index, count, tf.math.unsorted_segment_sum)
 
 
 def collected(values: tf.Tensor, place: tf.Tensor, places: tf.Tensor, combine: Callable[..., tf.Tensor]) -> tf.Tensor:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
+from lossproof.backends.tensorflow.arrays import filled, followed, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import as_sets
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.pairwise import lowest_index, set_distances
+from lossproof.backends.tensorflow.pairwise import set_distances
 from lossproof.backends.tensorflow.positives import (
+    Positives,
     collected,
     columns,
     number_of_candidates,
+    positives,
     ranks,
-    sorted_positives,
     spread_out,
 )
 from lossproof.backends.tensorflow.reductions import reduce, softened
@@ -97,32 +98,53 @@ def semi_hard_triplet_loss(
     positive, negative = sets.pairs()  # PW-2, PW-9
     sets, whole, others = sets.cleared(tf.math.is_finite)  # such a row would reach every distance: SH-10
     d = set_distances(sets, whole, others, distance, pairwise)
-    fixed = tf.stop_gradient(d)
-
-    index, valid, crowded = sorted_positives(d, sets, positive, max_positives)
+    found = positives(sets, positive, max_positives)
+    column, valid = found.at(tf.range(found.most))
     pairs = valid & tf.reduce_any(negative, axis=-1, keepdims=True)  # SH-4
-    chosen = _chosen(fixed, filled(columns(fixed, index), ~valid, d.dtype.max), negative)
-    ap, an = columns(d, index), columns(d, chosen)  # SH-7
+    fixed = tf.stop_gradient(d)
+    chosen = _chosen(fixed, filled(columns(fixed, column), ~valid, d.dtype.max), negative, found)
+    ap, an = columns(d, column), columns(d, chosen)  # SH-7
     if soft_margin:
         terms, reduction = softened(ap - an, reduction)  # SH-12
     else:
         slack = margin + ap - an
         terms = filled(slack, slack <= 0, 0.0)  # SH-1, SH-9
-    unknown = tf.reduce_any(negative & ~others, axis=-1) | ~whole | crowded
+    unknown = tf.reduce_any(negative & ~others, axis=-1) | ~whole | found.crowded
     unknown = unknown if sets.wild is None else unknown | sets.wild  # PW-14
-    broken = unknown[:, tf.newaxis] | tf.gather(tf.pad(~others, [[0, 1]]), index)
+    broken = unknown[:, tf.newaxis] | tf.gather(~others, column)
     terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":
         return reduce(terms, pairs, reduction, w)
-    full = spread_out(filled(terms, ~pairs, 0.0), index, number_of_candidates(sets))
-    full = spoilt(full, (crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
+    full = spread_out(filled(terms, ~pairs, 0.0), column, number_of_candidates(sets))
+    full = spoilt(full, (found.crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
     if w is None:
         return full
     return reduce(full, positive & tf.reduce_any(negative, axis=-1, keepdims=True), reduction, w)
 
 
-def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
-    """Return the negative of each sorted positive: (B, M), (B, K), (B, M) -> (B, K); M where there is none.
+def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor, found: Positives) -> tf.Tensor:
+    """Return the nearest negative that is farther than each positive, or the farthest where none is: (B, K)."""
+    last = d.dtype.max  # which no distance reaches
+    away = filled(d, ~negative, last)
+    far = followed(filled(d, ~negative, -1.0), -2.0)
+    farthest = tf.argmax(far, axis=1, output_type=tf.int32)[:, tf.newaxis]  # SH-3, SH-8
+
+    def each(k: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor]:
+        farther = filled(away, away <= near[:, k, tf.newaxis], last)  # SH-2
+        nearest = tf.argmin(farther, axis=1, output_type=tf.int32)[:, tf.newaxis]  # SH-8
+        picked = tf.where(columns(farther, nearest) < last, nearest, farthest)
+        return (tf.where(tf.equal(tf.range(tf.shape(near)[1]), k), picked, chosen),)
+
+    def ranked() -> tuple[tf.Tensor]:
+        sorting = tf.argsort(near, axis=1)
+        chosen = columns(_ranked(d, columns(near, sorting), negative), tf.argsort(sorting, axis=1))
+        return (tf.where(chosen < 0, farthest, chosen),)
+
+    return found.passes(each, ranked, tf.broadcast_to(farthest, tf.shape(near)))[0]
+
+
+def _ranked(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+    """Return the nearest negative that is farther than each of the sorted positives (B, K); -1 where there is none.
 
     A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
     so the positive at place k takes the nearest one of the first rank above k that has any.
@@ -139,9 +161,8 @@ def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
     rank_or_none = tf.where(some > 0, tf.range(places + 1), places + 1)
     listed = collected(rank_or_none, before, places + 2, tf.math.unsorted_segment_min)
     above = tf.gather(listed, before[:, 1:], batch_dims=1)
-    farthest = tf.cast(lowest_index(d, negative, largest=True), tf.int32)[:, tf.newaxis]  # SH-3, SH-8
     nearest = tf.gather(lowest, tf.minimum(above, places), batch_dims=1)
-    return tf.where(above > places, farthest, nearest)
+    return tf.where(above > places, -1, nearest)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")

@@ -337,9 +337,11 @@ def test_a_memory_in_variables_is_taken(name):
 
 def largest(function, *arguments):
     """Return the number of entries of the largest tensor in a graph."""
-    graph = function.get_concrete_function(*arguments).graph
-    shapes = [t.shape for op in graph.get_operations() for t in op.outputs]
-    assert not graph._functions  # no loop, in which there would be other arrays
+    graphs = [function.get_concrete_function(*arguments).graph]
+    for graph in graphs:  # those of loops and branches come after the graph that they are in
+        graphs += [inner.graph for inner in graph._functions.values()]
+    made = [op for graph in graphs for op in graph.get_operations() if op.type != "Placeholder"]
+    shapes = [t.shape for op in made for t in op.outputs]
     assert all(shape.is_fully_defined() for shape in shapes)
     return max(shape.num_elements() for shape in shapes)
 
