@@ -14,6 +14,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
+from lossproof.backends.jax.distances import quarter
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -70,22 +71,16 @@ def center_loss(
     y, legal = in_range(own, 0, c.shape[0] - 1)
     factor = in_dtype(factor, x.dtype)
 
-    t = _differences(x, c, y, legal if mask is None else legal & mask)
-    largest = float(np.finfo(t.dtype).max)
-    limit = 2.0**-2 * largest**0.5 / jnp.sqrt(jnp.maximum(factor, 1)).astype(t.dtype)
-    t = jnp.clip(t, -limit, limit)  # no finite input gives NaN, whatever the factor (CV-19)
-    low, high = (min(float(bound), largest / 4) for bound in (floor, ceiling))
-    square = jnp.sum(t * t, axis=-1)
+    met = legal if mask is None else legal & mask
+    t = jnp.where(met[:, None], quarter(x, rows_of(c, y, x)), 0)  # CN-3
+    most = float(np.finfo(t.dtype).max) / 4
+    low, high = min(float(floor), most), jnp.minimum(min(float(ceiling), most), most / jnp.maximum(factor, 1))  # CV-19
+    square = 16 * jnp.sum(t * t, axis=-1)
     if low:
         square = jnp.where(square <= low, low, square)  # CN-2, CN-9
     square = jnp.where(square >= high, high, square)
     terms = jnp.where(legal, factor * square, jnp.nan)  # CN-1, CV-33
     return reduce(terms, mask, reduction, w)
-
-
-def _differences(x: Array, c: Array, y: Array, met: Array) -> Array:
-    """Return x - c[y], and 0 for the rows that meet no center: CN-3, CN-5, CN-6."""
-    return jnp.where(met[:, None], x - rows_of(c, y, x), 0)
 
 
 def update_centers(
@@ -125,7 +120,7 @@ def update_centers(
     met = legal if mask is None else legal & mask  # CN-13
     rows = jnp.zeros(c.shape[0], c.dtype).at[y].add(met.astype(c.dtype))
     largest = float(np.finfo(c.dtype).max)
-    steps = jnp.clip(_differences(x, c, y, met), -largest, largest) / (1 + rows)[y][:, None]
+    steps = jnp.clip(jnp.where(met[:, None], x - rows_of(c, y, x), 0), -largest, largest) / (1 + rows)[y][:, None]
     move = jnp.zeros_like(c).at[y].add(steps)
     moved = jnp.where((rows > 0)[:, None], c + alpha * move, c)  # CN-11, CN-12
     return stop_gradient(moved.astype(centers.dtype))  # CN-14

@@ -15,16 +15,22 @@ def row_distance(x: Array, y: Array, distance: str, p: float, eps: float | Array
     if distance == "cosine":
         return _cosine(x, y)
     if distance == "squared_euclidean":
-        t = _bounded(x - y, 2.0)
-        return _finite(jnp.sum(t * t, axis=-1))  # DI-7, DI-12
+        t = quarter(x, y)
+        return _finite(16 * jnp.sum(t * t, axis=-1))  # DI-7, DI-12
     if distance == "euclidean":
         p, eps, eps_at = 2.0, 0.0, "difference"  # DI-9
-    t = x - y
-    if eps_at == "difference":
-        t = t + eps  # DI-4
-    root = eps if eps_at == "root" else 0.0
-    floor = eps if eps_at == "floor" else 0.0
-    return _finite(_p_norm(_bounded(t, p), float(p), root, floor))
+    offset, root, floor = (eps if eps_at == at else 0.0 for at in ("difference", "root", "floor"))
+    if p == 2:
+        return _finite(4 * _p_norm(quarter(x, y, offset), 2.0, root / 16, floor / 16))
+    largest = float(np.finfo(x.dtype).max)
+    t = x - y + offset  # DI-4
+    return _finite(_p_norm(jnp.clip(t, -largest, largest), float(p), root, floor))
+
+
+def quarter(x: Array, y: Array, offset: float | Array = 0.0) -> Array:
+    """Return a quarter of x - y + offset, which no finite numbers make infinite: CV-19."""
+    t = 0.25 * x - 0.25 * y
+    return t + 0.25 * offset if isinstance(offset, Array) or offset else t  # DI-4
 
 
 def _p_norm(t: Array, p: float, root: float | Array, floor: float | Array) -> Array:
@@ -37,7 +43,7 @@ def _p_norm(t: Array, p: float, root: float | Array, floor: float | Array) -> Ar
         total = jnp.sum(size, axis=-1) + root  # DI-2
         return jnp.where(total <= floor, floor, total)  # DI-6, DI-17
     if p == 2:
-        total = jnp.sum(t * t, axis=-1) + root  # DI-1, DI-5
+        total = _finite(jnp.sum(t * t, axis=-1)) + root  # DI-1, DI-5
         low = total <= floor  # with floor 0 this is t = 0: DI-15
         return jnp.where(low, floor**0.5, jnp.sqrt(jnp.where(low, 1, total)))
     # Other exponents: in units of the largest size, which carries no gradient, nothing overflows (DI-19).
@@ -56,16 +62,10 @@ def _nonzero(unit: Array) -> Array:
     return jnp.where(unit < np.finfo(unit.dtype).tiny, 1, unit)
 
 
-def _bounded(t: Array, p: float) -> Array:
-    """Keep a difference so small that its p-th power is finite: no finite input gives NaN (CV-19)."""
-    largest = float(np.finfo(t.dtype).max)
-    limit = 2.0**-2 * largest**0.5 if p == 2 else largest
-    return jnp.clip(t, -limit, limit)
-
-
 def _finite(d: Array) -> Array:
-    """Keep a distance so small that the difference of two is finite (CV-19)."""
-    return jnp.minimum(d, float(np.finfo(d.dtype).max) / 4)
+    """Keep a distance so small that the difference of two is finite, without a gradient beyond (CV-19)."""
+    limit = float(np.finfo(d.dtype).max) / 4
+    return jnp.where(d > limit, limit, d)  # jnp.minimum has NaN there for the tangent of an infinity
 
 
 def _cosine(x: Array, y: Array) -> Array:
