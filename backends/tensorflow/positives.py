@@ -64,9 +64,10 @@ def positives(sets: Sets, positive: tf.Tensor, max_positives: int | None) -> Pos
     order, first, after = _groups(sets, count)
     own = None if sets.itself is None else _own_places(sets, order, count)
     number = number_of(positive)
-    bounded = max_positives is not None
-    few = (isinstance(most, int) and most <= _MOST) or (bounded and max_positives <= _MOST)
-    crowded = number > most if bounded else tf.zeros_like(first, tf.bool)
+    few = isinstance(most, int) and most <= _MOST
+    crowded = tf.zeros_like(first, tf.bool)
+    if max_positives is not None:
+        few, crowded = few or max_positives <= _MOST, number > most
     return Positives(order, first, after, own, positive, number, most, few, crowded)
 
 

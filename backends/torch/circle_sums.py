@@ -34,15 +34,15 @@ class Sums(NamedTuple):
 
 def sums_of(sets: Sets, w: Tensor | None, margin: Number, gamma: Number, *, detach_weights: bool) -> Sums:
     """Return the sums of each anchor; `w` weighs the anchors."""
-    numbers = isinstance(margin, float) and isinstance(gamma, float)
-    if numbers and detach_weights and not sets.second and sets.rows.shape[0] and plain(sets.rows):
+    plainly = detach_weights and not sets.second and sets.rows.shape[0] and plain(sets.rows)
+    if plainly and isinstance(margin, float) and isinstance(gamma, float):
         found, unit = positives(sets, None), unit_rows(sets.rows)
         if found.column.shape[1] <= max(_WIDEST, unit.shape[0] // 8) and settled(unit):
             return _in_place(unit, found, sets, margin, gamma)
     if sets.second:
-        found = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
-        s = _cosines(unit_rows(found.sets.rows), unit_rows(found.sets.candidates))
-        spoilt = found.unknown()
+        known = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
+        s = _cosines(unit_rows(known.sets.rows), unit_rows(known.sets.candidates))
+        spoilt = known.unknown()
     else:
         rows = sets.rows if w is None else torch.where((w != 0).any(), sets.rows, 0.0)  # CV-42: nor from one in no term
         s = _cosines(unit_rows(rows))

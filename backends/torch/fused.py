@@ -44,7 +44,7 @@ class _Distance(torch.autograd.Function):
         t = torch.sub(x, y)
         if eps:
             t.add_(eps)  # DI-4
-        d = torch.linalg.vector_norm(t, dim=-1)  # DI-1
+        d: Tensor = torch.linalg.vector_norm(t, dim=-1)  # DI-1
         ctx.save_for_backward(x, y, t, d)
         ctx.formula = formula
         return d
@@ -66,7 +66,7 @@ class _Slack(torch.autograd.Function):
         torch.sub(anchor, negative, out=t[1])
         if eps:
             t.add_(eps)  # DI-4
-        d = torch.linalg.vector_norm(t, dim=-1)  # DI-1
+        d: Tensor = torch.linalg.vector_norm(t, dim=-1)  # DI-1
         ctx.save_for_backward(anchor, positive, negative, t, d)
         ctx.formula = formula
         return d[0] - d[1]
@@ -85,7 +85,7 @@ class _Units(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, formula: Formula) -> Tensor:
         largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)
         largest.masked_fill_(largest < torch.finfo(x.dtype).tiny, 1.0)  # subnormal rows count as zero
-        unit = x / largest  # rows of one direction become the same row
+        unit: Tensor = x / largest  # rows of one direction become the same row
         length = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
         zero = length == 0
         unit.div_(length.masked_fill_(zero, 1.0))
