@@ -64,9 +64,9 @@ def positives(sets: Sets, positive: tf.Tensor, max_positives: int | None) -> Pos
     order, first, after = _groups(sets, count)
     own = None if sets.itself is None else _own_places(sets, order, count)
     number = number_of(positive)
-    bounded = max_positives is not None
-    few = (isinstance(most, int) and most <= _MOST) or (bounded and max_positives <= _MOST)
-    crowded = number > most if bounded else tf.zeros_like(first, tf.bool)
+    crowded = tf.zeros_like(first, tf.bool) if max_positives is None else number > most
+    known = [bound for bound in (most, max_positives) if bound is not None and not tf.is_tensor(bound)]
+    few = any(bound <= _MOST for bound in known)
     return Positives(order, first, after, own, positive, number, most, few, crowded)
 
 
