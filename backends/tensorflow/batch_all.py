@@ -178,8 +178,8 @@ def _counts(d: tf.Tensor, found: Positives, margin: tf.Tensor, negative: tf.Tens
         low = filled(thresholds(column), ~valid, last)
         return _ranked(d, low, column, negative)
 
-    counts: tuple[tf.Tensor, tf.Tensor] = found.passes(each, ranked, tf.zeros_like(d, tf.int32), tf.zeros_like(anchor))
-    return counts
+    sign, active = found.passes(each, ranked, tf.zeros_like(d, tf.int32), tf.zeros_like(anchor))
+    return sign, active
 
 
 def _ranked(d: tf.Tensor, threshold: tf.Tensor, column: tf.Tensor, negative: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

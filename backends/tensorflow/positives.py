@@ -64,10 +64,9 @@ def positives(sets: Sets, positive: tf.Tensor, max_positives: int | None) -> Pos
     order, first, after = _groups(sets, count)
     own = None if sets.itself is None else _own_places(sets, order, count)
     number = number_of(positive)
-    few = isinstance(most, int) and most <= _MOST
-    crowded = tf.zeros_like(first, tf.bool)
-    if max_positives is not None:
-        few, crowded = few or max_positives <= _MOST, number > most
+    crowded = tf.zeros_like(first, tf.bool) if max_positives is None else number > most
+    known = [bound for bound in (most, max_positives) if bound is not None and not tf.is_tensor(bound)]
+    few = any(bound <= _MOST for bound in known)
     return Positives(order, first, after, own, positive, number, most, few, crowded)
 
 
