@@ -15,7 +15,7 @@ from jax.lax import stop_gradient
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
 from lossproof.backends.jax.pairwise import distance_matrix
-from lossproof.backends.jax.positives import columns, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.positives import Runs, crowded, of_anchors, over_positives, put, runs, whole_numbers
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
@@ -45,14 +45,13 @@ def batch_all_triplet_loss(
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
-        labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
+        labels: integers of shape (B,). Where they are not traced and `max_positives` is given, they are read for it.
         margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
-            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is raised
-            where they are not.
+        max_positives: the most positives that an anchor may have; None, any number of them. With more, the terms of
+            the anchor are NaN, and an error is raised where labels are not traced.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
@@ -90,7 +89,7 @@ def batch_all_triplet_loss(
     found = _triplets(sets, margin, distance, pairwise, max_positives)
     d, sign = found.d, found.sign
     part = sign.astype(d.dtype) * (d - _center(stop_gradient(d), sign))  # BA-5: each row of counts sums to 0
-    sums = jnp.sum(jnp.where(sign != 0, part, 0), axis=-1) + margin * found.active.astype(d.dtype)  # BA-1
+    sums = jnp.sum(part, axis=-1) + margin * found.active.astype(d.dtype)  # BA-1
     sums = jnp.where(found.broken, jnp.nan, sums)  # BA-7, PW-8
     if reduction in ("none", "sum"):
         return reduce(sums, None, reduction, w)
@@ -154,38 +153,40 @@ def _triplets(sets: Sets, margin: float | Array, distance: str, pairwise: str, m
     sets, finite, others = sets.known()  # BA-7
     part, second = sets.distinct(finite, others)
     d = distance_matrix(sets.rows, part, distance, pairwise, second)
-    fixed = stop_gradient(d)
-
-    index, valid, crowded = sorted_positives(d, positive, sets, max_positives)
-    last = float(np.finfo(d.dtype).max)
-    threshold = jnp.where(valid, jnp.minimum(margin + columns(fixed, index), last), last)  # above every distance
-    sign, active = _counts(fixed, threshold, index, valid, negative)
+    sign, active = _counts(stop_gradient(d), stop_gradient(margin), positive, negative, runs(positive, sets))
     every = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)  # BA-2
-    broken = (every > 0) & (crowded | sets.unknown(finite, others))
+    broken = (every > 0) & (crowded(positive, sets, max_positives) | sets.unknown(finite, others))
     return _Triplets(d, sign, jnp.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 
-def _counts(d: Array, threshold: Array, index: Array, valid: Array, negative: Array) -> tuple[Array, Array]:
+@jax.jit  # a loop that stands in no other jax.jit would be compiled in every call
+def _counts(d: Array, margin: Array, positive: Array, negative: Array, found: Runs) -> tuple[Array, Array]:
     """Return the active triplets of each pair (B, M), those of a negative with a minus, and of each anchor (B,).
 
-    A triplet is active where d(a, n) < d(a, p) + margin: a negative of rank r is so for all but the r lowest
-    thresholds.
+    A triplet is active where d(a, n) < d(a, p) + margin.
     """
-    rank = ranks(threshold, d, "right")  # BA-6
-    of_negatives = jnp.where(negative, jnp.sum(valid, axis=-1, keepdims=True, dtype=rank.dtype) - rank, 0)
-    anchor = jnp.arange(d.shape[0])[:, None]
-    histogram = (
-        jnp.zeros((d.shape[0], threshold.shape[1] + 1), rank.dtype).at[anchor, rank].add(negative.astype(rank.dtype))
-    )
-    of_positives = jnp.where(valid, jnp.cumsum(histogram, axis=1)[:, :-1], 0)
-    return spread_out(of_positives, index, d.shape[1]) - of_negatives, jnp.sum(of_positives, axis=-1)
+    last, exact = float(np.finfo(d.dtype).max), whole_numbers(d.shape[1], d.dtype)
+    far = jnp.where(negative, d, last)  # no threshold is above
+
+    def nearer(threshold: Array) -> Array:
+        return far < threshold[:, None]  # BA-6
+
+    def count(column: Array, there: Array, sign: Array) -> Array:
+        thresholds = jnp.where(there, jnp.minimum(margin + of_anchors(d, column), last), -last)
+        of_positives = jax.lax.map(lambda threshold: jnp.sum(nearer(threshold).astype(exact), axis=1), thresholds)
+        sign = sign - sum(nearer(threshold).astype(jnp.int32) for threshold in thresholds)
+        return put(sign, column, of_positives.astype(jnp.int32))
+
+    nothing = jnp.where(negative, jnp.int32(0), jnp.int32(0))  # in shard_map as different on each device as the counts
+    sign = over_positives(count, nothing, positive, found)
+    return sign, jnp.sum(jnp.where(positive, sign, 0), axis=1)
 
 
 def _center(d: Array, sign: Array) -> Array:
     """Return the mean distance of each anchor from its rows, by their counts: as near as the active triplets are."""
     weight = jnp.abs(sign).astype(d.dtype)
     whole = jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1)
-    return jnp.sum(d * (weight / whole), axis=-1, keepdims=True)
+    return jnp.sum(d * (weight * (1 / whole)), axis=-1, keepdims=True)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -198,9 +199,8 @@ class BatchAllTripletLoss:
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
-            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is
-            raised where they are not.
+        max_positives: the most positives that an anchor may have; None, any number of them. With more, the terms of
+            the anchor are NaN, and an error is raised where labels are not traced.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
             triplets that are positive).
 

@@ -1,83 +1,88 @@
-"""The positives of each anchor in order, and what stands below them (spec/pairwise.md)."""
+"""The positives of each anchor, one after the other (spec/pairwise.md)."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import stop_gradient
 from numpy.typing import NDArray
 
 from lossproof.backends.jax.arrays import Input, on_host
 from lossproof.backends.jax.candidates import Sets
 from lossproof.spec.arguments import check_most_positives
 
-
-class Positives(NamedTuple):
-    """The positives of each anchor in K columns, sorted by their distance, and which anchors have more (PW-8)."""
-
-    column: Array  # (B, K), M where there is none
-    valid: Array  # (B, K)
-    crowded: Array  # (B,)
+State = TypeVar("State")
+_TOGETHER = 4  # positives of a step: what they change in (B, M) numbers is read and written once for all of them
 
 
-def sorted_positives(d: Array, positive: Array, sets: Sets, max_positives: int | None) -> Positives:
-    """Return the positives of each anchor, nearest first; only they are sorted, never whole rows of distances."""
-    (anchors, count), most = d.shape, most_positives(sets, max_positives)
-    anchor, column = jnp.arange(anchors)[:, None], jnp.broadcast_to(jnp.arange(count), (anchors, count))
-    place = jnp.where(positive, jnp.cumsum(positive, axis=1) - 1, most)
-    listed = jnp.full((anchors, most), count).at[anchor, place].set(column, mode="drop")
-    last = float(
-        np.finfo(d.dtype).max
-    )  # no distance is larger, and the sort is stable: those that there are come first
-    distances = jnp.where(listed < count, columns(stop_gradient(d), listed), last)
-    listed = jnp.take_along_axis(listed, jnp.argsort(distances, axis=1, stable=True), axis=1)
-    found = jnp.sum(positive, axis=1)
-    return Positives(listed, listed < count, (found > most) & (max_positives is not None))
+class Runs(NamedTuple):
+    """The candidates sorted by their labels, so that the positives of an anchor stand in a run."""
+
+    order: Array  # (M,), those that take no part last
+    first: Array  # (1, B), the place of the first positive, M where there is none
+    longest: Array  # (), rows of the longest run: read nowhere, so that nothing depends on where the labels lie
 
 
-def ranks(thresholds: Array, d: Array, side: str) -> Array:
-    """Return how many of the sorted thresholds (B, K) are below each distance (B, M), or with "right" not above it."""
-    most = thresholds.shape[1]
-    steps = most.bit_length() if isinstance(most, int) else 31  # jnp.searchsorted takes no symbol of `jax.export`
-
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = jnp.minimum((low + high) // 2, most - 1)
-        there = jnp.take_along_axis(thresholds, middle, axis=1)
-        below = (low < high) & (there < d if side == "left" else there <= d)
-        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
-
-    zero = jnp.where(d < 0, jnp.int32(0), jnp.int32(0))  # in shard_map as different on each device as what it will hold
-    ends = zero, zero + jnp.int32(most)
-    found: Array = jax.lax.fori_loop(0, steps, halve, ends)[0]
-    return found
+def runs(positive: Array, sets: Sets) -> Runs:
+    """Return the runs of the positives (B, M)."""
+    labels, part, count = jnp.asarray(sets.candidate_labels), sets.candidates_take_part, positive.shape[1]
+    order = jnp.argsort(labels) if part is None else jnp.lexsort((labels, ~jnp.asarray(part)))
+    order = order.astype(jnp.int32)
+    place = jnp.zeros(labels.shape, jnp.int32).at[order].set(jnp.arange(count, dtype=jnp.int32))
+    first = jnp.min(jnp.where(positive, place[None], count), axis=1, keepdims=True).T
+    longest = jnp.max(jnp.sum(positive, axis=1, dtype=jnp.int32)) + 1  # the anchor itself may stand among them
+    return Runs(order, first, longest)
 
 
-def columns(values: Array, index: Array) -> Array:
-    """Return values (B, M) at the columns `index`, and 0 at column M."""
-    return jnp.take_along_axis(jnp.pad(values, ((0, 0), (0, 1))), index, axis=1)
+def over_positives(step: Callable[[Array, Array, State], State], state: State, positive: Array, found: Runs) -> State:
+    """Return the state after steps that take the next few positives of every anchor, until none has another.
+
+    A step is given their columns (N, B), M where there is none, which of them there are, (N, B), and the state. The
+    number of steps is that of the longest run: nothing is as long as the most positives that there could be.
+    """
+    count, group = positive.shape[1], jnp.arange(_TOGETHER, dtype=jnp.int32)[:, None]
+
+    def more(carry: tuple[Array, State]) -> Array:
+        return carry[0] < found.longest
+
+    def take(carry: tuple[Array, State]) -> tuple[Array, State]:
+        taken, state = carry
+        places = found.first + taken + group
+        column = found.order[jnp.minimum(places, count - 1)]
+        there = (places < count) & of_anchors(positive, column)
+        return taken + _TOGETHER, step(jnp.where(there, column, count), there, state)
+
+    return jax.lax.while_loop(more, take, (jnp.int32(0), state))[1]
 
 
-def spread_out(values: Array, index: Array, count: int) -> Array:
-    """Return an array (B, `count`) with values at the columns `index`, those at column `count` dropped."""
-    anchors = values.shape[0]
-    return jnp.zeros((anchors, count), values.dtype).at[jnp.arange(anchors)[:, None], index].set(values, mode="drop")
+def of_anchors(values: Array, column: Array) -> Array:
+    """Return values (B, M) at columns (N, B) of each anchor, those beyond the last one at the last one."""
+    return values[jnp.arange(values.shape[0])[None], jnp.minimum(column, values.shape[1] - 1)]
 
 
-def most_positives(sets: Sets, max_positives: int | None) -> int:
-    """Return the number of columns that hold the positives: read from labels on the host, else the most possible."""
-    most, count = _of_sets(sets) if sets.second else _of_batch(sets), sets.candidates.shape[0]
-    if most is not None:
-        if max_positives is not None:
-            check_most_positives(most, max_positives)
-        return max(most, 1)
+def put(values: Array, column: Array, found: Array) -> Array:
+    """Return values (B, M) with others (N, B) at columns (N, B) of each anchor, those beyond the last one dropped."""
+    return values.at[jnp.arange(values.shape[0])[None], column].set(found, mode="drop")
+
+
+def whole_numbers(most: int, dtype: Any) -> Any:
+    """Return the dtype for whole numbers up to `most`: a float where it holds them, for XLA on a CPU is faster."""
+    held = isinstance(most, int) and most <= 2.0 ** (np.finfo(dtype).nmant + 1)  # not a symbol of `jax.export`
+    return dtype if held else jnp.int32
+
+
+def crowded(positive: Array, sets: Sets, max_positives: int | None) -> Array:
+    """Return which anchors have more than `max_positives` positives: an error where they are read (PW-8)."""
     if max_positives is None:
-        return count  # one more than there can be, but for a symbol of `jax.export` nothing is known but that it is 1
-    return min(count, int(max_positives)) if isinstance(count, int) else int(max_positives)
+        return jnp.zeros(positive.shape[0], bool)
+    most = _of_sets(sets) if sets.second else _of_batch(sets)
+    if most is not None:
+        check_most_positives(most, max_positives)
+    return jnp.sum(positive, axis=1, dtype=jnp.int32) > min(max_positives, np.iinfo(np.int32).max)
 
 
 def _of_batch(sets: Sets) -> int | None:

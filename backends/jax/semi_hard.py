@@ -14,8 +14,8 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import as_sets
-from lossproof.backends.jax.pairwise import distance_matrix, farthest
-from lossproof.backends.jax.positives import columns, ranks, sorted_positives, spread_out
+from lossproof.backends.jax.pairwise import distance_matrix
+from lossproof.backends.jax.positives import Runs, crowded, of_anchors, over_positives, put, runs, whole_numbers
 from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
@@ -48,16 +48,15 @@ def semi_hard_triplet_loss(
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
-        labels: integers of shape (B,). Where they are not traced they are read for the largest number of positives.
+        labels: integers of shape (B,). Where they are not traced and `max_positives` is given, they are read for it.
         margin: in the unit of the distance, [0, inf); an array of shape () is used as it is and not checked. Left at
             its default with `soft_margin`.
         soft_margin: the softplus in place of the hinge.
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows that
             nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
-            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is raised
-            where they are not.
+        max_positives: the most positives that an anchor may have; None, any number of them. With more, the terms of
+            the anchor are NaN, and an error is raised where labels are not traced.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
@@ -99,46 +98,42 @@ def semi_hard_triplet_loss(
     sets, finite, others = sets.known()  # SH-10
     part, second = sets.distinct(finite, others)
     d = distance_matrix(sets.rows, part, distance, pairwise, second)
-    fixed = stop_gradient(d)
-
-    index, valid, crowded = sorted_positives(d, positive, sets, max_positives)
-    pairs = valid & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
-    chosen = _chosen(fixed, jnp.where(valid, columns(fixed, index), float(np.finfo(d.dtype).max)), negative)
-    ap, an = columns(d, index), jnp.take_along_axis(d, chosen, axis=1)
+    an = jnp.take_along_axis(d, _chosen(stop_gradient(d), positive, negative, runs(positive, sets)), axis=1)
     if soft_margin:
-        terms, reduction = softened(ap - an, reduction)  # SH-12
+        terms, reduction = softened(d - an, reduction)  # SH-12
     else:
-        terms = jax.nn.relu(margin + ap - an)  # SH-1, SH-7, SH-9
-    unknown = jnp.any(negative & ~others[None], axis=-1) | ~finite | crowded
+        terms = jax.nn.relu(margin + d - an)  # SH-1, SH-7, SH-9
+    unknown = jnp.any(negative & ~others[None], axis=-1) | ~finite | crowded(positive, sets, max_positives)
     unknown = unknown if sets.wild is None else unknown | sets.wild  # PW-14
-    broken = unknown[:, None] | jnp.append(~others, False)[index]
-    terms = jnp.where(broken, jnp.nan, terms)  # SH-10, PW-8
-    if reduction != "none":
-        return reduce(terms, pairs, reduction, w)
-    full = spread_out(jnp.where(pairs, terms, 0), index, d.shape[1])
-    full = jnp.where(crowded[:, None] & positive & jnp.any(negative, axis=-1, keepdims=True), jnp.nan, full)
-    if w is not None:
-        full = reduce(full, positive & jnp.any(negative, axis=-1, keepdims=True), reduction, w)
-    return full[:, :0] if sets.second and sets.count == 0 else full  # SH-13
+    terms = jnp.where(unknown[:, None] | ~others[None], jnp.nan, terms)  # SH-10, PW-8
+    pairs = positive & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
+    found = reduce(terms, pairs, reduction, w)
+    return found[:, :0] if reduction == "none" and sets.second and sets.count == 0 else found  # SH-13
 
 
-def _chosen(d: Array, near: Array, negative: Array) -> Array:
-    """Return the negative of each sorted positive: (B, M), (B, K), (B, M) -> (B, K).
+@jax.jit  # a loop that stands in no other jax.jit would be compiled in every call
+def _chosen(d: Array, positive: Array, negative: Array, found: Runs) -> Array:
+    """Return the negative of each positive, and of what is none itself: (B, M)."""
+    last, count = float(np.finfo(d.dtype).max), d.shape[1]
+    far = jnp.where(negative, d, -last)  # what is no negative is not farther than anything
+    after = jnp.arange(count, 0, -1).astype(whole_numbers(count, d.dtype))
 
-    A negative of rank r is farther than the r nearest positives. All of rank r are nearer than all of a higher rank,
-    so the positive at place k takes the nearest one of the first rank above k that has any.
-    """
-    (anchors, places), count = near.shape, d.shape[1]
-    rank = jnp.where(negative, ranks(near, d, "left"), 0)  # SH-2; rank 0 is never taken
-    anchor, column = jnp.arange(anchors)[:, None], jnp.broadcast_to(jnp.arange(count), (anchors, count))
-    least = jnp.full((anchors, places + 1), float(np.finfo(d.dtype).max), d.dtype).at[anchor, rank].min(d)
-    is_least = negative & (d == jnp.take_along_axis(least, rank, axis=1))
-    lowest = jnp.full((anchors, places + 1), count).at[anchor, rank].min(jnp.where(is_least, column, count))  # SH-8
-    filled = jnp.where(lowest == count, places + 1, jnp.arange(places + 1))
-    above = jax.lax.cummin(filled[:, 1:], axis=1, reverse=True)  # the first rank above each place that has any
-    last = farthest(d, negative)[:, None]  # SH-3, SH-8
-    nearest = jnp.take_along_axis(lowest, jnp.minimum(above, places), axis=1)
-    return jnp.minimum(jnp.where(above > places, last, nearest), count - 1)
+    def lowest(least: Array) -> Array:
+        left = jnp.max(jnp.where(far == least[:, None], after[None], 0), axis=1)  # SH-8
+        return count - left.astype(jnp.int32)
+
+    farthest = lowest(jnp.max(far, axis=1))  # SH-3
+
+    def of_positive(near: Array) -> Array:
+        least = jnp.min(jnp.where(far > near[:, None], far, last), axis=1)  # SH-2
+        return jnp.where(least < last, lowest(least), farthest)
+
+    def choose(column: Array, _: Array, chosen: Array) -> Array:
+        return put(chosen, column, jax.lax.map(of_positive, of_anchors(d, column)))
+
+    columns = jnp.arange(count, dtype=jnp.int32)[None]
+    itself = jnp.where(negative, columns, columns)  # in shard_map as different on each device as what is chosen
+    return over_positives(choose, itself, positive, found)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -153,9 +148,8 @@ class SemiHardTripletLoss:
         distance: "euclidean", "squared_euclidean" or "cosine".
         pairwise: "gram", one matrix product, or "direct", differences of rows: slower, and accurate for rows
             that nearly coincide.
-        max_positives: the most positives that an anchor may have; None, as many as there are, and B, or M with
-            candidates, where labels are traced. With more, the terms of the anchor are NaN, and an error is
-            raised where they are not.
+        max_positives: the most positives that an anchor may have; None, any number of them. With more, the terms of
+            the anchor are NaN, and an error is raised where labels are not traced.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
             that are positive).
 

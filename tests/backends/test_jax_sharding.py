@@ -62,7 +62,7 @@ from jax_calls import BATCHED, call, want
 
 mesh = jax.make_mesh((4,), ("data",))
 with jax.set_mesh(mesh):
-    for name in ("hard", "all", "circle", "center"):
+    for name in ("hard", "all", "semi", "circle", "center"):
         function, rows, rest = call(name)
         specs = tuple({n: P("data") if n in BATCHED else P() for n in part} for part in (rows, rest))
         each = jax.shard_map(lambda rows, rest: function(**rows, **rest)[None], in_specs=specs, out_specs=P("data"))
