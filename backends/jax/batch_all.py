@@ -159,7 +159,7 @@ def _triplets(sets: Sets, margin: float | Array, distance: str, pairwise: str, m
     return _Triplets(d, sign, jnp.where(broken, every, active), every, broken)  # BA-4: NaN is counted
 
 
-@jax.jit  # a loop is compiled anew in every call that is not
+@jax.jit  # a loop that stands in no other jax.jit would be compiled in every call
 def _counts(d: Array, margin: Array, positive: Array, negative: Array, found: Runs) -> tuple[Array, Array]:
     """Return the active triplets of each pair (B, M), those of a negative with a minus, and of each anchor (B,).
 

@@ -111,7 +111,7 @@ def semi_hard_triplet_loss(
     return found[:, :0] if reduction == "none" and sets.second and sets.count == 0 else found  # SH-13
 
 
-@jax.jit  # a loop is compiled anew in every call that is not
+@jax.jit  # a loop that stands in no other jax.jit would be compiled in every call
 def _chosen(d: Array, positive: Array, negative: Array, found: Runs) -> Array:
     """Return the negative of each positive, and of what is none itself: (B, M)."""
     last, count = float(np.finfo(d.dtype).max), d.shape[1]
