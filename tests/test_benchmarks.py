@@ -53,3 +53,17 @@ def test_rows_are_chosen_by_a_part_of_their_name():
     rows = [Row("a", "torch eager", "4 × 2", {}), Row("b", "jax jit", "8 / 4 × 2", {})]
     assert [row.name for row in chosen(rows, ["jit/8of4x2"])] == ["b/jax-jit/8of4x2"]
     assert chosen(rows, []) == rows
+
+
+def test_peak_memory_is_that_of_the_step_and_not_of_what_went_before():
+    code = """
+import numpy as np
+from benchmarks import memory
+left_over = np.ones(2**24)  # 128 MiB, gone before the step
+del left_over
+before = memory._now()
+step = np.ones(2**22)  # 32 MiB
+print(memory._highest() - before)
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 31 < float(found.stdout) < 64

@@ -49,8 +49,8 @@ class _FirstOfStack(Function):
         return first[:, None] == first, None
 
 
-class _Root(Function):
-    """A square root whose derivative in forward mode lacks its half."""
+class _SquareRoot(Function):
+    """A square root, right in reverse mode."""
 
     generate_vmap_rule = True
 
@@ -67,23 +67,17 @@ class _Root(Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         return gradient / (2 * ctx.saved_tensors[0])
 
+
+class _Root(_SquareRoot):
+    """A square root whose derivative in forward mode lacks its half."""
+
     @staticmethod
     def jvp(ctx: Any, along: Tensor) -> Any:
         return along / ctx.saved_tensors[0]
 
 
-class _SavedRoot(Function):
+class _SavedRoot(_SquareRoot):
     """A square root whose derivative takes what was saved for a constant, so that its own derivative is 0."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.sqrt()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:

@@ -97,7 +97,8 @@ def _in_place(unit: Tensor, found: Positives, sets: Sets, margin: float, gamma: 
 class _LogSums(torch.autograd.Function):
     """The two logarithms of each row of `unit`, added up.
 
-    `column` has the positives, or the row itself where they are not `valid`; rows that are `absent` are no negatives.
+    `column` has the positives, and the row itself where they are not `valid`, which is so at least once: these are no
+    negatives, and nor are rows that are `absent`.
     """
 
     @staticmethod
@@ -119,8 +120,7 @@ class _LogSums(torch.autograd.Function):
 
         push = (s + margin).relu_().mul_(gamma)
         exponent = s.sub_(margin).mul_(push)
-        itself = torch.arange(unit.shape[0]).unsqueeze(1)
-        exponent.scatter_(1, torch.cat([column, itself], 1), -torch.inf)
+        exponent.scatter_(1, column, -torch.inf)
         if absent is not None:
             exponent.masked_fill_(absent, -torch.inf)
         of_negatives, slope = _summed(exponent)

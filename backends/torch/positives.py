@@ -1,4 +1,4 @@
-"""The positives of each anchor in a few sorted columns (spec/pairwise.md)."""
+"""The positives of each anchor in a few columns (spec/pairwise.md)."""
 
 from __future__ import annotations
 
