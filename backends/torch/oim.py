@@ -272,7 +272,8 @@ class OIMLoss(nn.Module):
         self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `oim_loss`."""
-        lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
+        memory = self.lookup_table.clone(), self.queue.clone()  # `update` may come before the backward pass
+        lookup_table, queue = as_wide(embeddings, *memory)
         return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, weights=weights, **self.options)
 
     @torch.no_grad()
