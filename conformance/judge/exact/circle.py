@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import mpmath
@@ -14,9 +15,10 @@ from lossproof.conformance.judge.exact.pairs import Batch, zeros
 
 def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mapping[str, Array]) -> Array:
     """Return the term of each anchor; 0 where the mask leaves it out."""
-    batch, frozen_batch = Batch(inputs, {}, "cosine"), Batch(frozen, {}, "cosine")
+    batch = Batch(inputs, {}, "cosine")
+    cosine, fixed = _cosines(batch), _cosines(Batch(frozen, {}, "cosine"))
     m, gamma = mpmath.mpf(options.get("margin", 0.25)), mpmath.mpf(options.get("gamma", 256.0))
-    of_weights = frozen_batch if options.get("detach_weights", True) else batch
+    cosine_of_weights = fixed if options.get("detach_weights", True) else cosine
     found = zeros(batch.size)
     for i in batch.members:
         met = [j for j in batch.present if j != batch.itself[i]]
@@ -27,7 +29,7 @@ def terms(inputs: Mapping[str, Array], options: Mapping[str, Any], frozen: Mappi
         for positive in (True, False):
             total = mpmath.mpf(0)
             for j in batch.positives(i) if positive else batch.negatives(i):
-                s, weight_of = _cosine(batch, i, j), _cosine(of_weights, i, j)
+                s, weight_of = cosine(i, j), cosine_of_weights(i, j)
                 if positive:
                     total += mpmath.exp(gamma * max(1 + m - weight_of, mpmath.mpf(0)) * (1 - m - s))
                 else:
@@ -46,8 +48,17 @@ def counted(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any
     return counts
 
 
-def _cosine(batch: Batch, i: int, j: int) -> Any:
-    pair = batch.rows[i], batch.others[j]
-    inner = mpmath.fsum(a * b for a, b in zip(*pair, strict=True))
-    lengths = [mpmath.sqrt(mpmath.fsum(a * a for a in row)) for row in pair]
-    return inner / (lengths[0] * lengths[1]) if all(lengths) else mpmath.mpf(0)
+def _cosines(batch: Batch) -> Callable[[int, int], Any]:
+    """Return the cosine of an anchor and a row that it is compared with; with a zero row it is 0."""
+    own, others = ([_length(row) for row in rows] for rows in (batch.rows, batch.others))
+
+    @cache
+    def cosine(i: int, j: int) -> Any:
+        inner = mpmath.fsum(a * b for a, b in zip(batch.rows[i], batch.others[j], strict=True))
+        return inner / (own[i] * others[j]) if own[i] and others[j] else mpmath.mpf(0)
+
+    return cosine
+
+
+def _length(row: Array) -> Any:
+    return mpmath.sqrt(mpmath.fsum(a * a for a in row))
