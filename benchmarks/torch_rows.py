@@ -46,9 +46,10 @@ def made(inputs: Callable[[], tuple[Tensor, ...]], loss: Callable[..., Tensor]) 
 
 
 def drawn(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return float32 rows that ask for a gradient."""
-    generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator).requires_grad_() for shape in shapes)
+    """Return float32 rows that ask for a gradient, the same on every device."""
+    generator, device = torch.Generator("cpu").manual_seed(0), torch.get_default_device()
+    rows = (torch.randn(shape, generator=generator, device="cpu") for shape in shapes)
+    return tuple(row.to(device).requires_grad_() for row in rows)
 
 
 def labelled(count: int, each: int, width: int = WIDTH) -> tuple[Tensor, Tensor]:

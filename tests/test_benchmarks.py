@@ -67,3 +67,19 @@ print(memory._highest() - before)
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 31 < float(found.stdout) < 64
+
+
+def test_what_a_card_is_asked_is_on_disk(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--out", str(tmp_path)]
+    command += ["--only", "read back", "read back by jax"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert run.returncode == 0, run.stderr
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["read back"] == {}
+    assert found["read back by jax"] == {}
+
+
+def test_a_card_that_is_not_there_is_said():
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cuda:99", "--minutes", "0"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert (run.returncode, "torch sees no device cuda:99" in run.stderr) == (2, True)
