@@ -85,7 +85,8 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None],
             # compiled graphs cost seconds each, and errors are the same on every seed: they are for `certify`
             left_out = ("compiled", "errors", "examples")
             whole = plan(loss, spaces[loss])
-            probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") != ("compiled",)]
+            slow = ("compiled",), ("captured",)
+            probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") not in slow]
             asked, seed = 0, settings.seed
             sets = fills or (FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED)
             each = max(2, round(cases / seeds / len(probes) / sets))

@@ -24,6 +24,7 @@ OPTIONAL: Mapping[str, Mapping[str | None, tuple[str, ...]]] = {
         "none at all": _SECOND_SET,
     },
 }
+INSTEAD = {"captured": "compiled"}  # the mode that is asked where the first is not offered
 COSTLY = 0.5  # effort below which each new structure costs a compilation
 
 
@@ -103,7 +104,7 @@ class Offer:
         if name == "dtype":
             offered = [d for d in wanted if d in self.dtypes]
         elif name == "mode":
-            offered = [m for m in wanted if m in self.modes]
+            offered = [m for m in (m if m in self.modes else INSTEAD.get(m) for m in wanted) if m in self.modes]
         elif name in OPTIONAL:
             offered = [choice for choice in wanted if all(map(self.has, OPTIONAL[name].get(choice, ())))]
         elif name == "order":

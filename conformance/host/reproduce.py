@@ -77,7 +77,7 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     others = "".join(f", {name}={text}" for name, text in rest.items())
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
     here = (framework, case.mode)
-    plain = case.mode in ("eager", "compiled", "functional", "ambient")
+    plain = case.mode in ("eager", "compiled", "captured", "functional", "ambient")
     asked = case.order > 0 and rows and (plain or here in MODES or here in DERIVED)
     derived = _RESULTS.get(framework, "") if case.results else DERIVED.get(here, _GRADIENTS[framework])
     valued = "print(tf.compat.v1.Session().run(f(**r{0})))" if case.mode == "graph" else "print(f(**r{0}))"

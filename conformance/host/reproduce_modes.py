@@ -31,6 +31,7 @@ MODES = {
     '{0: torch.export.Dim("batch")} if n in @rows else {} for n in a},)).module()(a))' + _OF_TENSORS,
     ("torch", "strict"): "torch.autograd.set_detect_anomaly(True); torch.use_deterministic_algorithms(True); ",
     ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
+    ("torch", "captured"): 'f = torch.compile(f, fullgraph=True, dynamic=False, backend="aot_eager"); ',
     ("torch", "ambient"): 'f = torch.autocast("cpu", torch.bfloat16)(f); ',
     ("tensorflow", "compiled"): "f = tf.function(f, jit_compile=True); ",
     ("tensorflow", "unknown_batch"): "f = (lambda g: lambda **k: (lambda a, o: tf.function(lambda a: g(**a, **o), "
@@ -48,6 +49,8 @@ MODES = {
     ("tensorflow", "strict"): "tf.debugging.enable_check_numerics(); ",
     ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
     ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
+    '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
+    ("jax", "captured"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
     '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
     ("jax", "ambient"): 'jax.config.update("jax_default_matmul_precision", "bfloat16"); ',
     ("jax", "strict"): '[jax.config.update(f"jax_{s}", v) for s, v in dict(numpy_rank_promotion="raise",'

@@ -70,8 +70,8 @@ def _masks(of: Varied) -> Iterator[Probe]:
     yield of.probe("masking", "CV-8", options=MASKED_VALUE, vary=masked | of.choices)
     yield of.probe("masking", "CV-9", options=MASKED_GRADIENT, vary=masked | of.choices)
     yield of.probe("masking", "CV-9", "half rows", 0.5, MASKED_GRADIENT, vary=masked | {"dtype": HALVES})
-    compiled = {"shape": ((5, 4),), "mode": ("compiled",)}  # another path may mask, where no content can be looked at
-    yield of.probe("masking", "CV-9", "compiled", 0.34, MASKED_GRADIENT, vary=masked | compiled)
+    captured = {"shape": ((5, 4),), "mode": ("captured",)}  # another path may mask, where no content can be looked at
+    yield of.probe("masking", "CV-9", "captured", 0.34, MASKED_GRADIENT, vary=masked | captured)
 
 
 def _weights(of: Varied) -> Iterator[Probe]:
@@ -91,8 +91,8 @@ def _weights(of: Varied) -> Iterator[Probe]:
     yield of.probe("weights", "CV-45", "wider weights", 0.5, OfWeights(wider=True), vary=fields | of.every)
     wild = {**fields, "weights": ("some",), "reduction": ("none", "mean")}
     yield of.probe("weights", "CV-46", "wild weights", 0.5, OfWeights(wild=True), vary=wild)
-    compiled = {"mode": ("compiled",), "shape": ((5, 4),)}
-    yield of.probe("weights", "CV-46", "wild weights, compiled", 0.17, OfWeights(wild=True), vary=wild | compiled)
+    captured = {"mode": ("captured",), "shape": ((5, 4),)}
+    yield of.probe("weights", "CV-46", "wild weights, captured", 0.17, OfWeights(wild=True), vary=wild | captured)
 
 
 def _not_finite(of: Varied) -> Iterator[Probe]:

@@ -69,7 +69,7 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
         yield of.probe("nan", "CV-11", f"second set{', in a candidate' * bool(row)}", 0.67, gradient, vary=poisoned)
     wild = fields | {"candidates": (INDEXED, BOTH), "reduction": ("none", "mean")}
     yield of.probe("second_set", "PW-14", vary=wild)
-    yield of.probe("second_set", "PW-14", "compiled", 0.17, vary=wild | {"mode": ("compiled",)})
+    yield of.probe("second_set", "PW-14", "captured", 0.17, vary=wild | {"mode": ("captured",)})
 
 
 def _accuracy(of: Varied, fields: Fields) -> Iterator[Probe]:

@@ -62,6 +62,17 @@ def test_every_mode_of_the_plan_is_one_that_an_implementation_may_offer():
     assert asked == set(EVERY_MODE)
 
 
+@pytest.mark.parametrize(
+    ("modes", "asked"), [(["eager", "compiled", "captured"], "captured"), (["compiled"], "compiled")]
+)
+def test_who_captures_no_graph_is_asked_compiled(modes, asked):
+    assert Offer("triplet_margin_loss", None, modes=modes).choices("mode", ["captured"]) == [asked]
+
+
+def test_who_does_neither_is_asked_in_no_such_mode():
+    assert Offer("triplet_margin_loss", None).choices("mode", ["captured"]) == []
+
+
 @pytest.mark.parametrize("loss", losses())
 def test_the_card_of_a_loss_names_clauses_and_fields_that_there_are(loss):
     own = losses_known()[loss]

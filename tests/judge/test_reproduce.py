@@ -30,6 +30,7 @@ def printed(framework, case):
     [
         ("torch", "eager", "f(**r"),
         ("torch", "compiled", "torch.compile"),
+        ("torch", "captured", "aot_eager"),
         ("torch", "ambient", "autocast"),
         ("torch", "stacked", "torch.func.vmap"),
         ("torch", "traced", "torch.jit.trace"),
@@ -38,6 +39,7 @@ def printed(framework, case):
         ("tensorflow", "compiled", "jit_compile"),
         ("tensorflow", "ambient", "mixed_bfloat16"),
         ("jax", "compiled", "jax.jit"),
+        ("jax", "captured", "jax.jit"),
     ],
 )
 def test_a_loss_is_called_in_the_mode_of_its_finding(framework, mode, spelled):

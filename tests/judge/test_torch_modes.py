@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from audit.kills import adapter  # noqa: E402
 from lossproof.backends.torch import contrastive_loss  # noqa: E402
 from lossproof.conformance.checks import CHECKS  # noqa: E402
 from lossproof.conformance.host.frameworks import Request, torch_modes  # noqa: E402
@@ -44,6 +45,21 @@ def test_a_right_loss_gets_the_value_and_gradient_of_the_plain_call(mode):
     rows = INPUTS["embeddings"][0]
     assert value.item() == 3 * (rows[:3] ** 2).sum()
     assert np.array_equal(gradient.detach(), 6 * rows * [[1], [1], [1], [0]])
+
+
+@pytest.mark.parametrize("mode", ["captured", "compiled"])
+def test_a_mask_that_is_forgotten_in_compiled_code_is_seen(mode):
+    """No code is written for `captured`, but torch is capturing a graph, and code can know that."""
+
+    def forgetful(embeddings, labels, mask):
+        return weighted(embeddings, labels, torch.ones_like(mask) if torch.compiler.is_compiling() else mask)
+
+    values = {name: adapter("torch").run(ask(forgetful, name))["value"][0] for name in (mode, "eager")}
+    assert values[mode] > values["eager"]
+    right = {name: adapter("torch").run(ask(weighted, name)) for name in (mode, "eager")}
+    assert right[mode]["value"][0] == right["eager"]["value"][0]
+    gradients = [found["gradients"]["embeddings"][0] for found in right.values()]
+    assert np.array_equal(*gradients)
 
 
 def test_other_calls_have_other_numbers_labels_that_fall_otherwise_and_stay_legal():

@@ -20,6 +20,7 @@ except ImportError:  # up to 0.4.34 it needs a package that JAX does not ask for
 
 FORGET = 2000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
+_QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}  # half of the time
 
 
 class Jax:
@@ -34,10 +35,12 @@ class Jax:
         jax.config.update("jax_default_device", chosen)  # type: ignore[no-untyped-call]
         self.version, self.device = jax.__version__, device
         self.dtypes, self.integers, self.orders = list(_NAMES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["compiled", "eager", "vectorised", "stacked", "unknown_batch", "forward", "ambient", "strict"]
+        self.modes = ["captured", "compiled", "eager", "vectorised", "stacked", "unknown_batch", "forward"]
+        self.modes += ["ambient", "strict"]
         if export is None:
             self.modes.remove("unknown_batch")
         self.effort = 0.34  # a new structure costs a compilation, or nearly
+        self.quick = quick() if device == "cpu" else {}
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._asked = 0
 
@@ -100,7 +103,7 @@ class Jax:
     def _jitted(self, ask: Request, plain: Any, native: dict[str, Any]) -> Callable[..., Any]:
         """Return the compiled call: one for each structure, with the numbers that may be traced as arguments."""
         numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
-        compiled = self._kept(ask, native, lambda: jax.jit(plain))
+        compiled = self._kept(ask, native, lambda: self._jit(ask, plain))
         return lambda rows, rest, along: compiled(rows, rest, ask.cotangent, along, numbers)
 
     def _kept(self, ask: Request, native: dict[str, Any], make: Callable[[], Any]) -> Any:
@@ -115,7 +118,7 @@ class Jax:
         """Return what a case gives as the second of three whole calls in one `jax.vmap`."""
         numbers = {name: jnp.asarray(number, jnp.float64) for name, number in ask.traced.items()}
         stacks = [{name: _three(name, array, ask.aligned) for name, array in part.items()} for part in (rows, rest)]
-        mapped = self._kept(ask, {**rows, **rest}, lambda: jax.jit(jax.vmap(plain, (0, 0, None, None, None))))
+        mapped = self._kept(ask, {**rows, **rest}, lambda: self._jit(ask, jax.vmap(plain, (0, 0, None, None, None))))
         found = mapped(*stacks, ask.cotangent, along, numbers)
         return jax.tree.map(lambda array: array[1], found)
 
@@ -138,9 +141,13 @@ class Jax:
             def loss(**given: Any) -> Any:
                 return stored(*({name: given[name] for name in part} for part in (rows, rest, numbers)))
 
-            return jax.jit(self._derive(loss, ask.order))
+            return self._jit(ask, self._derive(loss, ask.order))
 
         return self._kept(ask, {**rows, **rest}, make)(rows, rest, ask.cotangent, along, numbers)
+
+    def _jit(self, ask: Request, function: Any) -> Any:
+        """Compile: as JAX does where that is asked for, elsewhere with as little work as can be."""
+        return jax.jit(function, **({} if ask.mode == "compiled" else self.quick))
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""
@@ -191,6 +198,15 @@ class Jax:
             return value, gradients, jax.grad(product)(rows)
 
         return derive
+
+
+def quick() -> dict[str, Any]:
+    """Return options of `jax.jit` that make it quick; none where this version of JAX does not know them."""
+    try:
+        jax.jit(lambda: 0.0, compiler_options=_QUICK)()
+    except Exception:  # an older jit has another signature, and another XLA other names
+        return {}
+    return {"compiler_options": _QUICK}
 
 
 def _strict() -> ExitStack:

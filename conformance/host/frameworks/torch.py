@@ -20,6 +20,7 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_BACKENDS = {"compiled": "inductor", "captured": "aot_eager"}  # of torch.compile; the second writes no code
 
 
 class Torch:
@@ -30,7 +31,7 @@ class Torch:
             raise ImportError(f"torch sees no device {device}")
         self.version, self.device = str(torch.__version__), device
         self.dtypes, self.integers, self.orders = list(_DTYPES), list(INTEGERS), [0, 1, 2]
-        self.modes = ["eager", "compiled", "functional", "vectorised", "ambient", "strided", "alone"]
+        self.modes = ["eager", "compiled", "captured", "functional", "vectorised", "ambient", "strided", "alone"]
         self.modes += torch_modes.MODES
         self.effort = 1.0
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -63,11 +64,11 @@ class Torch:
         """Run one case; to be compiled into one graph is nobody's duty but ours."""
         try:
             with warnings.catch_warnings():
-                if ask.mode in ("compiled", *torch_modes.MODES):
+                if ask.mode in (*_BACKENDS, *torch_modes.MODES):
                     warnings.simplefilter("ignore")  # what torch says of itself, even where warnings are errors
                 return self._run(ask)
         except TorchDynamoException as problem:
-            if ask.mode != "compiled":
+            if ask.mode not in _BACKENDS:
                 raise
             return {"unsupported": f"torch.compile makes no one graph of it: {str(problem)[:200]}"}
 
@@ -99,17 +100,17 @@ class Torch:
             if isinstance(found, str):
                 return {"unsupported": found}
             (value, gradients), second = found, []
-        elif ask.mode == "functional" or (ask.mode == "compiled" and ask.order == 2):
+        elif ask.mode == "functional" or (ask.mode in _BACKENDS and ask.order == 2):
             derive = _functional(loss, ask.order, ask.cotangent)
-            if ask.mode == "compiled":
+            if ask.mode in _BACKENDS:
                 torch._dynamo.reset()
-                derive = torch.compile(derive, fullgraph=True, dynamic=False)
+                derive = torch.compile(derive, fullgraph=True, dynamic=False, backend=_BACKENDS[ask.mode])
             value, gradients, second = derive(list(rows.values()), along)
         elif ask.mode == "alone" and ask.order == 1:
             value, gradients = _one_by_one(loss, list(rows.values()), ask.cotangent)
             second = []
         else:
-            if ask.mode == "compiled":
+            if ask.mode in _BACKENDS:
                 loss = self._compile(ask, rows, rest)
             value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
 
@@ -145,7 +146,7 @@ class Torch:
     def _compile(self, ask: Request, rows: dict[str, torch.Tensor], rest: dict[str, torch.Tensor]) -> Any:
         """Compile once a structure; labels and mask are arguments, no constants of the graph."""
         names = [*rows, *rest]
-        key = (ask.key, *((name, tuple(t.shape), t.dtype) for name, t in {**rows, **rest}.items()))
+        key = (ask.mode, ask.key, *((name, tuple(t.shape), t.dtype) for name, t in {**rows, **rest}.items()))
         if key not in self._compiled:
             torch._dynamo.reset()  # one structure after the other, or it refuses after a few
 
@@ -153,7 +154,7 @@ class Torch:
                 value: torch.Tensor = ask.function(**dict(zip(names, values, strict=True)))
                 return value
 
-            self._compiled[key] = torch.compile(call, fullgraph=True, dynamic=False)
+            self._compiled[key] = torch.compile(call, fullgraph=True, dynamic=False, backend=_BACKENDS[ask.mode])
         compiled = self._compiled[key]
         return lambda *values: compiled(*values, *rest.values())
 

@@ -77,8 +77,8 @@ def probes(cases: LossCases, clauses: Clauses) -> Iterator[Probe]:
     yield of.probe("nan", clauses.zero, "NaN", 1.0, own, vary=few | {NAME: (*SOME, "all are 0")} | of.every)
     wild = few | units | {"reduction": ("none", "mean")}
     yield of.probe("weights", clauses.wild, "wild", 0.5, OfWeights(wild=True, of=NAME), vary=wild)
-    compiled = {"mode": ("compiled",), "shape": ((5, 4),)}
-    yield of.probe("weights", clauses.wild, "wild, compiled", 0.17, OfWeights(wild=True, of=NAME), vary=wild | compiled)
+    captured = {"mode": ("captured",), "shape": ((5, 4),)}
+    yield of.probe("weights", clauses.wild, "wild, captured", 0.17, OfWeights(wild=True, of=NAME), vary=wild | captured)
     wide = few | of.every
     yield of.probe("weights", clauses.interface, "wider", 0.5, OfWeights(wider=True, of=NAME), vary=wide)
     yield from _conventions(of, few | units | of.every)

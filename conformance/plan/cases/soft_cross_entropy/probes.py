@@ -52,7 +52,7 @@ def probes() -> Iterator[Probe]:
     wrong = {"shape": ((5, 4), (7, 2)), "reduction": ("none", "mean"), "mask": (None, "some"), "targets": TARGETS}
     below = OfRanges(input="targets")
     yield Probe(LOSS, "ranges", "ST-15", vary=wrong, options=below)
-    yield Probe(LOSS, "ranges", "ST-15", "compiled", vary=wrong | {"mode": ("compiled",)}, options=below, effort=0.17)
+    yield Probe(LOSS, "ranges", "ST-15", "captured", vary=wrong | {"mode": ("captured",)}, options=below, effort=0.17)
     yield from weighed_classes.probes(CASES, CLASS_WEIGHTS)
 
 
