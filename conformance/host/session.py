@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -76,7 +79,12 @@ class Session:
     ):
         self.command = list(command)
         self.time_limit = time_limit
+        compiled = tempfile.mkdtemp(
+            prefix="lossproof-"
+        )  # what a killed process leaves there half written harms no other
+        self._forget = weakref.finalize(self, shutil.rmtree, compiled, ignore_errors=True)
         self.environment = {
+            "TORCHINDUCTOR_CACHE_DIR": compiled,
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -116,7 +124,7 @@ class Session:
             return Answer(failure=f"answered garbage: {problem}: {line[:200]!r}")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and forget what it has compiled."""
         if self._process is not None and self._process.stdin is not None:
             try:
                 self._process.stdin.write(b'{"type": "bye"}\n')
@@ -125,6 +133,7 @@ class Session:
             except (OSError, subprocess.TimeoutExpired):
                 pass
         self._stop()
+        self._forget()
 
     def _start(self) -> dict[str, Any]:
         try:

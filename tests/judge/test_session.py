@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -334,3 +335,24 @@ def test_a_session_that_is_closed_leaves_no_process(opened, tmp_path):
     process = session._process
     session.close()
     assert process.poll() is not None
+
+
+def test_what_torch_compiles_is_kept_for_one_session_and_forgotten(monkeypatch):
+    """A process that is killed while it compiles leaves half a file, which the next would load."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    command = worker_command("numpy", "numpy", "cpu")
+    first, second = Session(command), Session(command)
+    kept = [Path(session.environment["TORCHINDUCTOR_CACHE_DIR"]) for session in (first, second)]
+    assert kept[0] != kept[1]
+    assert all(folder.is_dir() for folder in kept)
+    first.close()
+    second.close()
+    assert not any(folder.exists() for folder in kept)
+
+
+def test_a_folder_of_compiled_code_that_somebody_has_chosen_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    session = Session(worker_command("numpy", "numpy", "cpu"))
+    assert session.environment["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
+    session.close()
+    assert tmp_path.is_dir()
