@@ -10,7 +10,7 @@ from torch import Tensor
 from lossproof.backends.torch.arrays import batch, describe, in_range, real, rows, rows_at, table
 from lossproof.backends.torch.class_weights import ClassWeights
 from lossproof.backends.torch.cross_entropy import cross_entropy
-from lossproof.backends.torch.distances import unit_rows
+from lossproof.backends.torch.distances import both_unit_rows
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
@@ -68,7 +68,7 @@ def arcface_loss(
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
 
-    x, w = unit_rows(x), unit_rows(w)  # AF-2
+    x, w = both_unit_rows(x, w)  # AF-2
     cosine = products(x, w)
     own = _label_cosine(x, rows_at(w, y), margin, beyond_pi)
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
@@ -99,7 +99,7 @@ def arcface_logits(embeddings: Tensor, class_weights: Tensor, *, scale: float | 
     check_batch("embeddings", *describe("embeddings", embeddings))
     (x,) = rows(None, class_weights, embeddings=embeddings)
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
-    return scale * products(unit_rows(x), unit_rows(w))  # AF-18, AF-19, AF-20
+    return scale * products(*both_unit_rows(x, w))  # AF-18, AF-19, AF-20
 
 
 def _label_cosine(x: Tensor, w: Tensor, margin: float | Tensor, beyond_pi: str) -> Tensor:

@@ -91,7 +91,7 @@ def batch(mask: Tensor | None, labels: Tensor, *tables: Tensor, **embeddings: Te
     check_labels("labels", *describe("labels", labels), shape[0])  # CV-31
     same_device("labels", labels, name, value)
     (rows_,) = rows(mask, *tables, **embeddings)
-    labels = labels.long()
+    labels = labels.long().contiguous()  # what sorts them wants it so
     return (labels if mask is None else labels.masked_fill(~mask, 0)), rows_  # CV-33
 
 
@@ -125,6 +125,7 @@ def plain(*values: Tensor) -> bool:
     """
     return (
         all(type(value) in (Tensor, Parameter) for value in values)
+        and not (torch.is_grad_enabled() and any(value.is_inference() for value in values))  # a function keeps none
         and on_host(values[0])
         and not forward_mode()
         and not torch._C._are_functorch_transforms_active()

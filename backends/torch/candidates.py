@@ -111,7 +111,7 @@ def as_sets(
     count = second.shape[0]
     check_labels("candidate_labels", *describe("candidate_labels", candidate_labels), count)  # CV-31
     same_device("candidate_labels", candidate_labels, "embeddings", embeddings)
-    names = candidate_labels.long()
+    names = candidate_labels.long().contiguous()
     if candidate_mask is not None:
         check_mask("candidate_mask", *describe("candidate_mask", candidate_mask), (count,))  # CV-29, CV-30
         same_device("candidate_mask", candidate_mask, "embeddings", embeddings)

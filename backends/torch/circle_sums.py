@@ -6,7 +6,6 @@ The gradient is then two products of matrices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from lossproof.backends.torch.arrays import plain
 from lossproof.backends.torch.candidates import Sets
-from lossproof.backends.torch.distances import unit_rows
+from lossproof.backends.torch.distances import both_unit_rows, unit_rows
 from lossproof.backends.torch.fused import derived, settled
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import Positives, positives
@@ -38,10 +37,10 @@ def sums_of(sets: Sets, w: Tensor | None, margin: Number, gamma: Number, *, deta
     if plainly and isinstance(margin, float) and isinstance(gamma, float):
         found, unit = positives(sets, None), unit_rows(sets.rows)
         if found.column.shape[1] <= max(_WIDEST, unit.shape[0] // 8) and settled(unit):
-            return _in_place(unit, found, sets, margin, gamma)
+            return _in_place(unit, found, sets.takes_part, margin, gamma)
     if sets.second:
         known = finite(sets)  # no NaN comes from a row but those of its terms: CV-42, PW-12
-        s = _cosines(unit_rows(known.sets.rows), unit_rows(known.sets.candidates))
+        s = _cosines(*both_unit_rows(known.sets.rows, known.sets.candidates))
         spoilt = known.unknown()
     else:
         rows = sets.rows if w is None else torch.where((w != 0).any(), sets.rows, 0.0)  # CV-42: nor from one in no term
@@ -78,19 +77,15 @@ def _log_sum_exp(exponent: Tensor, chosen: Tensor) -> Tensor:
     return largest + total.masked_fill(~some, 1.0).log()
 
 
-def _in_place(unit: Tensor, found: Positives, sets: Sets, margin: float, gamma: float) -> Sums:
+def _in_place(unit: Tensor, found: Positives, mask: Tensor | None, margin: float, gamma: float) -> Sums:
     """Return the sums of rows (B, D) of length 1 that all hold numbers."""
-
-    def formula(unit: Tensor) -> Tensor:
-        return _logarithms(_cosines(unit), *sets.pairs(), margin, gamma, detach_weights=True)
-
-    mask, (column, valid, _) = sets.takes_part, found
-    itself = torch.arange(unit.shape[0]).unsqueeze(1)
+    column, valid, _ = found
+    itself = torch.arange(unit.shape[0], device=unit.device).unsqueeze(1)
     column = torch.where(valid, column, itself)
     same = valid.sum(1)
     others = (same.shape[0] if mask is None else mask.sum()) - 1 - same
     absent = None if mask is None else ~mask
-    logarithms: Tensor = _LogSums.apply(unit, column, valid, absent, margin, gamma, formula)  # type: ignore[no-untyped-call]
+    logarithms: Tensor = _LogSums.apply(unit, column, valid, absent, margin, gamma)  # type: ignore[no-untyped-call]
     return Sums(logarithms, (same > 0) & (others > 0), torch.zeros_like(same, dtype=torch.bool))
 
 
@@ -110,7 +105,6 @@ class _LogSums(torch.autograd.Function):
         absent: Tensor | None,
         margin: float,
         gamma: float,
-        formula: Callable[..., Tensor],
     ) -> Tensor:
         s = multiplied(unit, unit)  # CI-3
         near = s.gather(1, column)
@@ -125,16 +119,23 @@ class _LogSums(torch.autograd.Function):
             exponent.masked_fill_(absent, -torch.inf)
         of_negatives, slope = _summed(exponent)
         slope.mul_(push).scatter_add_(1, column, share)  # CI-10: the weights are constants
-        ctx.save_for_backward(unit, slope)
-        ctx.formula = formula
+        ctx.save_for_backward(unit, slope, column, valid, absent)  # nothing of the caller's, which may change till then
+        ctx.margin, ctx.gamma = margin, gamma
         return of_positives + of_negatives
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        unit, slope = ctx.saved_tensors
-        nothing = [None] * 6
+        unit, slope, column, valid, absent = ctx.saved_tensors
+        nothing = [None] * 5
         if torch.is_grad_enabled():
-            return *derived(ctx.formula, (unit,), ctx.needs_input_grad, gradient), *nothing
+            positive = torch.zeros_like(slope, dtype=torch.bool).scatter_(1, column, valid)
+            negative = torch.ones_like(positive).scatter_(1, column, False)
+            pairs = positive, negative if absent is None else negative & ~absent
+
+            def formula(unit: Tensor) -> Tensor:
+                return _logarithms(_cosines(unit), *pairs, ctx.margin, ctx.gamma, detach_weights=True)
+
+            return *derived(formula, (unit,), ctx.needs_input_grad, gradient), *nothing
         own = gradient.unsqueeze(1)
         to_anchors = products(slope, unit.mT) * own
         return to_anchors + products(slope.mT, (own * unit).mT), *nothing

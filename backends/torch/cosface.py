@@ -8,7 +8,7 @@ from torch import Tensor
 from lossproof.backends.torch.arrays import batch, in_range, real, table
 from lossproof.backends.torch.class_weights import ClassWeights
 from lossproof.backends.torch.cross_entropy import cross_entropy
-from lossproof.backends.torch.distances import unit_rows
+from lossproof.backends.torch.distances import both_unit_rows
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
@@ -60,7 +60,7 @@ def cosface_loss(
     w = table("class_weights", class_weights, "embeddings", embeddings, x.dtype)
     y, legal = in_range(y, 0, w.shape[0] - 1, labels.dtype)
 
-    cosine = products(unit_rows(x), unit_rows(w))  # CF-2, CF-4
+    cosine = products(*both_unit_rows(x, w))  # CF-2, CF-4
     at = y.unsqueeze(1)
     logits = scale * cosine.scatter(1, at, cosine.gather(1, at) - margin)  # CF-1, CF-3
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33

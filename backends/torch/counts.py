@@ -35,7 +35,7 @@ def counted(found: Gram, margin: float | Tensor) -> Counts:
         found.slopes(of_negatives, d)  # BA-5
     active = of_positives.long().sum(1)  # BA-15
     slopes.scatter_(1, found.column, found.slopes(of_positives, near))
-    return Counts(found.known(sums, slopes), active)
+    return Counts(found.known(sums, slopes).masked_fill(active == 0, 0.0), active)  # and no gradient, whatever comes
 
 
 def _sums(d: Tensor, of_negatives: Tensor, near: Tensor, of_positives: Tensor) -> Tensor:

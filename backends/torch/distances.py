@@ -123,6 +123,12 @@ def unit_rows(x: Tensor) -> Tensor:
     return fused.units(x, unit_rows_by_formula) if plain(x) else unit_rows_by_formula(x)
 
 
+def both_unit_rows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two arrays of rows at unit length, rounded in one way: equal rows stay equal (AF-13)."""
+    one_way = unit_rows if plain(x, y) else unit_rows_by_formula
+    return one_way(x), one_way(y)
+
+
 def unit_rows_by_formula(x: Tensor) -> Tensor:
     """Return the same, whatever is made of the call."""
     x = _scaled(x)

@@ -29,7 +29,7 @@ def semi_hard_negatives(found: Gram) -> Tensor:
 def _least(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least number of each row and its first column, in place of the others: torch's argmin is slower."""
     count = numbers.shape[1]
-    falling = torch.arange(count, 0, -1, dtype=numbers.dtype)
+    falling = torch.arange(count, 0, -1, dtype=numbers.dtype, device=numbers.device)
     least = numbers.amin(1, keepdim=True)
     from_end = torch.eq(numbers, least, out=numbers).mul_(falling).amax(1)  # SH-8
     return least, count - from_end.long()

@@ -76,7 +76,8 @@ class _Slack(torch.autograd.Function):
         *inputs, t, d = ctx.saved_tensors
         if torch.is_grad_enabled():
             return *derived(ctx.formula, inputs, ctx.needs_input_grad, gradient), None, None
-        near, far = t * _share(gradient, d)
+        share = _share(gradient, d)
+        near, far = t[0] * share[0], t[1] * share[1]  # a gradient is nobody else's memory
         return near - far, near.neg_(), far, None, None
 
 
@@ -84,7 +85,7 @@ class _Units(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, formula: Formula) -> Tensor:
         largest = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True)
-        largest.masked_fill_(largest < torch.finfo(x.dtype).tiny, 1.0)  # subnormal rows count as zero
+        largest.masked_fill_(largest < torch.finfo(x.dtype).tiny, torch.inf)  # subnormal rows count as zero
         unit: Tensor = x / largest  # rows of one direction become the same row
         length = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
         zero = length == 0
@@ -103,8 +104,11 @@ class _Units(torch.autograd.Function):
 
 
 def _share(gradient: Tensor, d: Tensor) -> Tensor:
-    """Return what each coordinate of a difference is multiplied by; rows that coincide get no gradient: DI-15."""
-    return (gradient / d).masked_fill_(d == 0, 0.0).unsqueeze(-1)
+    """Return what each coordinate of a difference is multiplied by.
+
+    Rows that coincide get no gradient (DI-15), nor do those whose distance is subnormal: its inverse is infinite.
+    """
+    return (gradient / d).masked_fill_(d < torch.finfo(d.dtype).tiny, 0.0).unsqueeze(-1)
 
 
 def derived(formula: Formula, given: Sequence[Tensor], needed: Sequence[bool], gradient: Tensor) -> list[Tensor | None]:

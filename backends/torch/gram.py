@@ -70,7 +70,7 @@ def gram(sets: Sets, distance: str, pairwise: str, max_positives: int | None) ->
     if sets.second or distance == "cosine" or pairwise == "direct" or not plain(sets.rows, sets.labels):
         return None
     rows = sets.rows.detach()
-    whole = torch.ones_like(sets.labels, dtype=torch.bool) if sets.takes_part is None else sets.takes_part
+    whole = torch.ones_like(sets.labels, dtype=torch.bool) if sets.takes_part is None else sets.takes_part.clone()
     limits = torch.finfo(rows.dtype)
     centred = rows - origin(limits.max**0.5, (rows, whole))
     centred.masked_fill_(~whole.unsqueeze(1), 0.0)
@@ -81,7 +81,8 @@ def gram(sets: Sets, distance: str, pairwise: str, max_positives: int | None) ->
         return None
     order = (~found.valid).int().argsort(dim=1, stable=True)[:, :-1]  # the last one is the anchor itself, or nothing
     valid = found.valid.gather(1, order)
-    column = torch.where(valid, found.column.gather(1, order), torch.arange(rows.shape[0]).unsqueeze(1))
+    itself = torch.arange(rows.shape[0], device=rows.device).unsqueeze(1)
+    column = torch.where(valid, found.column.gather(1, order), itself)
     return Gram(sets.rows, centred, whole, distance, column, valid, whole.sum() - 1 - valid.sum(1))
 
 
@@ -98,6 +99,7 @@ class _Known(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, slopes, column, centred, whole = ctx.saved_tensors
         if torch.is_grad_enabled():  # CV-14
+            rows = rows.view_as(rows)  # whose hooks run once, at the end
             d = distance_matrix(rows, whole, ctx.distance, "gram")
             if column is None:
                 d = (slopes * (d.detach() if ctx.distance == "euclidean" else 0.5) * d).sum(1)

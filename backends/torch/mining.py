@@ -263,7 +263,7 @@ def _labels(labels: Tensor) -> Tensor:
     """Check labels and return them as int64."""
     shape, dtype = describe("labels", labels)
     check_labels("labels", shape, dtype, labels.numel())
-    return labels.long()
+    return labels.long().contiguous()
 
 
 def _check_rng(rng: object) -> None:

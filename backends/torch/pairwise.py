@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossproof.backends.torch.arrays import forward_mode, on_host
 from lossproof.backends.torch.candidates import Sets
-from lossproof.backends.torch.distances import row_distance, unit_rows
+from lossproof.backends.torch.distances import both_unit_rows, row_distance, unit_rows
 from lossproof.backends.torch.fused import settled
 
 _BLOCK = 2**22  # numbers in a block of differences
@@ -36,9 +36,11 @@ def mining_distances(sets: Sets, distance: str) -> Tensor:
 def _cosine_distances(rows: Tensor, others: Tensor, second: bool) -> Tensor:
     """Return 1 - cos of every two rows, summed in float64, which no ambient switch makes coarser: CV-20."""
     wide = rows.dtype if rows.device.type == "mps" else torch.float64  # mps has no float64
-    own = unit_rows(rows).to(wide)
-    products = own @ (unit_rows(others).to(wide) if second else own).T
-    return 1 - products.to(rows.dtype)
+    if second:
+        own, theirs = (unit.to(wide) for unit in both_unit_rows(rows, others))
+    else:
+        own = theirs = unit_rows(rows).to(wide)
+    return 1 - (own @ theirs.T).to(rows.dtype)
 
 
 def poisoned(terms: Tensor, sets: Sets) -> Tensor:
