@@ -177,7 +177,8 @@ def _counts(d: Array, margin: Array, positive: Array, negative: Array, found: Ru
         sign = sign - sum(nearer(threshold).astype(jnp.int32) for threshold in thresholds)
         return put(sign, column, of_positives.astype(jnp.int32))
 
-    nothing = jnp.where(negative, jnp.int32(0), jnp.int32(0))  # in shard_map as different on each device as the counts
+    zero = jnp.int32(0)
+    nothing = jnp.where(far < margin + d, zero, zero)  # in shard_map as different on each device as the counts
     sign = over_positives(count, nothing, positive, found)
     return sign, jnp.sum(jnp.where(positive, sign, 0), axis=1)
 

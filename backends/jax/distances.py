@@ -7,7 +7,7 @@ from math import inf
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.lax import stop_gradient
+from jax.lax import broadcasted_iota, stop_gradient
 
 
 def row_distance(x: Array, y: Array, distance: str, p: float, eps: float | Array, eps_at: str) -> Array:
@@ -38,7 +38,8 @@ def _p_norm(t: Array, p: float, root: float | Array, floor: float | Array) -> Ar
     size = t * stop_gradient(jnp.sign(t))  # DI-14: the derivative of jnp.abs at 0 is 1
     if p == inf:
         largest = jnp.argmax(stop_gradient(size), axis=-1, keepdims=True)
-        return jnp.sum(size, axis=-1, where=jnp.arange(t.shape[-1]) == largest)  # DI-3, DI-16
+        place = broadcasted_iota(largest.dtype, t.shape, t.ndim - 1)
+        return jnp.sum(size, axis=-1, where=place == largest)  # DI-3, DI-16
     if p == 1:
         total = jnp.sum(size, axis=-1) + root  # DI-2
         return jnp.where(total <= floor, floor, total)  # DI-6, DI-17

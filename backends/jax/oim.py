@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import jax
@@ -160,13 +161,16 @@ def update_oim_memory(
 
     at = jnp.asarray(head)
     if x.shape[0]:
-        v = _visited(v, x, y, known & legal, gamma, normalise)  # OI-19
+        v = _visited(v, x, y, known & legal, (gamma, 1 - gamma), normalise)  # OI-19
     if x.shape[0] and q.shape[0]:
         q, at = _pushed(q, at, x, pushed)
     return v.astype(lookup_table.dtype), q.astype(queue.dtype), at
 
 
-def _visited(v: Array, x: Array, y: Array, known: Array, gamma: float | Array, normalise: bool) -> Array:
+@partial(jax.jit, static_argnames="normalise")  # a loop that stands in no jax.jit would be compiled in every call
+def _visited(
+    v: Array, x: Array, y: Array, known: Array, shares: tuple[float | Array, float | Array], normalise: bool
+) -> Array:
     """Return the table after the rows that are `known` visited it, one identity's in their order (OI-15)."""
     number = jnp.arange(x.shape[0])
     earlier = (y[:, None] == y[None]) & known[None] & known[:, None] & (number[:, None] > number[None])
@@ -175,7 +179,8 @@ def _visited(v: Array, x: Array, y: Array, known: Array, gamma: float | Array, n
 
     def visit(_: Array, after: Array) -> Array:
         """Let every row visit after the row before it; a row is right as soon as those before it are."""
-        moved = gamma * jnp.where((before < 0)[:, None], start, after[before]) + (1 - gamma) * x  # OI-13
+        kept, taken = shares
+        moved = kept * jnp.where((before < 0)[:, None], start, after[before]) + taken * x  # OI-13
         return _unit(moved) if normalise else moved  # OI-14
 
     after = jax.lax.fori_loop(0, jnp.max(jnp.sum(earlier, axis=1)) + 1, visit, start)

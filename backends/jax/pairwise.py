@@ -42,13 +42,18 @@ def mining_distances(sets: Sets, distance: str) -> Array:
     sets = sets.changed(stop_gradient)
     if distance == "cosine":
         return _cosine_distances(sets.rows, sets.candidates if sets.second else None)
-    largest, others = float(np.finfo(sets.rows.dtype).max), sets.candidates
+    return _squares_in_order(sets.rows, sets.candidates)
 
-    def squares(row: Array) -> Array:
+
+@jax.jit  # a map that stands in no other jax.jit would be compiled in every call
+def _squares_in_order(rows: Array, others: Array) -> Array:
+    largest = float(np.finfo(rows.dtype).max)
+
+    def of_row(row: Array) -> Array:
         t = row[None] - others
         return jnp.minimum(jnp.sum(t * t, axis=-1), largest)
 
-    return over_rows(squares, sets.rows, others)
+    return over_rows(of_row, rows, others)
 
 
 def nearest(d: Array, valid: Array) -> Array:
@@ -124,6 +129,7 @@ def _first(parts: list[tuple[Array, Array]]) -> Array:
     return jnp.where(jnp.any(counted), first, _first(more)) if more else first
 
 
+@jax.jit
 def _squares(rows: Array, others: Array) -> Array:
     """Return sums of squared differences of every row and other; they are formed again in the backward pass."""
     limit = 0.25 * float(np.finfo(rows.dtype).max) ** 0.5

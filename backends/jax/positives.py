@@ -56,7 +56,10 @@ def over_positives(step: Callable[[Array, Array, State], State], state: State, p
         there = (places < count) & of_anchors(positive, column)
         return taken + _TOGETHER, step(jnp.where(there, column, count), there, state)
 
-    return jax.lax.while_loop(more, take, (jnp.int32(0), state))[1]
+    start = (
+        found.longest * 0
+    )  # and not a 0 of its own: a map over calls of different lengths lies where their labels lie
+    return jax.lax.while_loop(more, take, (start, state))[1]
 
 
 def of_anchors(values: Array, column: Array) -> Array:
@@ -66,7 +69,9 @@ def of_anchors(values: Array, column: Array) -> Array:
 
 def put(values: Array, column: Array, found: Array) -> Array:
     """Return values (B, M) with others (N, B) at columns (N, B) of each anchor, those beyond the last one dropped."""
-    return values.at[jnp.arange(values.shape[0])[None], column].set(found, mode="drop")
+    rows, at = jnp.arange(values.shape[0])[None], jnp.minimum(column, values.shape[1] - 1)
+    change = jnp.where(column < values.shape[1], found - values[rows, at], 0)  # no index is out of bounds: CV-36
+    return values.at[rows, at].add(change)
 
 
 def whole_numbers(most: int, dtype: Any) -> Any:

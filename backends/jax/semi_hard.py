@@ -132,7 +132,7 @@ def _chosen(d: Array, positive: Array, negative: Array, found: Runs) -> Array:
         return put(chosen, column, jax.lax.map(of_positive, of_anchors(d, column)))
 
     columns = jnp.arange(count, dtype=jnp.int32)[None]
-    itself = jnp.where(negative, columns, columns)  # in shard_map as different on each device as what is chosen
+    itself = jnp.where(far > d, columns, columns)  # in shard_map as different on each device as what is chosen
     return over_positives(choose, itself, positive, found)
 
 
