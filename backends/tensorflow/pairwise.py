@@ -12,6 +12,7 @@ from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.backends.tensorflow.products import products
 
 _BLOCK = 2**22  # numbers in a block of differences
+_EXPONENT = 0x7FF0000000000000  # the bits of a float64 that hold it
 
 
 def floored_distance(x: tf.Tensor, y: tf.Tensor, distance: str, floor: float) -> tf.Tensor:
@@ -145,10 +146,19 @@ def _shifted(
     shifted, unit = [wide - origin for wide, _ in sides], tf.constant(1.0, tf.float64)
     if distance == "euclidean":
         size = tf.reduce_max(tf.stack([tf.reduce_max(tf.pad(tf.abs(side), [[0, 1], [0, 0]])) for side in shifted]))
-        size = tf.stop_gradient(size)
-        unit = filled(tf.where(size < 2.0**-30, tf.constant(2.0**-60, tf.float64), unit), size > 2.0**50, 2.0**60)
+        unit = _unit(tf.stop_gradient(size))
         limit = tf.minimum(limit, 0.125 * largest / width**0.5 / unit)
     return [tf.cast(x, rows.dtype) for x in (unit, *(_within(side / unit, limit) for side in shifted))]
+
+
+def _unit(size: tf.Tensor) -> tf.Tensor:
+    """Return the power of two below a size that is large or small, else 1; near it, no gradient of a share vanishes."""
+    exponent = tf.bitwise.bitwise_and(tf.bitcast(size, tf.int64), _EXPONENT)
+    power = tf.clip_by_value(
+        tf.bitcast(exponent, tf.float64), 2.0**-100, 2.0**100
+    )  # what float32 holds, and its inverse
+    ordinary = ((size >= 2.0**-30) & (size <= 2.0**50)) | (size == 0)
+    return tf.where(ordinary, tf.constant(1.0, tf.float64), power)
 
 
 def _within(x: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:

@@ -77,3 +77,21 @@ def test_float32_rows_of_every_size_have_their_distances(scale):
     d = distance_matrix(rows, tf.ones(6, tf.bool), "euclidean", "gram")
     wide = tf.cast(rows, tf.float64)
     np.testing.assert_allclose(d, tf.norm(wide[:, tf.newaxis] - wide, axis=-1), rtol=2e-7)
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-6, 1e-12])
+@pytest.mark.parametrize("scale", [2.0**-58, 2.0**-33, 1.0, 2.0**55])
+@pytest.mark.parametrize("name", ["batch_all_triplet_loss", "semi_hard_triplet_loss"])
+def test_a_small_share_of_a_loss_has_its_gradient_at_every_scale(name, scale, share):
+    shape, labels = np.random.default_rng(0).standard_normal((64, 8)), np.arange(64) % 16
+
+    def gradient(share, scale, pairwise):
+        rows = tf.constant(shape * scale, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            value = getattr(backend, name)(rows, labels, pairwise=pairwise, distance="euclidean", margin=scale)
+            value = np.float32(share) * value
+        return tape.gradient(value, rows).numpy() / np.float32(share)
+
+    want = gradient(1.0, 1.0, "direct")  # what a distance gives its rows is a direction, at every scale
+    np.testing.assert_allclose(gradient(share, scale, "gram"), want, rtol=1e-3, atol=1e-4 * np.abs(want).max())
