@@ -106,6 +106,54 @@ class _Difference(Function):
         return along_x.clone()
 
 
+class _Chosen(Function):
+    """One of two terms, chosen anew when the gradient is taken."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(apart: Tensor, push: Tensor, pull: Tensor) -> Tensor:
+        return torch.where(apart, push, pull)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.apart = inputs[0]  # and not among the saved tensors, where torch would see that it has changed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return None, torch.where(ctx.apart, gradient, 0.0), torch.where(ctx.apart, 0.0, gradient)
+
+
+class _Away(Function):
+    """A difference whose gradient is derived from the very rows, so that their hooks see it twice."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        return x - y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        if not torch.is_grad_enabled():
+            return gradient, -gradient
+        x, y = ctx.saved_tensors
+        needed = [row for row, need in zip((x, y), ctx.needs_input_grad, strict=True) if need]
+        found = iter(torch.autograd.grad(x - y, needed, gradient, create_graph=True))
+        return tuple(next(found) if need else None for need in ctx.needs_input_grad)
+
+
+def _chosen(loss: Contrastive, d: Tensor, apart: Tensor, margin: float, factor: float) -> Tensor:
+    found: Tensor = _Chosen.apply(apart, loss.push(d, margin), loss.pull(d))  # type: ignore[no-untyped-call]
+    return factor * found
+
+
+def _away(loss: TripletMargin, x: Tensor, y: Tensor, eps: float) -> Tensor:
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return TripletMargin.difference(loss, x, y, eps)
+    found: Tensor = _Away.apply(x, y)  # type: ignore[no-untyped-call]
+    return found + eps
+
+
 def _stack_count(loss: TripletMargin, terms: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     counted = torch.ones_like(terms, dtype=torch.bool) if mask is None else mask
     counted = counted & ~(terms.detach() <= 0) if reduction == "mean_nonzero" else counted
@@ -216,6 +264,10 @@ MUTANTS = table(
         root=_saved_root),
     _contrastive("forward-difference", "a difference's derivative in forward mode knows one row alone",
         difference=_difference),
+    _contrastive("late-flags", "a gradient knows the flags that stand in the array when it is taken", terms=_chosen,
+        seen="this project's own circle loss, under create_graph"),
+    broken("hooks-twice", "a gradient that can be derived again runs the hooks of the rows twice", "CV-22",
+        difference=_away, seen="this project's own batch-all and semi-hard"),
     broken("export-size", "exported for any batch, the terms are divided by the size of the one at hand", "CV-22",
         hinge=_exported_size),
     _contrastive("export-constant", "exported for any batch, the distances have no gradient", pair=_exported_constant),

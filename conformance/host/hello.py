@@ -13,8 +13,8 @@ from lossproof.spec import functions, losses, page, page_names
 
 GRADES = ("direct", "centred", "normwise")  # of distance, each less exact than the one before
 EVERY_MODE = (
-    "eager", "functional", "vectorised", "alone", "stacked", "traced", "forward", "graph", "unknown_batch", "captured",
-    "compiled", "ambient", "strict", "strided",
+    "eager", "functional", "vectorised", "alone", "stacked", "traced", "forward", "graph", "unknown_batch", "reused",
+    "captured", "compiled", "ambient", "strict", "strided",
 )  # fmt: skip
 FIELDS = (
     "type", "protocol", "name", "version", "framework", "framework_version", "device", "grade", "dtypes", "modes",

@@ -10,6 +10,14 @@ _OF_TENSORS = "({n: t for n, t in k.items() if isinstance(t, torch.Tensor)}))(f)
 DERIVED = {
     ("jax", "forward"): "print(f(**r{0}), jax.jacfwd(lambda r: (f(**r{0}) * jnp.array({1})).sum())(r))",
     ("torch", "forward"): "print(f(**r{0}), torch.func.jacfwd(lambda r: (f(**r{0}) * torch.tensor({1})).sum())(r))",
+    (
+        "torch",
+        "reused",
+    ): "k = dict(**{{}}{0}); [t.requires_grad_().register_hook(lambda g: 2 * g) for t in r.values()]; "
+    "v = f(**r, **k); [t.copy_(~t if t.dtype is torch.bool else o(t)) for t in k.values() if isinstance(t, "
+    "torch.Tensor) and not t.is_floating_point()]; g = torch.autograd.grad(v, list(r.values()), torch.tensor({1}, "
+    "dtype=v.dtype).reshape(v.shape), create_graph=True, allow_unused=True); "
+    "print(v, {{n: t if t is None else t / 2 for n, t in zip(r, g)}})",
     ("tensorflow", "graph"): "v = f(**r{0}); print(*tf.compat.v1.Session().run([v, dict(zip(r, tf.gradients("
     'v, list(r.values()), tf.constant({1}, v.dtype), unconnected_gradients="zero")))]))',
     ("tensorflow", "forward"): "j = lambda n, t: (lambda a: [a.__enter__(), a.jvp(f(**r{0}), "
@@ -29,6 +37,7 @@ MODES = {
     'type("M", (torch.nn.Module,), {"forward": lambda s, t: g(**{**k, **t})})(), '
     "({n: torch.cat([o(t), o(t), o(t)]) if n in @rows else t for n, t in a.items()},), dynamic_shapes=({n: "
     '{0: torch.export.Dim("batch")} if n in @rows else {} for n in a},)).module()(a))' + _OF_TENSORS,
+    ("torch", "reused"): _OTHERS,
     ("torch", "strict"): "torch.autograd.set_detect_anomaly(True); torch.use_deterministic_algorithms(True); ",
     ("torch", "compiled"): "f = torch.compile(f, fullgraph=True, dynamic=False); ",
     ("torch", "captured"): 'f = torch.compile(f, fullgraph=True, dynamic=False, backend="aot_eager"); ',

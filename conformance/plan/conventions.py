@@ -40,6 +40,7 @@ MODES = {  # mode -> share of the usual number of structures; what costs a compi
     "forward": 0.5,
     "graph": 0.5,
     "unknown_batch": 0.34,
+    "reused": 1.0,
     "compiled": 0.5,
 }
 
@@ -196,7 +197,7 @@ def _modes(of: Varied) -> Iterator[Probe]:
     yield of.probe("compiled", "CV-35", vary={"mode": ("strided",), **rows, **of.choices, **of.every})
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **of.choices, "p": (2.0, 1.0, 3.0)}
     yield of.probe("compiled", "CV-20", "ambient", vary=ambient)
-    strict = {**of.choices, **of.every, "mode": ("strict",), "mask": (None, "some")}
+    strict = {**of.choices, **of.every, "mode": ("strict",), "mask": (None, "some"), "p": (2.0, inf, 1.0, 3.0)}
     yield of.probe("compiled", "CV-36", "strict", 0.5, vary=strict)
 
 

@@ -15,6 +15,7 @@ MODES = {  # mode -> share of the usual number of structures
     "forward": 0.34,
     "graph": 0.34,
     "unknown_batch": 0.34,
+    "reused": 0.34,
     "captured": 0.34,
     "strict": 0.34,
     "strided": 0.34,

@@ -35,6 +35,7 @@ def printed(framework, case):
         ("torch", "stacked", "torch.func.vmap"),
         ("torch", "traced", "torch.jit.trace"),
         ("torch", "forward", "torch.func.jacfwd"),
+        ("torch", "reused", "register_hook"),
         ("torch", "strict", "set_detect_anomaly"),
         ("tensorflow", "compiled", "jit_compile"),
         ("tensorflow", "ambient", "mixed_bfloat16"),

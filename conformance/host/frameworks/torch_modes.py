@@ -1,4 +1,4 @@
-"""The transforms of PyTorch in which a case is asked: a stack of calls, a trace, forward mode, an export, switches.
+"""The transforms of PyTorch in which a case is asked: a stack of calls, a trace, an export, a late gradient, others.
 
 A transform is nobody's duty but ours: where it raises and the plain call does not, the case is unsupported.
 """
@@ -19,7 +19,7 @@ from lossproof.conformance.host.frameworks import NotALoss, Request
 Call = Callable[[dict[str, Tensor]], Tensor]
 Make = Callable[[Any, str], Tensor]
 Found = tuple[Tensor, list[Tensor]]  # the value, and the gradient of each float input
-MODES = ("stacked", "traced", "forward", "strict", "unknown_batch")
+MODES = ("stacked", "traced", "forward", "strict", "unknown_batch", "reused")
 LARGE = 1e-3  # a relative difference of a traced call from the plain one that no rounding explains
 ROUNDOFF, SINGLE = 1e-12, 1e-6  # between them is what float32 makes of a number in float64
 
@@ -39,6 +39,8 @@ def run(ask: Request, make: Make, kept: dict[Any, Any]) -> Found | str:
             return _stacked(ask, call, native, make)
         if ask.mode == "forward":
             return _forward(ask, call, native)
+        if ask.mode == "reused":
+            return _reused(ask, call, native, make)
         if ask.mode == "strict":
             with _strict():
                 return _reverse(ask, call, native)
@@ -132,6 +134,25 @@ def _reverse(ask: Request, call: Call, native: dict[str, Tensor]) -> Found:
     seed = torch.as_tensor(ask.cotangent, dtype=value.dtype, device=value.device).reshape(value.shape)
     grown = torch.autograd.grad(value, list(rows.values()), seed, materialize_grads=True, allow_unused=True)
     return value, list(grown)
+
+
+def _reused(ask: Request, call: Call, native: dict[str, Tensor], make: Make) -> Found:
+    """Fill labels and masks anew before the gradient is taken, in a form that can be derived again; hooks double it."""
+    names = _rows(native)
+    rows = {n: native[n].detach().requires_grad_(ask.order > 0) for n in names}
+    value = call({**native, **rows})
+    if not ask.order or not value.requires_grad:
+        return value, [torch.zeros_like(row) for row in rows.values()]
+    for row in rows.values():
+        row.register_hook(lambda gradient: 2 * gradient)  # type: ignore[no-untyped-call]
+    for name, pair in next(others(ask)).items():
+        if name not in rows:
+            held = native[name]
+            held.copy_(~held if held.dtype == torch.bool else make(*pair))
+    seed = torch.as_tensor(ask.cotangent, dtype=value.dtype, device=value.device).reshape(value.shape)
+    options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
+    grown = torch.autograd.grad(value, list(rows.values()), seed, **options)
+    return value, [gradient.detach() / 2 for gradient in grown]
 
 
 def _traced(ask: Request, call: Call, native: dict[str, Tensor], make: Make, kept: dict[Any, Any]) -> Found | str:
