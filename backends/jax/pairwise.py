@@ -42,7 +42,8 @@ def mining_distances(sets: Sets, distance: str) -> Array:
     sets = sets.changed(stop_gradient)
     if distance == "cosine":
         return _cosine_distances(sets.rows, sets.candidates if sets.second else None)
-    return _squares_in_order(sets.rows, sets.candidates)
+    squares: Array = _squares_in_order(sets.rows, sets.candidates)
+    return squares
 
 
 @jax.jit  # a map that stands in no other jax.jit would be compiled in every call
