@@ -423,3 +423,24 @@ def test_a_functional_model_hands_weights_to_a_layer(name):
     whole = keras.Model([rows, labels, weights], made(*given, weights=weights))
     found = whole([X, LABELS, W])
     close(found, made(*((X, X, LABELS) if name == "JointLoss" else (X, LABELS)), weights=W))
+
+
+# beside TensorFlow Addons: what its `ContrastiveLoss(margin=1.0)` of 0.23.0 printed, with tensorflow-cpu 2.15.1; its
+# triplet losses take no weights, they raise
+
+
+ADDONS = {
+    "mean": 2.0494792461395264,
+    "sum": 12.296875,
+    "none": [0.0, 0.28125, 0.0, 0.0, 12.0, 0.015625],
+}
+
+
+@pytest.mark.parametrize("reduction", ADDONS)
+def test_weighed_pairs_give_the_numbers_of_tensorflow_addons(reduction):
+    apart = np.array([0.0, 0.25, 0.5, 1.5, 2.0, 0.75], np.float32)  # which is what is handed over there
+    similar = np.array([1, 0, 1, 0, 1, 0])
+    weights = np.array([2.0, 0.5, 0.0, 1.0, 3.0, 0.25], np.float32)
+    pairs = np.stack([apart, np.zeros_like(apart)], 1)
+    ours = backend.ContrastiveLoss(margin=1.0, factor=1.0, distance="euclidean", reduction=reduction)
+    close(ours(1 - similar, pairs, weights), ADDONS[reduction])
