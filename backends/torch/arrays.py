@@ -125,10 +125,10 @@ def plain(*values: Tensor) -> bool:
     """
     return (
         all(type(value) in (Tensor, Parameter) for value in values)
-        and not (torch.is_grad_enabled() and any(value.is_inference() for value in values))  # a function keeps none
         and on_host(values[0])
         and not forward_mode()
         and not torch._C._are_functorch_transforms_active()
+        and not (torch.is_grad_enabled() and any(value.is_inference() for value in values))  # a function keeps none
     )
 
 

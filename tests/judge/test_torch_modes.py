@@ -141,3 +141,14 @@ def test_an_error_under_a_strict_switch_is_advice_to_others_and_a_fault_of_ours(
     assert ([one.id for one in result.findings], [one.id for one in result.advice]) == (
         (["CV-36"], []) if ours else ([], ["CV-36"])
     )
+
+
+def test_to_refuse_arrays_that_have_changed_is_no_failure():
+    """What torch saves for the backward pass it watches."""
+    flags, rows = np.array([True, False, True, False]), np.array([[1.0], [2.0], [3.0], [4.0]])
+    inputs = {"rows": (rows, "float64"), "flags": (flags, "bool")}
+    value, (gradient,) = run(
+        lambda rows, flags: torch.where(flags, rows[:, 0] ** 2, rows[:, 0]).sum(), "reused", inputs=inputs
+    )
+    assert value.item() == 1 + 2 + 9 + 4
+    assert gradient[:, 0].tolist() == [2.0, 1.0, 6.0, 1.0]

@@ -40,7 +40,7 @@ def run(ask: Request, make: Make, kept: dict[Any, Any]) -> Found | str:
         if ask.mode == "forward":
             return _forward(ask, call, native)
         if ask.mode == "reused":
-            return _reused(ask, call, native, make)
+            return _reused(ask, call, make)
         if ask.mode == "strict":
             with _strict():
                 return _reverse(ask, call, native)
@@ -136,19 +136,29 @@ def _reverse(ask: Request, call: Call, native: dict[str, Tensor]) -> Found:
     return value, list(grown)
 
 
-def _reused(ask: Request, call: Call, native: dict[str, Tensor], make: Make) -> Found:
-    """Fill labels and masks anew before the gradient is taken, in a form that can be derived again; hooks double it."""
+def _reused(ask: Request, call: Call, make: Make) -> Found:
+    """Fill labels and masks anew before the gradient is taken; who refuses is asked what comes of the hooks alone."""
+    try:
+        return _late(ask, call, make, next(others(ask)))
+    except RuntimeError as problem:
+        if "inplace operation" not in str(problem):
+            raise
+        return _late(ask, call, make, {})
+
+
+def _late(ask: Request, call: Call, make: Make, other: Mapping[str, tuple[Any, str]]) -> Found:
+    """Take the gradient in a form that can be derived again, under hooks that double it, after a change in place."""
+    native = {name: make(*pair) for name, pair in ask.inputs.items()}
     names = _rows(native)
-    rows = {n: native[n].detach().requires_grad_(ask.order > 0) for n in names}
-    value = call({**native, **rows})
+    rows = {n: native[n].requires_grad_(ask.order > 0) for n in names}
+    value = call(native)
     if not ask.order or not value.requires_grad:
         return value, [torch.zeros_like(row) for row in rows.values()]
     for row in rows.values():
         row.register_hook(lambda gradient: 2 * gradient)  # type: ignore[no-untyped-call]
-    for name, pair in next(others(ask)).items():
-        if name not in rows:
-            held = native[name]
-            held.copy_(~held if held.dtype == torch.bool else make(*pair))
+    for name in other.keys() - rows.keys():
+        held = native[name]
+        held.copy_(~held if held.dtype == torch.bool else make(*other[name]))
     seed = torch.as_tensor(ask.cotangent, dtype=value.dtype, device=value.device).reshape(value.shape)
     options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
     grown = torch.autograd.grad(value, list(rows.values()), seed, **options)
