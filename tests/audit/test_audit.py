@@ -63,4 +63,12 @@ def test_a_run_that_was_interrupted_goes_on_with_what_it_had_judged(monkeypatch,
     monkeypatch.setattr(kills, "PART", tmp_path / "kills.part.jsonl")
     row = {"mutant": "ci-no-one", "killed": True, "seconds": [0.1]}
     kills.PART.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    assert kills.rows_of(["ci-no-one"], Console(quiet=True), resume=True) == {"ci-no-one": row}
+    assert kills.rows_of(["ci-no-one"], Console(quiet=True), resume=True, named={}) == {"ci-no-one": row}
+
+
+def test_the_whole_plan_is_not_asked_where_an_earlier_run_has_named_its_clauses(monkeypatch):
+    monkeypatch.setattr(kills, "SEEDS", (0,))
+    monkeypatch.setattr(kills, "findings", lambda *_: pytest.fail("the whole plan was asked"))
+    monkeypatch.setattr(kills, "kill", lambda mutant, seed: kills.Kill(mutant.id, mutant.clauses[0], "value", 0.1))
+    row = kills.tried("ci-no-one", named=["CI-1"])
+    assert (row["killed"], row["named"]) == (True, ["CI-1"])
