@@ -188,12 +188,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description="Judge every deliberately broken implementation.")
     options.add_argument("--only", action="append", type=_name, metavar="NAME", help="a loss or an id; other rows stay")
     options.add_argument("--resume", action="store_true", help="go on with a run of this code that was interrupted")
-    options.add_argument(
-        "--by-clause",
-        action="store_true",
-        help="only whether the clauses that a mutant breaks catch "
-        "it; what the rest of the plan says of it stays as it was: a fifth of the time",
-    )
+    meaning = "whether its own clauses catch each; what the rest of the plan said of it stays: a fifth of the time"
+    options.add_argument("--by-clause", action="store_true", help=meaning)
     asked = options.parse_args()
     console, only = Console(), asked.only
     broken = [m.id for m in mutants().values() if not only or m.loss in only or m.id in only]

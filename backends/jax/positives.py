@@ -56,9 +56,7 @@ def over_positives(step: Callable[[Array, Array, State], State], state: State, p
         there = (places < count) & of_anchors(positive, column)
         return taken + _TOGETHER, step(jnp.where(there, column, count), there, state)
 
-    start = (
-        found.longest * 0
-    )  # and not a 0 of its own: a map over calls of different lengths lies where their labels lie
+    start = found.longest * 0  # and no constant: under vmap over a mesh both lie where the labels lie
     return jax.lax.while_loop(more, take, (start, state))[1]
 
 

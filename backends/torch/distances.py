@@ -125,8 +125,9 @@ def unit_rows(x: Tensor) -> Tensor:
 
 def both_unit_rows(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return two arrays of rows at unit length, rounded in one way: equal rows stay equal (AF-13)."""
-    one_way = unit_rows if plain(x, y) else unit_rows_by_formula
-    return one_way(x), one_way(y)
+    if plain(x, y):
+        return fused.units(x, unit_rows_by_formula), fused.units(y, unit_rows_by_formula)
+    return unit_rows_by_formula(x), unit_rows_by_formula(y)
 
 
 def unit_rows_by_formula(x: Tensor) -> Tensor:

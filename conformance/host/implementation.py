@@ -117,11 +117,19 @@ class Implementation:
         for name in self.traced:
             refuse_unknown("traced", name, options)
 
-    def call(self, loss: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
-        """Call the function with its own names for the arguments; positional-only ones in their order."""
+    def caller(self, loss: str) -> Callable[..., Any]:
+        """Return the function under the names of the page; what is to be known of its signature is read here.
+
+        Positional-only arguments are handed over in their order. A compiler that records the call sees no more than it.
+        """
+        function, in_order = self.losses[loss], self.positional(loss)
         own_names = {spec_name: own for own, spec_name in self.rename.items()}
-        given = {own_names.get(name, name): value for name, value in {**inputs, **options}.items()}
-        return self.losses[loss](*(given.pop(name) for name in self.positional(loss) if name in given), **given)
+
+        def call(**given: Any) -> Any:
+            given = {own_names.get(name, name): value for name, value in given.items()}
+            return function(*[given.pop(name) for name in in_order if name in given], **given)
+
+        return call
 
 
 def refuse_unknown(where: str, name: object, known: Any) -> None:

@@ -26,6 +26,10 @@ DERIVED = {
     "for e in tf.unstack(tf.eye(x.shape.num_elements(), dtype=x.dtype))], x.shape) for n, x in r.items()}})",
 }
 _ALIKE = "a[jnp.zeros(len(a), int)]"  # other labels: all those of the first row
+_JITTED = (
+    "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
+    '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); '
+)
 _ARRAYS_OF = '{n: a for n, a in k.items() if hasattr(a, "shape")}'
 _OPTIONS = '{n: a for n, a in k.items() if not hasattr(a, "shape")}'
 MODES = {
@@ -57,10 +61,8 @@ MODES = {
     ("tensorflow", "graph"): "w = tf.Graph().as_default(); w.__enter__(); ",
     ("tensorflow", "strict"): "tf.debugging.enable_check_numerics(); ",
     ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
-    ("jax", "compiled"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
-    '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
-    ("jax", "captured"): "f = (lambda g: lambda **k: jax.jit(lambda a: g(**{**k, **a}))"
-    '({n: a for n, a in k.items() if hasattr(a, "shape")}))(f); ',
+    ("jax", "compiled"): _JITTED,
+    ("jax", "captured"): _JITTED,  # whose options not every version knows; they change no more than a rounding
     ("jax", "ambient"): 'jax.config.update("jax_default_matmul_precision", "bfloat16"); ',
     ("jax", "strict"): '[jax.config.update(f"jax_{s}", v) for s, v in dict(numpy_rank_promotion="raise",'
     ' numpy_dtype_promotion="strict", debug_nans=True, debug_infs=True).items()]; ',

@@ -79,9 +79,7 @@ class Session:
     ):
         self.command = list(command)
         self.time_limit = time_limit
-        compiled = tempfile.mkdtemp(
-            prefix="lossproof-"
-        )  # what a killed process leaves there half written harms no other
+        compiled = tempfile.mkdtemp(prefix="lossproof-")  # half a file of a killed process harms no other session
         self._forget = weakref.finalize(self, shutil.rmtree, compiled, ignore_errors=True)
         self.environment = {
             "TORCHINDUCTOR_CACHE_DIR": compiled,

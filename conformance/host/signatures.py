@@ -14,11 +14,9 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters of a function, or of an object that is called like one; TargetError if none can be read."""
     try:
         found = list(inspect.signature(function).parameters.values())
-        inner = [n for n in ("forward", "call") if callable(getattr(function, n, None))]  # torch 2.6 traces no next()
+        inner = next((n for n in ("forward", "call") if callable(getattr(function, n, None))), None)
         if inner and all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in found):
-            found = list(
-                inspect.signature(getattr(function, inner[0])).parameters.values()
-            )  # of a torch or Keras object
+            found = list(inspect.signature(getattr(function, inner)).parameters.values())  # of a torch or Keras object
     except (TypeError, ValueError) as problem:
         name = getattr(function, "__name__", type(function).__name__)
         raise TargetError(f"the parameters of {name} cannot be read ({problem}): wrap it in a function") from problem

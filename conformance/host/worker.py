@@ -163,9 +163,10 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
     cotangent = message["cotangent"] and decode(message["cotangent"])[0]
     tangents = {name: decode(wire)[0] for name, wire in message["tangents"].items()}
 
+    call = implementation.caller(message["loss"])
+
     def function(**given: Any) -> Any:
-        own = {name: given.pop(name) for name in parameters if name in given}
-        return implementation.call(message["loss"], given, {**parameters, **own})
+        return call(**{**parameters, **given})
 
     page = losses().get(message["loss"])
     traceable = [n for n in implementation.traced if page and page.parameters.get(n, {}).get("traceable")]

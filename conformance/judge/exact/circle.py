@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 
 from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.judge.exact.distances import dot
 from lossproof.conformance.judge.exact.pairs import Batch, zeros
 
 
@@ -50,15 +51,11 @@ def counted(terms: Array, inputs: Mapping[str, Array], options: Mapping[str, Any
 
 def _cosines(batch: Batch) -> Callable[[int, int], Any]:
     """Return the cosine of an anchor and a row that it is compared with; with a zero row it is 0."""
-    own, others = ([_length(row) for row in rows] for rows in (batch.rows, batch.others))
+    own, others = ([mpmath.sqrt(dot(row, row)) for row in rows] for rows in (batch.rows, batch.others))
 
     @cache
     def cosine(i: int, j: int) -> Any:
-        inner = mpmath.fsum(a * b for a, b in zip(batch.rows[i], batch.others[j], strict=True))
-        return inner / (own[i] * others[j]) if own[i] and others[j] else mpmath.mpf(0)
+        size = own[i] * others[j]
+        return dot(batch.rows[i], batch.others[j]) / size if size else mpmath.mpf(0)
 
     return cosine
-
-
-def _length(row: Array) -> Any:
-    return mpmath.sqrt(mpmath.fsum(a * a for a in row))
