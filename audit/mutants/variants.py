@@ -33,7 +33,7 @@ def _reversed(loss: Callable[..., Tensor], aligned: tuple[str, ...]) -> Callable
     @functools.wraps(loss.__call__)  # type: ignore[operator]  # for its signature
     def function(**given: Any) -> Tensor:
         value = loss(**{n: x.flip(0) if n in aligned and x is not None and x.ndim > 0 else x for n, x in given.items()})
-        axes = value.ndim + 2 - next(iter(given.values())).ndim  # two where a unit is a pair of rows
+        axes = value.ndim + 2 - given[aligned[0]].ndim  # two where a unit is a pair of rows
         return value.flip(tuple(range(axes))) if given.get("reduction") == "none" else value
 
     return function

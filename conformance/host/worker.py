@@ -166,7 +166,7 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
     call = implementation.caller(message["loss"])
 
     def function(**given: Any) -> Any:
-        return call(**{**parameters, **given})
+        return call(**(given | parameters | given))  # the arrays first, as on the page
 
     page = losses().get(message["loss"])
     traceable = [n for n in implementation.traced if page and page.parameters.get(n, {}).get("traceable")]
