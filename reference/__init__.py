@@ -12,6 +12,7 @@ from lossproof.reference.circle import circle_loss
 from lossproof.reference.contrastive import contrastive_loss
 from lossproof.reference.cosface import cosface_loss
 from lossproof.reference.cross_entropy import cross_entropy_loss
+from lossproof.reference.distributed import shares
 from lossproof.reference.joint import joint_loss
 from lossproof.reference.mining import (
     classify_triplets,
@@ -47,6 +48,7 @@ __all__ = [
     "sample_pairs",
     "sample_triplets",
     "semi_hard_triplet_loss",
+    "shares",
     "soft_cross_entropy_loss",
     "triplet_margin_loss",
     "triplet_masks",

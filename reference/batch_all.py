@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -178,6 +178,10 @@ class BatchAll(Loss):
         """Return the sum of the terms of each anchor, or of all, or a mean."""
         terms = np.where(self.slack <= 0, 0, self.slack)  # BA-1; NaN stays, CV-10
         return self.reduced(np.where(self.valid, terms, 0))
+
+    def by_row(self) -> Array:
+        """Return the sum of the terms of each anchor, over what a mean is over."""
+        return np.asarray(replace(self, reduction="none").value() / self.divisor())
 
     def reduced(self, triplets: Array) -> Array:
         """Return the sum of each anchor, or of all, over how many are counted."""

@@ -89,6 +89,11 @@ class Joint(Loss):
         own, triplet, pull = self.own.value(), self.triplet.value(), self.pull.value()
         return np.asarray(own + self.triplet_weight * triplet + self.center_weight * pull)
 
+    def by_row(self) -> Array:
+        """Return the weighted sum of what each row adds."""
+        own, triplet, pull = self.own.by_row(), self.triplet.by_row(), self.pull.by_row()
+        return np.asarray(own + self.triplet_weight * triplet + self.center_weight * pull)
+
     def gradients(self, cotangent: Array) -> dict[str, Array]:
         """Return the weighted sums of the gradients: JO-7."""
         own, triplet, pull = (loss.gradients(cotangent) for loss in (self.own, self.triplet, self.pull))

@@ -24,6 +24,10 @@ class Loss(ABC):
         """Return the loss."""
 
     @abstractmethod
+    def by_row(self) -> Array:
+        """Return what the terms of each row, or of each anchor, add to the loss: numbers whose first axis is theirs."""
+
+    @abstractmethod
     def gradients(self, cotangent: Array) -> dict[str, Array]:
         """Return the gradients of ``sum(cotangent * value)`` by input."""
 
@@ -39,8 +43,12 @@ class Terms(Loss):
 
     def value(self) -> Array:
         """Return each term times its weight ("none"), or the sum of these."""
-        terms = times(self.weights(), self.terms)  # CV-8, CV-41
+        terms = self.by_row()
         return terms if self.reduction == "none" else np.asarray(np.sum(terms))
+
+    def by_row(self) -> Array:
+        """Return each term times its weight."""
+        return times(self.weights(), self.terms)  # CV-8, CV-41
 
     def weights(self) -> Array:
         """Return d loss / d term, or that of each entry with "none"; 0 for a term that takes no part."""

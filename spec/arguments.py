@@ -250,6 +250,14 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         _refuse(ValueError, name, f"be one of {', '.join(map(repr, choices))}", repr(value))
 
 
+def check_sizes(sizes: Sequence[int], processes: int, rank: int, rows: int) -> None:
+    """Check the numbers of rows of each process of a group: DD-18."""
+    if len(sizes) != processes or min(sizes) < 0:
+        _refuse(ValueError, "sizes", f"be the numbers of rows of {processes} processes", list(sizes))
+    if sizes[rank] != rows:
+        _refuse(ValueError, "sizes", f"have the {rows} rows of this process at place {rank}", list(sizes))
+
+
 def check_bool(name: str, value: object) -> None:
     """Check an option that is True or False: CV-27."""
     if value is not True and value is not False:

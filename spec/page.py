@@ -23,7 +23,9 @@ _TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SIGNATURE = re.compile(r"^## Signature\n\n```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VERSION = re.compile(r"^Version (\d+\.\d+)$", re.MULTILINE)
 _INDEX = "README"  # the page that lists the others
-_EXAMPLE_KEYS = {"loss", "function", "parameters", "value", "gradient", "result", "exact", "raises", "source"}
+_EXAMPLE_KEYS = {
+    "loss", "function", "parameters", "value", "gradient", "result", "exact", "raises", "source", "split", "shares",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Example:
 
     A call of a loss has `value` and `gradient`, the derivative of the sum of the value. A call of another function of a
     page has `function` in place of `loss`, and `result`: its one array, or the list of its arrays. `exact` says that
-    every number is a dyadic rational that all four dtypes hold, so the comparison is bit for bit.
+    every number is a dyadic rational that all four dtypes hold, so the comparison is bit for bit. A call over processes
+    has `split`, the number of rows of each, and `shares`, what each returns (spec/distributed.md).
     """
 
     clause: str
@@ -47,6 +50,8 @@ class Example:
     source: str | None
     function: str | None = None
     result: Any = None
+    split: tuple[int, ...] = ()
+    shares: Any = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ def _example(clause: str, index: int, block: str, default_loss: str) -> Example:
         source=entry.get("source"),
         function=entry.get("function"),
         result=entry.get("result"),
+        split=tuple(entry.get("split", ())),
+        shares=entry.get("shares"),
     )
 
 

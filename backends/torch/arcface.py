@@ -11,6 +11,7 @@ from lossproof.backends.torch.arrays import batch, describe, in_range, real, row
 from lossproof.backends.torch.class_weights import ClassWeights
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.distances import both_unit_rows
+from lossproof.backends.torch.processes import Group, agreed, joined
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
@@ -30,6 +31,9 @@ def arcface_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the ArcFace loss of rows.
 
@@ -49,6 +53,12 @@ def arcface_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
@@ -57,8 +67,11 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and gets no
-    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
+    gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46, DD-1 to DD-19. Source: Deng et al. (2019), eq. 3.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
@@ -73,7 +86,7 @@ def arcface_loss(
     own = _label_cosine(x, rows_at(w, y), margin, beyond_pi)
     logits = scale * cosine.scatter(1, y.unsqueeze(1), own.unsqueeze(1))  # AF-1
     terms = cross_entropy(logits, y).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction, of_units)
+    return reduce(terms, mask, reduction, of_units, processes=processes)
 
 
 def arcface_logits(embeddings: Tensor, class_weights: Tensor, *, scale: float | Tensor = 64.0) -> Tensor:
@@ -140,6 +153,10 @@ class ArcFaceLoss(ClassWeights):
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
             sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
         device: where the class weights are kept, as in every module of torch.
         dtype: dtype of the class weights, as in every module of torch.
 
@@ -160,8 +177,12 @@ class ArcFaceLoss(ClassWeights):
         margin: float = 0.5,
         beyond_pi: str = "keep",
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         options = {"scale": scale, "margin": margin, "beyond_pi": beyond_pi, "reduction": reduction}
-        super().__init__(arcface_loss, (num_classes, embedding_dim), options, device, dtype)
+        processes = {"process_group": process_group, "combine": combine, "check": check}
+        super().__init__(arcface_loss, (num_classes, embedding_dim), options, processes, device, dtype)

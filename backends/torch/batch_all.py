@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from lossproof.backends.torch.counts import counted
 from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
+from lossproof.backends.torch.processes import Group, agreed, joined, over, share, union
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
@@ -33,6 +35,10 @@ def batch_all_triplet_loss(
     candidate_mask: Tensor | None = None,
     candidate_index: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    sizes: Sequence[int] | None = None,
+    check: bool = False,
 ) -> Tensor:
     """Return the batch-all triplet loss.
 
@@ -60,6 +66,14 @@ def batch_all_triplet_loss(
             (or compiled) the sum of the anchor is NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them, or
+            in a compiled call as many as here.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -69,24 +83,32 @@ def batch_all_triplet_loss(
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), with candidates O(B M); no
     triplet is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, processes, sizes, embeddings.dtype)
     if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
-        return sets.nothing() if reduction == "none" else sets.nothing().sum()  # CV-5, CV-6
+        nobody = torch.zeros_like(sets.labels, dtype=torch.bool)
+        return reduce(sets.nothing(), nobody, reduction, w, processes=processes)  # CV-5, CV-6
     found = _triplets(sets, margin, distance, pairwise, max_positives)
     sums = found.sums + margin * found.active.to(found.sums.dtype)  # BA-1
     sums = sums.masked_fill(found.broken, torch.nan)  # BA-7, PW-8
     if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
+        return reduce(sums, None, reduction, w, processes=processes)
     counts = (found.every if reduction == "mean" else found.active).to(sums.dtype)  # BA-3, BA-4
-    over = counts.sum().clamp(min=1) if w is None else total_weight(in_arithmetic(w, sums.dtype) * counts)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    if w is None:
+        divisor = over(processes, counts.sum()).clamp(min=1)
+    else:
+        divisor = total_weight(in_arithmetic(w, sums.dtype) * counts, processes)  # BA-9
+    return share(processes, reduce(sums, None, "sum", w) / divisor)
 
 
 def batch_all_active_fraction(
@@ -181,6 +203,10 @@ class BatchAllTripletLoss(nn.Module):
             the CPU an error is raised.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
             triplets that are positive).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -198,14 +224,20 @@ class BatchAllTripletLoss(nn.Module):
         pairwise: str = "gram",
         max_positives: int | None = None,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "distance": distance, "pairwise": pairwise, "max_positives": max_positives,
             "reduction": reduction,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         nothing = torch.zeros(0, 1)
-        batch_all_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
+        batch_all_triplet_loss(
+            nothing, nothing[:, 0].long(), combine=combine, **self.options
+        )  # an illegal option is refused here
 
     def forward(
         self,
@@ -218,11 +250,13 @@ class BatchAllTripletLoss(nn.Module):
         candidate_labels: Tensor | None = None,
         candidate_mask: Tensor | None = None,
         candidate_index: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `batch_all_triplet_loss`."""
         return batch_all_triplet_loss(
             embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
-            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, sizes=sizes,
+            **self.options, **self.processes,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

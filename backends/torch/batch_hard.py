@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from lossproof.backends.torch.arrays import on_host, plain, real, rows_at
 from lossproof.backends.torch.candidates import Sets, as_sets
 from lossproof.backends.torch.distances import slack, unit_rows
 from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned
+from lossproof.backends.torch.processes import Group, agreed, joined, union
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.screen import Picks, screened
 from lossproof.backends.torch.weights import unit_weights
@@ -33,6 +35,10 @@ def batch_hard_triplet_loss(
     candidate_mask: Tensor | None = None,
     candidate_index: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    sizes: Sequence[int] | None = None,
+    check: bool = False,
 ) -> Tensor:
     """Return the batch-hard triplet loss.
 
@@ -59,6 +65,14 @@ def batch_hard_triplet_loss(
             its positive nor its negative; -1, as without it, for none. Others: an error on the host, and on a device
             (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them, or
+            in a compiled call as many as here.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -69,8 +83,12 @@ def batch_hard_triplet_loss(
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2), with
     candidates O(B M); a plain call on the host takes that of 512 anchors, but for "cosine".
-    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Hermans, Beyer & Leibe
+    (2017), eq. 5.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
@@ -78,8 +96,11 @@ def batch_hard_triplet_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, processes, sizes, embeddings.dtype)
     if sets.rows.shape[0] == 0 or sets.candidates.shape[0] == 0:
-        return reduce(sets.nothing(), torch.zeros_like(sets.labels, dtype=torch.bool), reduction, w)  # CV-5, CV-6
+        return reduce(
+            sets.nothing(), torch.zeros_like(sets.labels, dtype=torch.bool), reduction, w, processes=processes
+        )  # CV-5, CV-6
     differences = distance != "cosine" and not (include_self and sets.second)
     if differences and plain(embeddings, labels, sets.candidates, sets.candidate_labels):
         anchors, hardest, nearest = screened(sets, include_self=include_self)
@@ -94,7 +115,7 @@ def batch_hard_triplet_loss(
         terms, reduction = softened(farther, reduction)  # BH-4
     else:
         terms = torch.relu(margin + farther)  # BH-1, BH-9
-    return reduce(poisoned(terms, sets), anchors, reduction, w)
+    return reduce(poisoned(terms, sets), anchors, reduction, w, processes=processes)
 
 
 def _compared(sets: Sets, distance: str, include_self: bool) -> Picks:
@@ -156,6 +177,10 @@ class BatchHardTripletLoss(nn.Module):
         include_self: whether an anchor is one of its own positives.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
             positive).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -178,14 +203,20 @@ class BatchHardTripletLoss(nn.Module):
         floor: float = 0.0,
         include_self: bool = False,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "soft_margin": soft_margin, "distance": distance, "floor": floor,
             "include_self": include_self, "reduction": reduction,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         nothing = torch.zeros(0, 1)
-        batch_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
+        batch_hard_triplet_loss(
+            nothing, nothing[:, 0].long(), combine=combine, **self.options
+        )  # an illegal option is refused here
 
     def forward(
         self,
@@ -198,11 +229,13 @@ class BatchHardTripletLoss(nn.Module):
         candidate_labels: Tensor | None = None,
         candidate_mask: Tensor | None = None,
         candidate_index: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `batch_hard_triplet_loss`."""
         return batch_hard_triplet_loss(
             embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
-            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, sizes=sizes,
+            **self.options, **self.processes,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import as_wide, batch, in_range, on_host, real, rows_at, table
 from lossproof.backends.torch.distances import quarter
+from lossproof.backends.torch.processes import Group, agreed, every_row, joined, refuse_alone
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
@@ -26,6 +28,9 @@ def center_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the center loss of a batch.
 
@@ -42,6 +47,12 @@ def center_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
@@ -50,9 +61,12 @@ def center_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside [0, C)
             raises in host memory, and makes its own term NaN elsewhere and in compiled code.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
-    Source: Wen et al. (2016), eq. 2.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46, DD-1 to
+    DD-19. Source: Wen et al. (2016), eq. 2.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     factor = real("factor", factor, 0)
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
@@ -75,7 +89,7 @@ def center_loss(
     square = square.masked_fill(square >= high, high)
     factor = min(factor, largest) if isinstance(factor, float) else factor
     terms = (factor * square).masked_fill(~legal, torch.nan)  # CN-1, CV-33
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, processes=processes)
 
 
 def update_centers(
@@ -85,6 +99,8 @@ def update_centers(
     *,
     alpha: float | Tensor = 0.5,
     mask: Tensor | None = None,
+    process_group: Group | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> Tensor:
     """Return the centers after one batch; nothing is differentiated.
 
@@ -96,6 +112,9 @@ def update_centers(
         labels: integers of shape (B,), in [0, C). Another one raises in host memory; elsewhere its row moves nothing.
         alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        process_group: the processes over which the batch is spread, each of which gives its own rows; afterwards all
+            hold the same. None: this one has all of them.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them.
 
     Returns:
         The new centers, (C, D), in their dtype.
@@ -105,6 +124,7 @@ def update_centers(
 
     Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
     """
+    embeddings, labels, mask = every_row(embeddings, labels, mask, joined(process_group, "sum"), sizes)  # DD-17
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
     y, x = batch(mask, labels, centers, embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings, x.dtype)
@@ -134,6 +154,10 @@ class CenterLoss(nn.Module):
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         reduction: "none", "sum" or "mean" (over the rows that take part).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
         device: where the centers are kept, as in every module of torch.
         dtype: dtype of the centers, as in every module of torch.
 
@@ -156,29 +180,44 @@ class CenterLoss(nn.Module):
         floor: float = 0.0,
         ceiling: float = inf,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {"factor": factor, "floor": floor, "ceiling": ceiling, "reduction": reduction}
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         self.centers = nn.Parameter(torch.randn(num_classes, num_features, device=device, dtype=dtype))
         row = torch.zeros(1, 1)
-        center_loss(row, torch.zeros(1, dtype=torch.long), row, **self.options)  # an illegal option is refused here
+        center_loss(
+            row, torch.zeros(1, dtype=torch.long), row, combine=combine, **self.options
+        )  # an illegal option is refused here
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `center_loss`."""
         (centers,) = as_wide(embeddings, self.centers)
-        return center_loss(embeddings, labels, centers, mask=mask, weights=weights, **self.options)
+        options = {**self.options, **self.processes}
+        return center_loss(embeddings, labels, centers, mask=mask, weights=weights, **options)
 
     @torch.no_grad()
     def update(
-        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, *, alpha: float | Tensor = 0.5
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        *,
+        alpha: float | Tensor = 0.5,
+        sizes: Sequence[int] | None = None,
     ) -> None:
-        """Move the centers as `update_centers` does."""
+        """Move the centers as `update_centers` does; beside other processes the module must know their group."""
+        group = refuse_alone(self.processes["process_group"])  # DD-17
         (centers,) = as_wide(embeddings, self.centers)
-        self.centers.copy_(update_centers(centers, embeddings, labels, alpha=alpha, mask=mask))
+        options: dict[str, Any] = {"alpha": alpha, "mask": mask, "process_group": group, "sizes": sizes}
+        self.centers.copy_(update_centers(centers, embeddings, labels, **options))
 
     def extra_repr(self) -> str:
         """Return the size of the table and the options, for the printed module."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import as_sets
 from lossproof.backends.torch.circle_sums import sums_of
-from lossproof.backends.torch.reductions import reduce, softplus
+from lossproof.backends.torch.processes import Group, agreed, joined, share, union
+from lossproof.backends.torch.reductions import number, reduce, softplus
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
@@ -29,6 +31,10 @@ def circle_loss(
     candidate_mask: Tensor | None = None,
     candidate_index: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    sizes: Sequence[int] | None = None,
+    check: bool = False,
 ) -> Tensor:
     """Return the circle loss of a batch.
 
@@ -54,6 +60,14 @@ def circle_loss(
             (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that have a
             positive and a negative).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them, or
+            in a compiled call as many as here.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
@@ -63,14 +77,18 @@ def circle_loss(
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²), with
     candidates O(B M).
-    Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Sun et al. (2020), eq. 4 to 9.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, processes, sizes, embeddings.dtype)
 
     rows = sets.rows
     most = torch.finfo(rows.dtype).max / 64  # exponents stay finite (CV-19)
@@ -80,13 +98,13 @@ def circle_loss(
     terms = torch.where(both, terms, 0.0)  # CI-6, CI-13
     terms = terms.masked_fill(spoilt, torch.nan)  # CI-9
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction, w)
+        return reduce(terms, mask, reduction, w, processes=processes)
     counted = both | spoilt if mask is None else (both | spoilt) & mask
     if w is None:
-        over = counted.sum().clamp(min=1)  # CI-8
+        divisor = number(processes, counted, rows.dtype)  # CI-8
     else:
-        over = total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0))  # CI-16
-    return reduce(terms, mask, "sum", w) / over
+        divisor = total_weight(in_arithmetic(w, rows.dtype).masked_fill(~counted, 0.0), processes)  # CI-16
+    return share(processes, reduce(terms, mask, "sum", w) / divisor)
 
 
 class CircleLoss(nn.Module):
@@ -98,6 +116,10 @@ class CircleLoss(nn.Module):
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -114,12 +136,17 @@ class CircleLoss(nn.Module):
         gamma: float = 256.0,
         detach_weights: bool = True,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "gamma": gamma, "detach_weights": detach_weights, "reduction": reduction,
         }  # fmt: skip
-        circle_loss(torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), **self.options)  # refuses illegal options
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
+        nothing = torch.zeros(0, 1)
+        circle_loss(nothing, nothing[:, 0].long(), combine=combine, **self.options)  # an illegal option is refused here
 
     def forward(
         self,
@@ -132,11 +159,13 @@ class CircleLoss(nn.Module):
         candidate_labels: Tensor | None = None,
         candidate_mask: Tensor | None = None,
         candidate_index: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Tensor:
         """Return the loss of the batch; see `circle_loss`."""
         return circle_loss(
             embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
-            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, sizes=sizes,
+            **self.options, **self.processes,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

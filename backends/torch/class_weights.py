@@ -18,6 +18,7 @@ class ClassWeights(nn.Module):
         function: the loss of embeddings, labels, class weights and options.
         shape: number of classes, and length of a row of the embeddings.
         options: the options of the function.
+        processes: its group of processes, how their gradients are combined, and whether calls are compared.
         device: where the class weights are kept, as in every module of torch.
         dtype: dtype of the class weights, as in every module of torch.
     """
@@ -27,14 +28,16 @@ class ClassWeights(nn.Module):
         function: Callable[..., Tensor],
         shape: tuple[int, int],
         options: dict[str, Any],
+        processes: dict[str, Any],
         device: torch.device | str | None,
         dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
-        self.function, self.options = function, options
+        self.function, self.options, self.processes = function, options, processes
         self.class_weights = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
-        function(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64), torch.ones(1, 1), **options)  # refuses illegal
+        legal = {**options, "combine": processes["combine"]}  # an illegal option is refused here
+        function(torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64), torch.ones(1, 1), **legal)
 
     def reset_parameters(self) -> None:
         """Draw the class weights anew."""
@@ -45,7 +48,8 @@ class ClassWeights(nn.Module):
     ) -> Tensor:
         """Return the loss of the rows; see the function."""
         (class_weights,) = as_wide(embeddings, self.class_weights)
-        return self.function(embeddings, labels, class_weights, mask=mask, weights=weights, **self.options)
+        options = {**self.options, **self.processes}
+        return self.function(embeddings, labels, class_weights, mask=mask, weights=weights, **options)
 
     def extra_repr(self) -> str:
         """Return the sizes and options, for the printed module."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import describe, real, rows, same_device
 from lossproof.backends.torch.distances import row_distance
+from lossproof.backends.torch.processes import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask
@@ -28,6 +29,9 @@ def contrastive_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the contrastive loss of pairs of rows.
 
@@ -47,6 +51,12 @@ def contrastive_loss(
         weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
@@ -55,8 +65,11 @@ def contrastive_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46, DD-1 to DD-19. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
@@ -70,7 +83,7 @@ def contrastive_loss(
     d = row_distance(x, y, distance, float(p), eps, eps_at)
     reach = torch.where(dissimilar, torch.relu(margin - d), d)  # CV-13
     reach = reach.clamp(max=2.0**-2 * torch.finfo(x.dtype).max ** 0.5)  # CV-19
-    return reduce(factor * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
+    return reduce(factor * reach * reach, mask, reduction, w, processes=processes)  # CO-1, CO-2, CO-3
 
 
 class ContrastiveLoss(nn.Module):
@@ -85,6 +98,10 @@ class ContrastiveLoss(nn.Module):
         eps_at: where it is added: "difference", "root" or "floor".
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
             positive).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -104,20 +121,26 @@ class ContrastiveLoss(nn.Module):
         eps: float = 0.0,
         eps_at: str = "difference",
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "factor": factor, "distance": distance, "p": p, "eps": eps, "eps_at": eps_at,
             "reduction": reduction,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         row = torch.zeros(1)
-        contrastive_loss(row, row, torch.tensor(False), **self.options)  # an illegal option is refused here
+        contrastive_loss(
+            row, row, torch.tensor(False), combine=combine, **self.options
+        )  # an illegal option is refused here
 
     def forward(
         self, x1: Tensor, x2: Tensor, dissimilar: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the pairs; see `contrastive_loss`."""
-        return contrastive_loss(x1, x2, dissimilar, mask=mask, weights=weights, **self.options)
+        return contrastive_loss(x1, x2, dissimilar, mask=mask, weights=weights, **self.options, **self.processes)
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, in_range, real
+from lossproof.backends.torch.processes import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import (
     no_rows,
@@ -29,6 +30,9 @@ def cross_entropy_loss(
     weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the cross-entropy of rows of logits with the labels' classes.
 
@@ -48,6 +52,12 @@ def cross_entropy_loss(
             gives to its class, and a mean divides by those of the labels, as `weight` of torch does. Others: an error
             on the host, and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 logits, else float32.
@@ -56,9 +66,12 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-18, CV-1 to CV-46.
+    Clauses CE-1 to CE-18, CV-1 to CV-46, DD-1 to DD-19.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     w = unit_weights(weights, mask, logits=logits)
@@ -67,7 +80,7 @@ def cross_entropy_loss(
     y, legal = in_range(y, 0, z.shape[1] - 1, labels.dtype)
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = cross_entropy(z, y, smoothing, c).masked_fill(~legal, torch.nan)  # CV-33
-    return reduce(terms, mask, reduction, w, counted_as=None if c is None else c[y])  # CE-14
+    return reduce(terms, mask, reduction, w, counted_as=None if c is None else c[y], processes=processes)  # CE-14
 
 
 def cross_entropy(
@@ -102,6 +115,10 @@ class CrossEntropyLoss(nn.Module):
         class_weights: floats of shape (K,), [0, inf), a buffer of the module, as `weight` of torch's own loss is.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -114,12 +131,20 @@ class CrossEntropyLoss(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0, reduction: str = "mean"
+        self,
+        *,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.label_smoothing, self.reduction = label_smoothing, reduction
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         rows = no_rows(class_weights)  # an illegal option is refused here
-        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": reduction}
+        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": reduction, "combine": combine}
         labels = torch.zeros(0, dtype=torch.int64, device=rows.device)
         cross_entropy_loss(rows, labels, class_weights=of_module(class_weights, rows), **options)
         self.register_buffer("class_weights", class_weights)
@@ -128,7 +153,7 @@ class CrossEntropyLoss(nn.Module):
         self, logits: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `cross_entropy_loss`."""
-        options: dict[str, Any] = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        options = {"label_smoothing": self.label_smoothing, "reduction": self.reduction, **self.processes}
         of_classes = of_module(self.class_weights, logits)
         return cross_entropy_loss(logits, labels, mask=mask, weights=weights, class_weights=of_classes, **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from lossproof.backends.torch.arrays import (
     same_device,
     table,
 )
+from lossproof.backends.torch.processes import Group, agreed, every_row, joined, refuse_alone
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights
@@ -44,6 +46,9 @@ def oim_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the OIM loss of a batch.
 
@@ -62,6 +67,12 @@ def oim_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32. Its gradient reaches the
@@ -71,8 +82,11 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in host memory, and makes its own term NaN elsewhere and in compiled code.
 
-    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46, DD-1 to DD-19. Source: Xiao et al. (2017), eq. 3 and 4.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     y, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
@@ -91,7 +105,7 @@ def oim_loss(
     x = (x / tau).clamp(-limit, limit)
     logits = torch.cat([products(x, _bounded(rows, limit)) for rows in memory], 1)  # OI-1, OI-2
     terms = cross_entropy(logits, y, reduction="none")  # OI-5, OI-8
-    return reduce(terms.masked_fill(~legal, torch.nan), known, reduction, w)  # OI-3, CV-33
+    return reduce(terms.masked_fill(~legal, torch.nan), known, reduction, w, processes=processes)  # OI-3, CV-33
 
 
 def _bounded(rows: Tensor, limit: float) -> Tensor:
@@ -123,6 +137,8 @@ def update_oim_memory(
     normalise: bool = True,
     unlabelled: int = -1,
     mask: Tensor | None = None,
+    process_group: Group | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return table, queue and head after one batch; nothing is differentiated.
 
@@ -140,6 +156,9 @@ def update_oim_memory(
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
         unlabelled: the label of rows without an identity, outside [0, C).
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN included, changes nothing.
+        process_group: the processes over which the batch is spread, each of which gives its own rows; afterwards all
+            hold the same. None: this one has all of them.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them.
 
     Returns:
         The new table (C, D), the new queue (Q, D) and the new head (), in their dtypes.
@@ -151,6 +170,7 @@ def update_oim_memory(
     of the batch elsewhere and in compiled code: nothing is read back. Each step moves all identities at once.
     Clauses OI-13 to OI-23. Source: Xiao et al. (2017), section 3.2.
     """
+    embeddings, labels, mask = every_row(embeddings, labels, mask, joined(process_group, "sum"), sizes)  # DD-17
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
     y, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
@@ -222,6 +242,10 @@ class OIMLoss(nn.Module):
         normalise: whether `update` brings a row to unit length.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
         device: where the memory is kept, as in every module of torch.
         dtype: dtype of the memory, as in every module of torch.
 
@@ -252,6 +276,9 @@ class OIMLoss(nn.Module):
         normalise: bool = True,
         unlabelled: int = -1,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -260,12 +287,15 @@ class OIMLoss(nn.Module):
         self.memory_options: dict[str, Any] = {
             "momentum": momentum, "normalise": normalise, "unlabelled": unlabelled,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         for name, rows in (("lookup_table", num_identities), ("queue", queue_size)):
             self.register_buffer(name, torch.zeros(rows, num_features, device=device, dtype=dtype))
         self.register_buffer("head", torch.zeros((), dtype=torch.int64, device=device))
         table_ = torch.zeros(num_identities, 1)
         nothing = table_[:0], torch.zeros(0, dtype=torch.long)
-        oim_loss(*nothing, table_, table_, **self.options)  # an illegal option is refused here, not in training
+        oim_loss(
+            *nothing, table_, table_, combine=combine, **self.options
+        )  # an illegal option is refused here, not in training
         update_oim_memory(table_, table_, nothing[1].sum(), *nothing, **self.memory_options)
 
     def forward(
@@ -274,13 +304,21 @@ class OIMLoss(nn.Module):
         """Return the loss of the rows; see `oim_loss`."""
         memory = self.lookup_table.clone(), self.queue.clone()  # `update` may come before the backward pass
         lookup_table, queue = as_wide(embeddings, *memory)
-        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, weights=weights, **self.options)
+        options = {**self.options, **self.processes}
+        return oim_loss(embeddings, labels, lookup_table, queue, mask=mask, weights=weights, **options)
 
     @torch.no_grad()
-    def update(self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
-        """Move the memory as `update_oim_memory` does; call it after the forward pass."""
+    def update(
+        self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, *, sizes: Sequence[int] | None = None
+    ) -> None:
+        """Move the memory as `update_oim_memory` does; call it after the forward pass.
+
+        Beside other processes the module must know their group.
+        """
+        group = refuse_alone(self.processes["process_group"])  # DD-17
         lookup_table, queue = as_wide(embeddings, self.lookup_table, self.queue)
-        moved = update_oim_memory(lookup_table, queue, self.head, embeddings, labels, mask=mask, **self.memory_options)
+        options = {**self.memory_options, "mask": mask, "process_group": group, "sizes": sizes}
+        moved = update_oim_memory(lookup_table, queue, self.head, embeddings, labels, **options)
         for buffer, new in zip((self.lookup_table, self.queue, self.head), moved, strict=True):
             buffer.copy_(new)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from lossproof.backends.torch.farther import semi_hard_negatives
 from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
+from lossproof.backends.torch.processes import Group, agreed, joined, union
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin
@@ -34,6 +36,10 @@ def semi_hard_triplet_loss(
     candidate_mask: Tensor | None = None,
     candidate_index: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    sizes: Sequence[int] | None = None,
+    check: bool = False,
 ) -> Tensor:
     """Return the semi-hard triplet loss.
 
@@ -65,6 +71,14 @@ def semi_hard_triplet_loss(
             (or compiled) the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        sizes: the number of rows of each process, in order of rank; None: asked of the others, which waits for them, or
+            in a compiled call as many as here.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B, B), or (B, M), for "none", with 0 off the pairs that take part, else (); float64 for float64
@@ -76,8 +90,12 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2), with candidates O(B M).
-    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Schroff et al. (2015), section 3.2;
+    tf.contrib.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
@@ -85,10 +103,14 @@ def semi_hard_triplet_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, processes, sizes, embeddings.dtype)
     count = sets.candidates.shape[0]
     if sets.rows.shape[0] == 0 or count == 0:
         nothing = sets.nothing()
-        return nothing.unsqueeze(1).expand(-1, count) if reduction == "none" else nothing.sum()  # CV-5, CV-6
+        if reduction == "none":
+            return nothing.unsqueeze(1).expand(-1, count)
+        nobody = torch.zeros_like(sets.labels, dtype=torch.bool)
+        return reduce(nothing, nobody, reduction, w, processes=processes)  # CV-5, CV-6
     mined = _mined(sets, distance, pairwise, max_positives)
     slack = mined.ap - mined.an
     if soft_margin:
@@ -99,13 +121,13 @@ def semi_hard_triplet_loss(
         terms = terms.masked_fill(mined.broken, torch.nan)  # SH-10, PW-8
     w = None if w is None else w.unsqueeze(1)  # SH-11
     if reduction != "none":
-        return reduce(terms, mined.pairs, reduction, w)
+        return reduce(terms, mined.pairs, reduction, w, processes=processes)
     full = spread_out(terms.masked_fill(~mined.pairs, 0.0), mined.column, count)
     positive, negative = sets.pairs()  # PW-2, PW-9
     pairs = positive & negative.any(-1, keepdim=True)
     if mined.crowded is not None:
         full = full.masked_fill(mined.crowded.unsqueeze(1) & pairs, torch.nan)
-    return full if w is None else reduce(full, pairs, reduction, w)
+    return full if w is None else reduce(full, pairs, reduction, w, processes=processes)
 
 
 class _Mined(NamedTuple):
@@ -174,6 +196,10 @@ class SemiHardTripletLoss(nn.Module):
             the CPU an error is raised.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
             that are positive).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -192,14 +218,20 @@ class SemiHardTripletLoss(nn.Module):
         pairwise: str = "gram",
         max_positives: int | None = None,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "soft_margin": soft_margin, "distance": distance, "pairwise": pairwise,
             "max_positives": max_positives, "reduction": reduction,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         nothing = torch.zeros(0, 1)
-        semi_hard_triplet_loss(nothing, nothing[:, 0].long(), **self.options)  # an illegal option is refused here
+        semi_hard_triplet_loss(
+            nothing, nothing[:, 0].long(), combine=combine, **self.options
+        )  # an illegal option is refused here
 
     def forward(
         self,
@@ -212,11 +244,13 @@ class SemiHardTripletLoss(nn.Module):
         candidate_labels: Tensor | None = None,
         candidate_mask: Tensor | None = None,
         candidate_index: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `semi_hard_triplet_loss`."""
         return semi_hard_triplet_loss(
             embeddings, labels, mask=mask, weights=weights, candidates=candidates, candidate_labels=candidate_labels,
-            candidate_mask=candidate_mask, candidate_index=candidate_index, **self.options,
+            candidate_mask=candidate_mask, candidate_index=candidate_index, sizes=sizes,
+            **self.options, **self.processes,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

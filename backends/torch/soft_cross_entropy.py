@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import describe, on_host, real, rows, same_device
+from lossproof.backends.torch.processes import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import no_rows, of_module, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
@@ -22,6 +23,9 @@ def soft_cross_entropy_loss(
     weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
 
@@ -41,6 +45,12 @@ def soft_cross_entropy_loss(
             give to its class. A mean does not divide by them, as with `weight` of torch. Others: an error on the host,
             and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is float64, else float32.
@@ -49,9 +59,12 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-22, CV-1 to CV-46.
+    Clauses ST-1 to ST-22, CV-1 to CV-46, DD-1 to DD-19.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     shape, dtype = describe("logits", logits)
@@ -69,7 +82,7 @@ def soft_cross_entropy_loss(
         check_target_range(float(t.detach()[negative].min()))
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = soft_cross_entropy(z, t, smoothing, c).masked_fill(negative.any(-1), torch.nan)  # ST-15
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, processes=processes)
 
 
 def soft_cross_entropy(
@@ -95,6 +108,10 @@ class SoftCrossEntropyLoss(nn.Module):
         class_weights: floats of shape (K,), [0, inf), a buffer of the module, as `weight` of torch's own loss is.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum" or "mean" (over rows that take part).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -107,12 +124,20 @@ class SoftCrossEntropyLoss(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self, *, class_weights: Tensor | None = None, label_smoothing: float = 0.0, reduction: str = "mean"
+        self,
+        *,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.label_smoothing, self.reduction = label_smoothing, reduction
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         rows = no_rows(class_weights)  # an illegal option is refused here
-        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": reduction}
+        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": reduction, "combine": combine}
         soft_cross_entropy_loss(rows, rows, class_weights=of_module(class_weights, rows), **options)
         self.register_buffer("class_weights", class_weights)
 
@@ -120,7 +145,7 @@ class SoftCrossEntropyLoss(nn.Module):
         self, logits: Tensor, targets: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
-        options: dict[str, Any] = {"label_smoothing": self.label_smoothing, "reduction": self.reduction}
+        options = {"label_smoothing": self.label_smoothing, "reduction": self.reduction, **self.processes}
         of_classes = of_module(self.class_weights, logits)
         return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, class_weights=of_classes, **options)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real, rows
 from lossproof.backends.torch.distances import row_distance, slack
+from lossproof.backends.torch.processes import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_soft_margin
@@ -29,6 +30,9 @@ def triplet_margin_loss(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     reduction: str = "mean",
+    process_group: Group | None = None,
+    combine: str = "mean",
+    check: bool = False,
 ) -> Tensor:
     """Return the triplet margin loss of rows.
 
@@ -52,6 +56,12 @@ def triplet_margin_loss(
         weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are positive).
+        process_group: the processes over which the batch is spread, such as ``torch.distributed.group.WORLD``, each of
+            which gives its own rows. None: this one has them all.
+        combine: how the gradients of the processes are combined. "mean", as DistributedDataParallel does: a scalar is
+            the share of this process times their number. "sum": it is the share.
+        check: compare dtypes, widths and options with those of the other processes first, and raise on all where they
+            differ; for finding a fault.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
@@ -60,9 +70,12 @@ def triplet_margin_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with p = inf the
-    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
-    Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
+    lowest coordinate; `swap` at a tie takes d(anchor, negative). Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46,
+    DD-1 to DD-19. Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
+    processes = joined(process_group, combine)
+    if check:
+        agreed(processes, locals())
     margin = real("margin", margin, 0)  # TM-3
     check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
@@ -85,7 +98,7 @@ def triplet_margin_loss(
         terms, reduction = softened(by, reduction)  # TM-11
     else:
         terms = torch.relu(margin + by)  # TM-1, TM-10, CV-13
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, processes=processes)
 
 
 class TripletMarginLoss(nn.Module):
@@ -102,6 +115,10 @@ class TripletMarginLoss(nn.Module):
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
             positive).
+        process_group: the processes over which the batch is spread; None: this one has all of it.
+        combine: "mean" where the gradients of the processes are averaged, as by DistributedDataParallel, "sum" where
+            they are added up.
+        check: compare dtypes, widths and options with those of the other processes in each call.
 
     Example:
         >>> import torch
@@ -123,14 +140,20 @@ class TripletMarginLoss(nn.Module):
         eps_at: str = "difference",
         swap: bool = False,
         reduction: str = "mean",
+        process_group: Group | None = None,
+        combine: str = "mean",
+        check: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "margin": margin, "soft_margin": soft_margin, "distance": distance, "p": p, "eps": eps,
             "eps_at": eps_at, "swap": swap, "reduction": reduction,
         }  # fmt: skip
+        self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         row = torch.zeros(1)
-        triplet_margin_loss(row, row, row, **self.options)  # an illegal option is refused here, not in training
+        triplet_margin_loss(
+            row, row, row, combine=combine, **self.options
+        )  # an illegal option is refused here, not in training
 
     def forward(
         self,
@@ -141,7 +164,9 @@ class TripletMarginLoss(nn.Module):
         weights: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of the rows; see `triplet_margin_loss`."""
-        return triplet_margin_loss(anchor, positive, negative, mask=mask, weights=weights, **self.options)
+        return triplet_margin_loss(
+            anchor, positive, negative, mask=mask, weights=weights, **self.options, **self.processes
+        )
 
     def extra_repr(self) -> str:
         """Return the options, for the printed module."""

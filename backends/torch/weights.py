@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossproof.backends.torch.arrays import as_wide, describe, on_host, same_device
+from lossproof.backends.torch.processes import Processes, over
 from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 
@@ -80,7 +81,7 @@ def in_arithmetic(weights: Tensor, dtype: torch.dtype) -> Tensor:
     return weights.to(dtype).clamp(max=2.0**-2 * torch.finfo(dtype).max ** 0.5)
 
 
-def total_weight(weights: Tensor) -> Tensor:
+def total_weight(weights: Tensor, processes: Processes | None = None) -> Tensor:
     """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
-    total = weights.nan_to_num(nan=0.0).sum()
+    total = over(processes, weights.nan_to_num(nan=0.0).sum())
     return total.masked_fill(total < torch.finfo(total.dtype).tiny, 1.0)  # a subnormal sum has an infinite inverse

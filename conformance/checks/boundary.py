@@ -33,7 +33,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
         if judge.decided_by_rounding(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
             judge.obscured += 1
             continue
-        mismatch = _judge(judge, probe, case, result)
+        mismatch = judge_case(judge, probe, case, result, gradient=probe.clause in loss.boundaries.gradient)
         if mismatch and _rounded(judge, case):
             judge.obscured += 1  # its own rounding decides the case
         elif mismatch:
@@ -49,8 +49,8 @@ def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
             yield replace(case, parameters={**case.parameters, "pairwise": "direct"})
 
 
-def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch | None:
-    loss = judge.losses[probe.loss]
+def judge_case(judge: Judge, probe: Probe, case: Case, result: Result, *, gradient: bool) -> Mismatch | None:
+    """Ask one boundary case; return what is wrong with its value, or with its gradient where that is asked for."""
     judged = judge.with_fixed(case)
     answer = judge.ask(case)
     found = unanswered(answer)
@@ -67,7 +67,7 @@ def _judge(judge: Judge, probe: Probe, case: Case, result: Result) -> Mismatch |
         if any(not against(judged, answer, e, ("value",), grade)[0] for e in outcomes):
             result.choice = result.choice or _sentence(mismatch.where, mismatch.got, mismatch.want)
             mismatch = None
-    if mismatch or judge.oracle.exact_only or probe.clause not in loss.boundaries.gradient:
+    if mismatch or judge.oracle.exact_only or not gradient:
         return mismatch
     if judge.oracle.ours:
         return _bit_for_bit(case, answer, expected)

@@ -10,6 +10,7 @@ import numpy as np
 from lossproof.conformance.checks.boundary import legal_choice
 from lossproof.conformance.host.arrays import HALVES, Array, rounded
 from lossproof.conformance.host.case import Answer, Case, inputs_of
+from lossproof.conformance.host.ranks import MODE
 from lossproof.conformance.judge.compare import farthest, stated, unanswered, wrong_shape
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Mismatch, Result
@@ -26,6 +27,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     dtypes = offer.choices("dtype", HALVES) if probe.of(OfExamples).halves else offer.exact_dtypes
     for example in clauses()[probe.clause].examples:
         if example.loss != probe.loss or example.raises or not offer.allows(example.parameters, example.inputs):
+            continue
+        if example.split and not offer.choices("mode", [f"{MODE}{len(example.split)}"]):
             continue
         for dtype in dtypes:
             asked = True
@@ -50,7 +53,8 @@ def _judge(judge: Judge, example: Example, dtype: str, result: Result) -> tuple[
     parameters = {name: value for name, value in example.parameters.items() if offer.has(name)}
     value = np.array(example.value, object)
     order = 1 if 1 in offer.orders and example.gradient else 0
-    case = Case(example.loss, inputs, dtype, parameters, offer.modes[0], order, np.ones(value.shape))
+    mode = f"{MODE}{len(example.split)}" if example.split else offer.modes[0]
+    case = Case(example.loss, inputs, dtype, parameters, mode, order, np.ones(value.shape), split=example.split)
     answer = judge.ask(case)
     found = unanswered(answer)
     if found or answer.unsupported:

@@ -34,6 +34,7 @@ class Case:
     dtypes: Mapping[str, str] = field(default_factory=dict)  # of single inputs, where not `dtype`
     audit: bool = False  # look for changed inputs and a changed random state
     results: bool = False  # a function that is no loss: any arrays may come back
+    split: tuple[int, ...] = ()  # the number of rows of each process, where the batch is spread over some
 
     def dtype_of(self, name: str) -> str:
         """Return the dtype that an input travels with."""
@@ -61,6 +62,7 @@ class Case:
             "tangents": {name: encode(array, self.dtype_of(name)) for name, array in self.tangents.items()},
             "audit": self.audit,
             **({"results": True} if self.results else {}),
+            **({"split": list(self.split)} if self.split else {}),
         }
 
 

@@ -14,11 +14,12 @@ from lossproof.spec import functions, losses, page, page_names
 GRADES = ("direct", "centred", "normwise")  # of distance, each less exact than the one before
 EVERY_MODE = (
     "eager", "functional", "vectorised", "alone", "stacked", "traced", "forward", "graph", "unknown_batch", "reused",
-    "captured", "compiled", "ambient", "strict", "strided",
+    "captured", "compiled", "ambient", "strict", "strided", "ranks:2", "ranks:4",
 )  # fmt: skip
 FIELDS = (
     "type", "protocol", "name", "version", "framework", "framework_version", "device", "grade", "dtypes", "modes",
     "effort", "integers", "orders", "losses", "functions", "rename", "origin", "positional",
+    "ranks",
 )  # fmt: skip
 CLAIMS = ("accepts", "fixed", "limits")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lossproof.conformance.host.frameworks import Framework
 from lossproof.conformance.host.options import arguments_of, parameters_of, required_of
+from lossproof.conformance.host.ranks import Ranks
 from lossproof.conformance.host.signatures import bound, catches_all, parameters
 from lossproof.conformance.host.targets import TargetError, home, load, place
 from lossproof.conformance.host.words import meant
@@ -17,6 +18,11 @@ from lossproof.spec import functions, losses
 __all__ = ["FRAMEWORKS", "Implementation", "TargetError", "resolve"]
 
 FRAMEWORKS = tuple(str(framework) for framework in Framework)
+OURS = {
+    "lossproof.backends.torch": Ranks("scaled", "mean"),
+    "lossproof.backends.tensorflow": Ranks(),
+    "lossproof.backends.jax": Ranks(),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,10 @@ class Implementation:
         traced: options that a compiled call may take as arguments, so that a new number needs no new compilation.
         grade: the grade of distance it claims: "direct", "centred" or "normwise". With the last two
             rounding decides ties of distances, and they are not judged.
+        ranks: how it spreads a batch over processes, if it does; its function gets the group of a keyword
+            `process_group`, `axis_name` or `across_replicas` where it has that.
         origin: loss -> (module or file, expression in it), for the lines that reproduce a finding; set by `resolve`.
+        target: what was resolved, so that other processes can; set by `resolve`.
 
     A name in any of these that no page of its losses has is an error.
     """
@@ -48,7 +57,13 @@ class Implementation:
     limits: Mapping[str, Any] = field(default_factory=dict)
     traced: tuple[str, ...] = ()
     grade: str = "direct"
+    ranks: Ranks | None = None
     origin: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    target: str = ""
+
+    def accepts(self, loss: str, keyword: str) -> bool:
+        """Whether the function of a loss has a parameter of this name."""
+        return any(p.name == keyword for p in parameters(self.losses[loss]))
 
     def accepted(self, loss: str) -> list[str] | None:
         """Return the names of the spec that the function accepts, or None if it accepts any keyword."""
@@ -163,7 +178,7 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
             loss: home(function, module_name) or place(module_name, f"{attribute}.losses[{loss!r}]")
             for loss, function in thing.losses.items()
         }
-        return replace(thing, origin=origin, name=thing.name or target)
+        return replace(thing, origin=origin, name=thing.name or target, target=target)
     if inspect.isclass(thing):
         raise TargetError(_advice(target, attribute, known))
     if callable(thing) and not isinstance(thing, Mapping):
@@ -186,8 +201,9 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
     traced = tuple(sorted(traceable)) if module_name == "lossproof.backends.jax" else ()
     limits = {"dtype": ["float64"]} if module_name == "lossproof.reference" else {}
     return Implementation(
-        found, target.removesuffix(":"), module.version, rename or {}, limits=limits, traced=traced, origin=origin
-    )
+        found, target.removesuffix(":"), module.version, rename or {}, limits=limits, traced=traced, origin=origin,
+        ranks=OURS.get(module_name), target=target,
+    )  # fmt: skip
 
 
 def _nothing(target: str, known: tuple[str, ...]) -> str:

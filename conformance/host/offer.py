@@ -45,6 +45,7 @@ class Offer:
     integers: Sequence[str] = ("int64",)
     refused: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field -> choices it raised on
     ours: bool = False
+    even: bool = False  # of a batch over processes: all must hold equally many rows
     effort: float = 1.0  # share of the usual number of structures; below 1 where a new structure is costly
 
     @classmethod
@@ -62,6 +63,7 @@ class Offer:
             orders=hello.get("orders", [0, 1]),
             integers=hello.get("integers", ["int64"]),
             ours=ours,
+            even=hello.get("ranks", {}).get("even", False),
             effort=float(hello.get("effort", 1.0)),
         )
 

@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import traceback
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from lossproof.conformance.host.case import from_json, to_json
 from lossproof.conformance.host.claims import pairs, with_claims
 from lossproof.conformance.host.frameworks import Adapter, Framework, Request
 from lossproof.conformance.host.implementation import Implementation, TargetError, resolve
+from lossproof.conformance.host.rank_group import group_of
+from lossproof.conformance.host.ranks import merged
 from lossproof.conformance.host.words import cut
 from lossproof.spec import functions, losses
 
@@ -106,7 +109,8 @@ def hello_of(adapter: Adapter, implementation: Implementation, framework: str) -
         "losses": offered,
         "functions": others,
         "dtypes": adapter.dtypes,
-        "modes": adapter.modes,
+        "modes": [*adapter.modes, *(implementation.ranks.modes if implementation.ranks else ())],
+        **({"ranks": asdict(implementation.ranks)} if implementation.ranks else {}),
         "orders": adapter.orders,
         "integers": adapter.integers,
         "effort": adapter.effort,
@@ -158,6 +162,8 @@ _at_first = cache(_switches)  # before the first call: what a call sets, it may 
 
 def answer_to(adapter: Adapter, implementation: Implementation, message: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to one case; an exception of the implementation is an answer too."""
+    if message.get("split"):
+        return _of_ranks(adapter, implementation, message)
     parameters = {name: from_json(value) for name, value in message["parameters"].items()}
     inputs = {name: decode(wire) for name, wire in message["inputs"].items()}
     cotangent = message["cotangent"] and decode(message["cotangent"])[0]
@@ -210,6 +216,16 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
         if part in result:
             encoded[part] = {name: encode(array, dtype) for name, (array, dtype) in result[part].items()}
     return encoded
+
+
+def _of_ranks(adapter: Adapter, implementation: Implementation, message: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a case whose batch is spread over processes, made of those of all ranks."""
+    ranks, group = implementation.ranks, group_of(adapter.name, adapter.device, len(message["split"]))
+    if ranks is None:
+        return {"unsupported": "it says nothing of processes"}
+    ask = {"target": implementation.target, "rename": dict(implementation.rename), "case": message}
+    found = group.ask(ask)
+    return {"error": found} if isinstance(found, dict) else merged(found, message["loss"], ranks)
 
 
 def own_traceback(problem: Exception) -> str:

@@ -15,6 +15,7 @@ from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.ranks import world_of
 from lossproof.conformance.host.session import Asked
 from lossproof.conformance.judge.compare import PARTS, against, unanswered
 from lossproof.conformance.judge.first_questions import offers
@@ -129,6 +130,8 @@ class Judge:
     def choices(self, probe: Probe) -> dict[str, list[Any]]:
         """Return the choices of each field for a probe, restricted to what the implementation offers."""
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
+        if offer.even and probe.options.structure.get("split", "even") != "even":
+            raise Unsupported("processes with different numbers of rows")
         spaces = {name: probe.vary.get(name, values[:1]) for name, values in loss.space.items()}
         if not spaces["mode"]:
             spaces["mode"] = tuple(offer.modes[:1])
@@ -189,6 +192,8 @@ class Judge:
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         for attempt in range(REDRAWS):
             case = loss.build(structure, offer, self.seed, fill + 1000 * attempt)
+            if world_of(case.mode) > 1 and not case.split:
+                return None  # its rows cannot be spread that way
             if not self.oracle.undecided(self.judged(case, structure)):
                 return case
         return None

@@ -104,7 +104,7 @@ def _blame(
         needed = {name: value for name, value in needed.items() if name != "mode"}
     of_numbers = mismatch.kind in PARTS
     # says nothing where plain calls fail; of numbers, neither does a clause of what is accepted
-    beside_plain = probe.clause.startswith("CV-") or bool(probe.options.structure)
+    beside_plain = probe.clause.startswith(("CV-", "DD-")) or bool(probe.options.structure)
     beside_plain = beside_plain or (of_numbers and clauses()[probe.clause].kind == "interface")
     parts = (mismatch.kind,) if of_numbers else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):

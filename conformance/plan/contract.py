@@ -11,6 +11,7 @@ import numpy as np
 from lossproof.conformance.host.arrays import Array, rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.ranks import world_of
 from lossproof.conformance.plan.blame import Blames, blamed
 from lossproof.conformance.plan.cases.causes import Cause
 from lossproof.conformance.plan.cases.structures import (
@@ -20,6 +21,7 @@ from lossproof.conformance.plan.cases.structures import (
     generator,
     held,
     mask,
+    split_of,
     terms_shape,
     weights,
 )
@@ -188,7 +190,11 @@ class LossCases:
         tangents = {name: rounded(np.asarray(rng.standard_normal(shape)), dtype) for name, shape in rows.items()}
         if "weights" in tangents:
             tangents["weights"] = np.zeros(rows["weights"])  # they are constants: CV-44
-        return replace(case, cotangent=cotangent, tangents=tangents)
+        world = world_of(structure["mode"])
+        split = (
+            split_of(structure.get("split"), structure["shape"][0], world, rng, even=offer.even) if world > 1 else ()
+        )
+        return replace(case, cotangent=cotangent, tangents=tangents, split=split)
 
     def legal(self, offer: Offer) -> Case:
         """Return a plain legal call, the sibling of every wrong one."""

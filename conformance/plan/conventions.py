@@ -12,6 +12,7 @@ from lossproof.conformance.plan.cases.candidates import BOTH, OTHERS
 from lossproof.conformance.plan.cases.structures import WEIGHTS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
+from lossproof.conformance.plan.many_devices import many_devices
 from lossproof.conformance.plan.probe import (
     DTYPES,
     GRADIENT,
@@ -214,4 +215,5 @@ TOPICS = (
     _modes,
     soft_margin,
     second_set,
+    many_devices,
 )

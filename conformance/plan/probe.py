@@ -148,6 +148,13 @@ class OfRefusals(Options):
     index: str = ""
 
 
+@dataclass(frozen=True)
+class OfDevices(Options):
+    """What is asked of a batch over processes: "ties", "copies" of rows, or the "second" derivative."""
+
+    ask: str = ""
+
+
 OWN = OfAgreement(own_clause=True)
 LARGE = OfAgreement(large=True)
 GRADIENT = OfAgreement(part="gradient")

@@ -26,6 +26,7 @@ class Framework(StrEnum):
 class Adapter(Protocol):
     """How cases are run in one framework."""
 
+    name: str
     version: str
     device: str
     dtypes: list[str]

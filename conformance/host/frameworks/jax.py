@@ -26,6 +26,8 @@ _QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": Fa
 class Jax:
     """Runs functions of JAX arrays; `jax.vjp` gives the gradients that are judged."""
 
+    name = "jax"
+
     def __init__(self, device: str):
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
         try:
@@ -59,7 +61,7 @@ class Jax:
                 floats = [part for part in parts if jnp.issubdtype(part.dtype, jnp.floating)]
                 return sum((jnp.sum(part.astype("float64")) for part in floats), jnp.zeros((), "float64"))
 
-            result["gradients"] = {name: _named(gradient) for name, gradient in jax.grad(total)(rows).items()}
+            result["gradients"] = {name: named(gradient) for name, gradient in jax.grad(total)(rows).items()}
         return result
 
     def run(self, ask: Request) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Jax:
 
         if ask.mode == "vectorised":
             value = jax.vmap(lambda given: ask.function(**given))({**rows, **rest})
-            return {"value": _named(value)}
+            return {"value": named(value)}
         plain = self._derive(ask.function, ask.order, forward=ask.mode == "forward")
         ambient = ask.mode == "ambient"
         if ask.mode in ("eager", "strict"):
@@ -93,11 +95,11 @@ class Jax:
                         raise
                     value, gradients, second = plain(rows, rest, ask.cotangent, along, {})  # not for tracing, and slow
 
-        result: dict[str, Any] = {"value": _named(value)}
+        result: dict[str, Any] = {"value": named(value)}
         if ask.order:
-            result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
+            result["gradients"] = {name: named(gradient) for name, gradient in gradients.items()}
         if ask.order == 2:
-            result["second"] = {name: _named(h) for name, h in second.items()}
+            result["second"] = {name: named(h) for name, h in second.items()}
         return result
 
     def _jitted(self, ask: Request, plain: Any, native: dict[str, Any]) -> Callable[..., Any]:
@@ -243,10 +245,11 @@ def _loss_of(value: Any) -> Any:
 
 
 def _wired(array: Any) -> tuple[Any, str]:
-    return _named(array) if array.dtype.name in _NAMES else wired(np.asarray(array))
+    return named(array) if array.dtype.name in _NAMES else wired(np.asarray(array))
 
 
-def _named(array: Any) -> tuple[Any, str]:
+def named(array: Any) -> tuple[Any, str]:
+    """Return an array as float64, and its dtype."""
     if array.dtype.name not in _NAMES:
         raise NotALoss(f"the loss returned {array.dtype.name}, not a float array")
     return np.asarray(array).astype(np.float64), array.dtype.name

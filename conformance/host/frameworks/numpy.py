@@ -13,6 +13,8 @@ from lossproof.conformance.host.frameworks import NotALoss, Request, Returned, f
 class Numpy:
     """Runs numpy functions; they have no automatic differentiation, so their own gradients are judged."""
 
+    name = "numpy"
+
     def __init__(self, device: str):
         if device != "cpu":
             raise ImportError("numpy has no device but cpu")

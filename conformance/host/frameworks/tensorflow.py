@@ -22,6 +22,8 @@ _ONCE = ("stacked", "graph", "forward")  # modes without second derivatives
 class TensorFlow:
     """Runs functions of tensors; `tf.GradientTape` gives the gradients that are judged."""
 
+    name = "tensorflow"
+
     def __init__(self, device: str):
         if device != "cpu" and not tf.config.list_physical_devices("GPU"):
             raise ImportError(f"TensorFlow sees no device {device}")
@@ -38,7 +40,7 @@ class TensorFlow:
 
     def results(self, ask: Request) -> dict[str, Any]:
         """Call a function that is no loss; its derivative is that of the sum of all float results."""
-        native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
+        native = {name: tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
         rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
         drawn = _advanced()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -50,7 +52,7 @@ class TensorFlow:
         result: dict[str, Any] = {"results": [_wired(tensor) for tensor in found]}
         if ask.order:
             gradients = tape.gradient(total, rows, unconnected_gradients="zero")
-            result["gradients"] = {name: _named(tf.convert_to_tensor(g)) for name, g in gradients.items()}
+            result["gradients"] = {name: named(tf.convert_to_tensor(g)) for name, g in gradients.items()}
         result["changed"] = [] if drawn == _states() else ["TensorFlow's random state"]
         return result
 
@@ -60,18 +62,18 @@ class TensorFlow:
             return {"unsupported": f"no second derivatives in mode {ask.mode}"}
         drawn = _advanced() if ask.audit else ()
         with tf.device(self._place()):
-            native = {name: _tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
+            native = {name: tensor(array, dtype) for name, (array, dtype) in ask.inputs.items()}
             rows = {name: tensor for name, tensor in native.items() if tensor.dtype.is_floating}
             rest = {name: tensor for name, tensor in native.items() if name not in rows}
-            along = {name: _tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
+            along = {name: tensor(ask.tangents[name], ask.inputs[name][1]) for name in rows} if ask.order == 2 else {}
             seed = tf.constant(0.0 if ask.cotangent is None else ask.cotangent)  # a graph takes no None
             value, gradients, second = self._called(ask, (rows, rest, seed, along))
 
-        result: dict[str, Any] = {"value": _named(value)}
+        result: dict[str, Any] = {"value": named(value)}
         if ask.order:
-            result["gradients"] = {name: _named(gradient) for name, gradient in gradients.items()}
+            result["gradients"] = {name: named(gradient) for name, gradient in gradients.items()}
         if ask.order == 2:
-            result["second"] = {name: _named(h) for name, h in second.items()}
+            result["second"] = {name: named(h) for name, h in second.items()}
         if ask.audit and drawn != _states():
             result["changed"] = ["TensorFlow's random state"]
         return result
@@ -253,15 +255,17 @@ def _weighted(value: Any, seed: Any) -> Any:
     return tf.reduce_sum(value * tf.reshape(tf.cast(seed, value.dtype), tf.shape(value)))
 
 
-def _tensor(array: Any, dtype: str) -> Any:
+def tensor(array: Any, dtype: str) -> Any:
+    """Return an array as a tensor of a dtype."""
     return tf.constant(array) if array.dtype.kind != "f" else tf.cast(tf.constant(array), dtype)
 
 
 def _wired(tensor: Any) -> tuple[Any, str]:
-    return _named(tensor) if tensor.dtype.name in _NAMES else wired(tensor.numpy())
+    return named(tensor) if tensor.dtype.name in _NAMES else wired(tensor.numpy())
 
 
-def _named(tensor: Any) -> tuple[Any, str]:
+def named(tensor: Any) -> tuple[Any, str]:
+    """Return a tensor as float64, and its dtype."""
     if tensor.dtype.name not in _NAMES:
         raise NotALoss(f"the loss returned {tensor.dtype.name}, not a float tensor")
     return tf.cast(tensor, tf.float64).numpy(), tensor.dtype.name

@@ -26,6 +26,8 @@ _BACKENDS = {"compiled": "inductor", "captured": "aot_eager"}  # of torch.compil
 class Torch:
     """Runs torch functions; autograd gives the gradients that are judged."""
 
+    name = "torch"
+
     def __init__(self, device: str):
         if device != "cpu" and not torch.cuda.is_available():
             raise ImportError(f"torch sees no device {device}")
@@ -44,7 +46,7 @@ class Torch:
 
     def results(self, ask: Request) -> dict[str, Any]:
         """Call a function that is no loss; its derivative is that of the sum of all float results."""
-        native = {name: self._tensor(*pair) for name, pair in ask.inputs.items()}
+        native = {name: self.tensor(*pair) for name, pair in ask.inputs.items()}
         rows = {name: t.requires_grad_(ask.order > 0) for name, t in native.items() if t.is_floating_point()}
         torch.rand(int(ask.audit))
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
@@ -56,7 +58,7 @@ class Torch:
             grown = torch.autograd.grad(total, list(rows.values()), allow_unused=True) if total.requires_grad else ()
             gradients = dict(zip(rows, grown or [None] * len(rows), strict=True))
             result["gradients"] = {
-                n: _named(torch.zeros_like(rows[n]) if g is None else g) for n, g in gradients.items()
+                n: named(torch.zeros_like(rows[n]) if g is None else g) for n, g in gradients.items()
             }
         return result
 
@@ -73,13 +75,13 @@ class Torch:
             return {"unsupported": f"torch.compile makes no one graph of it: {str(problem)[:200]}"}
 
     def _run(self, ask: Request) -> dict[str, Any]:
-        native = {name: self._tensor(*pair) for name, pair in ask.inputs.items()}
+        native = {name: self.tensor(*pair) for name, pair in ask.inputs.items()}
         if ask.mode == "strided":
             native = {name: _apart(tensor) for name, tensor in native.items()}
         rows = {name: tensor for name, tensor in native.items() if tensor.is_floating_point()}
         rest = {name: tensor for name, tensor in native.items() if name not in rows}
         names = list(rows)
-        along = [self._tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
+        along = [self.tensor(ask.tangents[name], ask.inputs[name][1]) for name in names] if ask.order == 2 else []
         torch.rand(int(ask.audit))  # or a call that sets the seed sets what is set already
         state = torch.get_rng_state().clone(), {name: tensor.clone() for name, tensor in native.items()}
 
@@ -91,12 +93,12 @@ class Torch:
             value = torch.func.vmap(lambda *given: ask.function(**dict(zip(native, given, strict=True))))(
                 *native.values()
             )
-            return {"value": _named(value)}
+            return {"value": named(value)}
         if ask.mode == "ambient":  # the forward pass alone, as torch's documentation asks
             within = torch.autocast(self.device, torch.bfloat16)(loss)
-            value, gradients, second = _autograd(within, list(rows.values()), ask.order, ask.cotangent, along)
+            value, gradients, second = autograd(within, list(rows.values()), ask.order, ask.cotangent, along)
         elif ask.mode in torch_modes.MODES and ask.order < 2:
-            found = torch_modes.run(ask, self._tensor, self._compiled)
+            found = torch_modes.run(ask, self.tensor, self._compiled)
             if isinstance(found, str):
                 return {"unsupported": found}
             (value, gradients), second = found, []
@@ -112,15 +114,15 @@ class Torch:
         else:
             if ask.mode in _BACKENDS:
                 loss = self._compile(ask, rows, rest)
-            value, gradients, second = _autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
+            value, gradients, second = autograd(loss, list(rows.values()), ask.order, ask.cotangent, along)
 
         if second is None:
             return {"unsupported": "the gradient has no derivative of its own"}
-        result: dict[str, Any] = {"value": _named(value)}
+        result: dict[str, Any] = {"value": named(value)}
         if ask.order:
-            result["gradients"] = {name: _named(g) for name, g in zip(names, gradients, strict=True)}
+            result["gradients"] = {name: named(g) for name, g in zip(names, gradients, strict=True)}
         if ask.order == 2:
-            result["second"] = {name: _named(h) for name, h in zip(names, second, strict=True)}
+            result["second"] = {name: named(h) for name, h in zip(names, second, strict=True)}
         if ask.audit:
             result["changed"] = _changed(native, *state) + self._stale([value, *gradients], ask.function, native)
         return result
@@ -139,7 +141,8 @@ class Torch:
             "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         }
 
-    def _tensor(self, array: Any, dtype: str) -> torch.Tensor:
+    def tensor(self, array: Any, dtype: str) -> torch.Tensor:
+        """Return an array as a tensor of a dtype on the device."""
         # copied in between: torch wants writable memory; rounding happened in the judge already
         return torch.from_numpy(np.array(array)).to(_DTYPES.get(dtype)).to(self.device)
 
@@ -178,7 +181,7 @@ def _apart(tensor: torch.Tensor) -> torch.Tensor:
     return wide[..., 0].movedim(-1, 0) if tensor.ndim else wide[..., 0]
 
 
-def _autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
+def autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
     """Return the value, the gradients of <cotangent, value>, and their derivative along the tangents."""
     rows = [row.detach().requires_grad_(order > 0) for row in rows]
     value = loss(*rows)
@@ -208,7 +211,7 @@ def _one_by_one(loss: Any, rows: list[torch.Tensor], cotangent: Any) -> tuple[An
     def of_one(place: int) -> Any:
         return lambda row: loss(*rows[:place], row, *rows[place + 1 :])
 
-    found = [_autograd(of_one(place), [row], 1, cotangent, []) for place, row in enumerate(rows)]
+    found = [autograd(of_one(place), [row], 1, cotangent, []) for place, row in enumerate(rows)]
     return found[0][0], [gradients[0] for _, gradients, _ in found]
 
 
@@ -239,7 +242,8 @@ def _functional(loss: Any, order: int, cotangent: Any) -> Any:
     return derive
 
 
-def _named(tensor: Any) -> tuple[Any, str]:
+def named(tensor: Any) -> tuple[Any, str]:
+    """Return a tensor as float64, and its dtype."""
     if not isinstance(tensor, torch.Tensor) or tensor.dtype not in _NAMES:
         kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise NotALoss(f"the loss returned {kind}, not a float tensor")
@@ -247,7 +251,7 @@ def _named(tensor: Any) -> tuple[Any, str]:
 
 
 def _wired(tensor: torch.Tensor) -> tuple[Any, str]:
-    return _named(tensor) if tensor.dtype in _NAMES else wired(tensor.numpy(force=True))
+    return named(tensor) if tensor.dtype in _NAMES else wired(tensor.numpy(force=True))
 
 
 def _changed(native: dict[str, torch.Tensor], state: torch.Tensor, before: dict[str, torch.Tensor]) -> list[str]:

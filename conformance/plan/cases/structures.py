@@ -77,6 +77,26 @@ def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, A
     return {"class_weights": drawn["weights"]} if drawn else {}
 
 
+def split_of(kind: str | None, rows: int, world: int, rng: np.random.Generator, *, even: bool) -> tuple[int, ...]:
+    """Return how many rows each process holds, in one of the ways of `many_devices`; () where that cannot be.
+
+    With `even` all must hold equally many.
+    """
+    if even or kind == "even":
+        return () if even and rows % world else tuple(map(len, np.array_split(np.arange(rows), world)))
+    if kind is None:
+        kind = str(rng.choice(["even", "uneven", "one without rows", "all on one"]))
+    if kind == "all on one":
+        held = np.arange(world) == rng.integers(world)
+    elif kind == "one without rows":
+        held = np.arange(world) != rng.integers(world)
+    else:
+        held = np.ones(world, bool)
+    shares = rng.dirichlet(np.where(held, 1.0, 1e-9)) if kind != "even" else np.full(world, 1 / world)
+    places = np.sort(rng.choice(np.flatnonzero(held), size=rows, p=shares[held] / shares[held].sum()))
+    return tuple(int(n) for n in np.bincount(places, minlength=world))
+
+
 def ordinary(case: Case, name: str) -> Array:
     """Return a legal argument that a call may go without: everything takes part and weighs 1.
 

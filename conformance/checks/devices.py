@@ -1,0 +1,116 @@
+"""Ties, copies of rows and second derivatives of a batch that is spread over processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lossproof.conformance.checks import boundary
+from lossproof.conformance.host.arrays import HALVES, Array
+from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.ranks import world_of
+from lossproof.conformance.judge.judge import Judge, Unsupported
+from lossproof.conformance.judge.results import Finding, Mismatch, Result
+from lossproof.conformance.plan.cases.structures import Structure, generator, split_of
+from lossproof.conformance.plan.probe import OfDevices, Probe
+from lossproof.spec import losses
+
+FARTHEST = 2.0**-24  # relative, in float64: what no rounding explains, of a second derivative
+
+
+def check(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask what the probe says."""
+    {"ties": _ties, "copies": _copies, "second": _second}[probe.of(OfDevices).ask](judge, probe, result)
+
+
+def _ties(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask the boundary cases with their rows on several processes: the lowest index of the union is chosen (DD-11)."""
+    loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
+    modes = offer.choices("mode", probe.vary["mode"])
+    if not modes:
+        raise Unsupported("no processes")
+    whole = [case for clause in loss.boundaries.gradient for case in loss.boundaries.cases(clause, offer, judge.seed)]
+    whole = [case for case in whole if case.order and case.dtype not in HALVES and "candidates" not in case.inputs]
+    for number, case in enumerate(whole):
+        mode = modes[number % len(modes)]
+        count = next(iter(case.inputs.values())).shape[0]
+        split = split_of(None, count, world_of(mode), generator(judge.seed, "ties", number), even=offer.even)
+        if not split or boundary.judge_case(judge, probe, case, result, gradient=True):
+            continue  # the plain call is wrong there, and has probes of its own
+        spread = replace(case, mode=mode, split=split)
+        result.planned += 1
+        mismatch = boundary.judge_case(judge, probe, spread, result, gradient=True)
+        if mismatch:
+            result.findings.append(judge.finding(probe, mismatch, spread))
+            return
+
+
+def _copies(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask for the loss of rows of which each but the first stands a second time, on the last process (DD-12)."""
+    if judge.offers[probe.loss].even:
+        raise Unsupported("processes with different numbers of rows")
+
+    def examine(structure: Structure) -> Finding | None:
+        case = judge.case(probe, {**structure, "order": 0}, 0)
+        if case is None:
+            return None
+        aligned, count = losses()[probe.loss].aligned, sum(case.split)
+        twice = np.concatenate([np.arange(count), np.arange(1, count)])
+        inputs = {name: a[twice] if name in aligned else a for name, a in case.inputs.items()}
+        split = (*case.split[:-1], case.split[-1] + count - 1)
+        doubled = replace(case, inputs=inputs, split=split, cotangent=None)
+        result.planned += 1
+        failure = judge.judge_case(doubled, structure, ("value",), result)
+        if failure and judge.judge_case(_plain(judge, doubled), structure, ("value",)):
+            judge.obscured += 1
+        elif failure:
+            return judge.finding(probe, failure[1], failure[0])
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _second(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask for the derivative of the gradient, which is that of one call with all rows (DD-16); to raise is legal."""
+    if 2 not in judge.offers[probe.loss].orders:
+        raise Unsupported("no gradients of gradients")
+
+    def examine(structure: Structure) -> Finding | None:
+        case = judge.case(probe, structure, 0)
+        if case is None:
+            return None
+        rng = generator(judge.seed, "second", structure)
+        rows = {name: a for name, a in case.inputs.items() if a.dtype.kind == "f"}
+        along = {name: rng.standard_normal(a.shape) * (name != "weights") for name, a in rows.items()}
+        spread = replace(case, order=2, tangents={name: np.asarray(a) for name, a in along.items()})
+        plain, answer = judge.ask(_plain(judge, spread)), judge.ask(spread)
+        result.planned += 1
+        if any(each.problem or each.unsupported for each in (plain, answer)):
+            return None
+        for name in losses()[probe.loss].differentiable:
+            mismatch = _far(name, answer.second.get(name), plain.second.get(name))
+            if mismatch:
+                return judge.finding(probe, mismatch, spread)
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _far(name: str, got: Array | None, want: Array | None) -> Mismatch | None:
+    """Return where a second derivative is farther from another than any rounding brings it."""
+    if got is None or want is None or got.shape != want.shape:
+        return None
+    room = FARTHEST * (np.abs(want[np.isfinite(want)]).max(initial=0.0) + 2.0**-40)
+    wrong = ~(np.abs(got - want) <= room) & ~(np.isnan(got) & np.isnan(want))
+    if not wrong.any():
+        return None
+    place = tuple(map(int, np.argwhere(wrong)[0]))
+    where = f"second derivative by {name}{list(place)}"
+    return Mismatch("second", where, float(got[place]), float(want[place]), room)
+
+
+def _plain(judge: Judge, case: Case) -> Case:
+    """Return the same call on one device."""
+    modes = judge.offers[case.loss].modes
+    return replace(case, mode="eager" if "eager" in modes else str(modes[0]), split=())

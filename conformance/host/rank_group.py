@@ -1,0 +1,119 @@
+"""A warm group of processes over which batches are spread: started once, and ended whole when one of them fails."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 90.0  # seconds for an answer of all ranks; a rank that waits in vain gives up before, and says so
+GRACE = 5.0  # seconds for the others when one has raised
+START = 180.0
+SINGLE = ("jax", "tensorflow")  # whose devices are those of one process
+
+
+class RankGroup:
+    """The processes of one framework, or one with W devices; after a failure the next case starts them anew."""
+
+    def __init__(self, framework: str, device: str, world: int):
+        self.framework, self.device, self.world = framework, device, world
+        self._ranks: list[subprocess.Popen[bytes]] = []
+        self._meet: tempfile.TemporaryDirectory[str] | None = None
+        atexit.register(self.end)
+
+    def ask(self, message: Mapping[str, Any]) -> list[dict[str, Any]] | dict[str, str]:
+        """Return what each rank answers to one case, in order; or one error, of the first rank that raised."""
+        if not self._ranks:
+            problem = self._start()
+            if problem:
+                return problem
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            for rank in self._ranks:
+                assert rank.stdin is not None
+                rank.stdin.write(line)
+                rank.stdin.flush()
+        except OSError:
+            self.end()
+            return {"type": "RankDied", "message": "a process of the group is gone"}
+        return self._collected(PATIENCE)
+
+    def end(self) -> None:
+        """End every process of the group."""
+        for rank in self._ranks:
+            rank.kill()
+            rank.wait()
+            for stream in (rank.stdin, rank.stdout):
+                assert stream is not None
+                stream.close()
+        self._ranks = []
+        if self._meet is not None:
+            self._meet.cleanup()
+            self._meet = None
+
+    def _start(self) -> dict[str, str] | None:
+        self._meet = tempfile.TemporaryDirectory(prefix="lossproof-ranks-")
+        processes = 1 if self.framework in SINGLE else self.world
+        where = str(Path(self._meet.name) / "meet")
+        command = [sys.executable, "-m", "lossproof.conformance.host.rank_worker", "--framework", self.framework]
+        command += ["--device", self.device, "--world", str(self.world), "--meet", where]
+        devices = f"--xla_force_host_platform_device_count={self.world}"
+        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+        environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {devices}".strip()
+        for rank in range(processes):
+            self._ranks.append(
+                subprocess.Popen(
+                    [*command, "--rank", str(rank)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+                )
+            )
+        ready = self._collected(START)
+        return ready if isinstance(ready, dict) else None
+
+    def _collected(self, patience: float) -> list[dict[str, Any]] | dict[str, str]:
+        """Return one line of each rank; where one raises, dies or is late, end the group and return that."""
+        lines: list[dict[str, Any] | None] = [None] * len(self._ranks)
+        error: dict[str, str] | None = None
+        deadline = time.monotonic() + patience
+        buffers = [b""] * len(self._ranks)
+        with selectors.DefaultSelector() as selector:
+            for place, rank in enumerate(self._ranks):
+                assert rank.stdout is not None
+                selector.register(rank.stdout, selectors.EVENT_READ, place)
+            while any(line is None for line in lines):
+                ready = selector.select(max(deadline - time.monotonic(), 0))
+                if not ready:
+                    self.end()
+                    late = ", ".join(str(place) for place, line in enumerate(lines) if line is None)
+                    return error or {"type": "RankLate", "message": f"rank {late} gave no answer in {patience:g} s"}
+                for key, _ in ready:
+                    piece = os.read(key.fd, 1 << 20)
+                    if not piece:
+                        self.end()
+                        return error or {"type": "RankDied", "message": f"rank {key.data} died"}
+                    buffers[key.data] += piece
+                    if buffers[key.data].endswith(b"\n"):
+                        found: dict[str, Any] = json.loads(buffers[key.data])
+                        lines[key.data] = found
+                        if "error" in found and error is None:
+                            error = found["error"]
+                            deadline = min(deadline, time.monotonic() + GRACE)
+        if error is None:
+            return [part for line in lines if line is not None for part in line["parts"]]
+        if not all(line is not None and "error" in line for line in lines):
+            self.end()  # those that did not raise are somewhere else in their exchanges
+        return error
+
+
+@cache
+def group_of(framework: str, device: str, world: int) -> RankGroup:
+    """Return the group of a framework in this process, the same for every case and implementation."""
+    return RankGroup(framework, device, world)

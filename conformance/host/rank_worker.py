@@ -1,0 +1,119 @@
+"""One rank of a group, or all of them as devices of one process: JSON lines in, JSON lines out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from functools import cache
+from typing import Any, Protocol
+
+from lossproof.conformance.host.arrays import decode, encode
+from lossproof.conformance.host.case import from_json
+from lossproof.conformance.host.frameworks import Framework, Request
+from lossproof.conformance.host.implementation import Implementation, resolve
+from lossproof.conformance.host.words import cut
+from lossproof.conformance.host.worker import own_traceback
+from lossproof.spec import losses
+
+
+class Runner(Protocol):
+    """How one framework runs a case over processes."""
+
+    keyword: str  # of ours, and of whoever names it alike
+    group: Any
+
+    def run(self, ask: Request, split: list[int]) -> list[dict[str, Any]]:
+        """Return value and gradients of each rank that is run here, in order."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer cases until the end of input."""
+    parser = argparse.ArgumentParser()
+    for name in ("--framework", "--device", "--meet"):
+        parser.add_argument(name, required=True)
+    for name in ("--world", "--rank"):
+        parser.add_argument(name, type=int, required=True)
+    options = parser.parse_args(arguments)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    try:
+        runner = _runner(options)
+    except Exception as problem:  # of whatever kind: the group cannot be had
+        say({"error": {"type": type(problem).__name__, "message": cut(str(problem)), "traceback": ""}})
+        return 1
+    say({"parts": []})
+    for line in sys.stdin:
+        say(_answer(runner, json.loads(line)))
+    return 0
+
+
+def _runner(options: argparse.Namespace) -> Runner:
+    match Framework(options.framework):
+        case Framework.TORCH:
+            from lossproof.conformance.host.frameworks.ranks_torch import TorchRank
+
+            return TorchRank(options.device, options.world, options.rank, options.meet)
+        case Framework.JAX:
+            from lossproof.conformance.host.frameworks.ranks_jax import JaxRanks
+
+            return JaxRanks(options.world)
+        case Framework.TENSORFLOW:
+            from lossproof.conformance.host.frameworks.ranks_tensorflow import TensorFlowRanks
+
+            return TensorFlowRanks(options.world)
+        case _:
+            raise ValueError(f"{options.framework} has no processes")
+
+
+@cache
+def _implementation(target: str, loss: str, rename: tuple[tuple[str, str], ...]) -> Implementation:
+    return resolve(target, (loss,), dict(rename))
+
+
+def _answer(runner: Runner, message: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of the ranks here, or the error of one of them."""
+    try:
+        loss, case = message["case"]["loss"], message["case"]
+        implementation = _implementation(message["target"], loss, tuple(sorted(message["rename"].items())))
+        parameters = {name: from_json(value) for name, value in case["parameters"].items()}
+        accepted, call = implementation.accepts(loss, runner.keyword), implementation.caller(loss)
+        given = {**parameters, **({runner.keyword: runner.group} if accepted else {})}
+
+        def function(**inputs: Any) -> Any:
+            return call(**inputs, **{name: value for name, value in given.items() if name not in inputs})
+
+        ask = Request(
+            function,
+            json.dumps([message["target"], loss, case["parameters"]]),
+            {name: decode(wire) for name, wire in case["inputs"].items()},
+            case["mode"],
+            case["order"],
+            case["cotangent"] and decode(case["cotangent"])[0],
+            {name: decode(wire)[0] for name, wire in case["tangents"].items()},
+            {},
+            False,
+            losses()[loss].aligned,
+        )
+        return {"parts": [_encoded(part) for part in runner.run(ask, case["split"])]}
+    except Exception as problem:
+        error = {"type": type(problem).__name__, "message": cut(str(problem)), "traceback": own_traceback(problem)}
+        return {"error": error}
+
+
+def _encoded(part: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": encode(*part["value"])}
+    for kind in ("gradients", "second"):
+        if kind in part:
+            found[kind] = {name: encode(array, dtype) for name, (array, dtype) in part[kind].items()}
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
