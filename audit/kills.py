@@ -76,6 +76,7 @@ def mutants() -> dict[str, Mutant]:
         "weights",
         "class_weights",
         "second_set",
+        "devices",
         "modes_torch",
         "modes_tensorflow",
         "modes_jax",
@@ -120,10 +121,13 @@ def findings(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -
 def results(mutant: Mutant, asked: list[Probe], seed: int, examples: int = 6) -> Iterator[Result]:
     """Yield what comes of each probe that is asked of a mutant."""
     known = losses_known()
-    implementation = Implementation({mutant.loss: mutant.function}, name=mutant.id)
+    implementation = Implementation(
+        {mutant.loss: mutant.function}, name=mutant.id, ranks=mutant.ranks, target=mutant.target
+    )
     session = InProcess(implementation, mutant.framework, adapter(mutant.framework))
     if not COMPILED & set(mutant.clauses):
-        session.hello["modes"] = session.hello["modes"][:1]  # to ask whether the others work costs a compilation
+        ranks = mutant.ranks.modes if mutant.ranks else []
+        session.hello["modes"] = [session.hello["modes"][0], *ranks]  # to ask for the others costs a compilation
     judge = Judge.of(session, known, ours=mutant.ours, seed=seed, examples=examples)
     for probe in asked:
         yield judge.run(probe, CHECKS[probe.check])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lossproof.conformance.host.ranks import Ranks
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -20,6 +22,8 @@ class Mutant:
         ours: wrong only against the spec's own choices at kinks or its wider domain, which bind our backends alone.
         loss: the loss of the spec that it claims to be.
         framework: what it is written in.
+        ranks: how it spreads a batch over processes, where it does.
+        target: where the processes of a group find it.
     """
 
     id: str
@@ -30,6 +34,8 @@ class Mutant:
     ours: bool = False
     loss: str = "triplet_margin_loss"
     framework: str = "torch"
+    ranks: Ranks | None = None
+    target: str = ""
 
 
 def table(*mutants: Mutant) -> dict[str, Mutant]:

@@ -2,8 +2,9 @@
 
 The numbers of a pytree, such as its margin, are leaves: another number compiles nothing. They are settings and no
 parameters, so the gradient of a tree that holds a loss is 0 there; a number that is trained is given to the function.
-On a mesh with explicit axes a loss that compares the rows of a batch gathers them on every device. Where each device is
-to compare its own rows alone, call it in `jax.shard_map`.
+On a mesh with explicit axes a loss that compares the rows of a batch gathers them on every device. In `jax.shard_map`
+each device compares its own rows alone; with the `axis_name` of a loss it compares them with the rows of all devices,
+and returns its share of their loss.
 """
 
 from lossproof.backends.jax.arcface import ArcFaceLoss, arcface_logits, arcface_loss
@@ -18,6 +19,7 @@ from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.jax.devices import gather_rows, total_loss
 from lossproof.backends.jax.joint import JointLoss, joint_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,
@@ -59,6 +61,7 @@ __all__ = [
     "contrastive_loss",
     "cosface_loss",
     "cross_entropy_loss",
+    "gather_rows",
     "joint_loss",
     "oim_loss",
     "sample_active",
@@ -67,6 +70,7 @@ __all__ = [
     "sample_triplets",
     "semi_hard_triplet_loss",
     "soft_cross_entropy_loss",
+    "total_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

@@ -26,6 +26,7 @@ from lossproof.backends.jax.arrays import (
 )
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
@@ -45,13 +46,14 @@ def arcface_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the ArcFace loss of rows.
 
     Cross-entropy of ``scale * cos(theta_j)``, with ``scale * cos(theta_y + margin)`` for the label y, where
     theta_j is the angle between the embedding and class weight j.
 
-    `jax.jit` needs ``static_argnames=("beyond_pi", "reduction")``.
+    `jax.jit` needs ``static_argnames=("beyond_pi", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32, or float64 where
@@ -67,6 +69,8 @@ def arcface_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -75,8 +79,10 @@ def arcface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and
-    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
+    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46, DD-1 to DD-19.
+    Source: Deng et al. (2019), eq. 3.
     """
+    devices = joined(axis_name)
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     check_choice("beyond_pi", beyond_pi, BEYOND_PI)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
@@ -93,7 +99,7 @@ def arcface_loss(
     own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
     logits = scale * jnp.where(own, label_cosine[:, None], cosine)  # AF-1
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction, of_units)
+    return reduce(terms, mask, reduction, of_units, devices=devices)
 
 
 def arcface_logits(embeddings: Input, class_weights: Input, *, scale: float | Array = 64.0) -> Array:
@@ -160,6 +166,7 @@ class ArcFaceLoss:
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
             sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -173,11 +180,12 @@ class ArcFaceLoss:
     margin: float | Array = 0.5
     beyond_pi: str = "keep"
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         row = np.zeros((1, 1), np.float32)
         labels = np.zeros(1, np.int32)
-        jax.eval_shape(partial(arcface_loss, **self._options()), row, labels, row)  # refuses illegal ones
+        jax.eval_shape(partial(arcface_loss, **alone(self._options())), row, labels, row)  # refuses illegal ones
 
     def __call__(
         self,
@@ -193,13 +201,14 @@ class ArcFaceLoss:
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[str, str]]:
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
         """Return the leaves and the static options."""
-        return (self.scale, self.margin), (self.beyond_pi, self.reduction)
+        return (self.scale, self.margin), (self.beyond_pi, self.reduction, self.axis_name)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[str, str], leaves: tuple[Any, Any]) -> ArcFaceLoss:
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> ArcFaceLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(scale=leaves[0], margin=leaves[1], beyond_pi=static[0], reduction=static[1])
+        names = ("scale", "margin", "beyond_pi", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

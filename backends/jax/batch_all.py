@@ -14,6 +14,7 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.devices import AxisName, alone, joined, over, union
 from lossproof.backends.jax.pairwise import distance_matrix
 from lossproof.backends.jax.positives import Runs, crowded, of_anchors, over_positives, put, runs, whole_numbers
 from lossproof.backends.jax.reductions import reduce
@@ -36,12 +37,13 @@ def batch_all_triplet_loss(
     candidate_mask: Input | None = None,
     candidate_index: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the batch-all triplet loss.
 
     ``max(0, margin + d(a, p) - d(a, n))`` for every anchor a, positive p and negative n of the batch.
 
-    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction")``.
+    `jax.jit` needs ``static_argnames=("distance", "pairwise", "max_positives", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
@@ -64,6 +66,8 @@ def batch_all_triplet_loss(
             memory, else the sum of its anchor is NaN where there is a triplet.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -73,13 +77,15 @@ def batch_all_triplet_loss(
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), or
     O(B M); no triplet is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
+    devices = joined(axis_name, candidates)
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, devices, embeddings.dtype)
     rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
     (w,) = whole(w)
@@ -92,10 +98,13 @@ def batch_all_triplet_loss(
     sums = jnp.sum(part, axis=-1) + margin * found.active.astype(d.dtype)  # BA-1
     sums = jnp.where(found.broken, jnp.nan, sums)  # BA-7, PW-8
     if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
+        return reduce(sums, None, reduction, w, devices=devices)
     counts = (found.every if reduction == "mean" else found.active).astype(d.dtype)  # BA-3, BA-4
-    over = jnp.maximum(jnp.sum(counts), 1) if w is None else total_weight(in_arithmetic(w, d.dtype) * counts)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    if w is None:
+        divisor = jnp.maximum(over(devices, jnp.sum(counts)), 1)
+    else:
+        divisor = total_weight(in_arithmetic(w, d.dtype) * counts, devices)  # BA-9
+    return reduce(sums, None, "sum", w) / divisor
 
 
 def batch_all_active_fraction(
@@ -204,6 +213,7 @@ class BatchAllTripletLoss:
             the anchor are NaN, and an error is raised where labels are not traced.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over
             triplets that are positive).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -218,10 +228,11 @@ class BatchAllTripletLoss:
     pairwise: str = "gram"
     max_positives: int | None = None
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
-        jax.eval_shape(partial(batch_all_triplet_loss, **self._options()), *nothing)  # refuses illegal options
+        jax.eval_shape(partial(batch_all_triplet_loss, **alone(self._options())), *nothing)  # refuses illegal options
 
     def __call__(
         self,

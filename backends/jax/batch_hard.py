@@ -13,6 +13,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.devices import AxisName, alone, joined, union
 from lossproof.backends.jax.pairwise import farthest, floored_distance, mining_distances, nearest
 from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights
@@ -35,13 +36,14 @@ def batch_hard_triplet_loss(
     candidate_mask: Input | None = None,
     candidate_index: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the batch-hard triplet loss.
 
     ``max(0, margin + max_p d(a, p) - min_n d(a, n))`` for each anchor a, over the positives p and the negatives n of
     the batch; with `soft_margin` ``log(1 + exp(max_p d(a, p) - min_n d(a, n)))``.
 
-    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "floor", "include_self", "reduction")``.
+    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "floor", "include_self", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
@@ -63,6 +65,8 @@ def batch_hard_triplet_loss(
             its positive nor its negative; -1, as without it, for none. Others: an error where they lie in the host's
             memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are positive).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -73,14 +77,17 @@ def batch_hard_triplet_loss(
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2), or
     O(B M).
-    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19.
+    Source: Hermans, Beyer & Leibe (2017), eq. 5.
     """
+    devices = joined(axis_name, candidates)
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
     check_bool("include_self", include_self)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, devices, embeddings.dtype)
     rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
     (w,) = whole(w)
@@ -92,7 +99,7 @@ def batch_hard_triplet_loss(
     sets, unknown = _known(sets, anchors)  # CV-11, CV-42: no NaN comes from rows in no term
     rows = sets.rows
     if rows.shape[0] == 0:
-        return reduce(jnp.sum(rows, axis=-1), anchors, reduction, w)  # CV-5, CV-6
+        return reduce(jnp.sum(rows, axis=-1), anchors, reduction, w, devices=devices)  # CV-5, CV-6
 
     order = mining_distances(sets, distance)  # BH-7
     if include_self and sets.second and sets.itself is not None:
@@ -108,7 +115,7 @@ def batch_hard_triplet_loss(
         terms, reduction = softened(slack, reduction)  # BH-4
     else:
         terms = jax.nn.relu(margin + slack)  # BH-1, BH-9
-    return reduce(jnp.where(unknown, jnp.nan, terms), anchors, reduction, w)
+    return reduce(jnp.where(unknown, jnp.nan, terms), anchors, reduction, w, devices=devices)
 
 
 def _known(sets: Sets, anchors: Array) -> tuple[Sets, Array]:
@@ -134,6 +141,7 @@ class BatchHardTripletLoss:
         include_self: whether an anchor is one of its own positives.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
             positive).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -153,10 +161,11 @@ class BatchHardTripletLoss:
     floor: float = 0.0
     include_self: bool = False
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
-        jax.eval_shape(partial(batch_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
+        jax.eval_shape(partial(batch_hard_triplet_loss, **alone(self._options())), *nothing)  # refuses illegal options
 
     def __call__(
         self,

@@ -14,6 +14,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
+from lossproof.backends.jax.devices import AxisName, alone, every_row, joined
 from lossproof.backends.jax.distances import quarter
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
@@ -31,12 +32,13 @@ def center_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the center loss of a batch.
 
     ``factor * min(max(|x - c_y|^2, floor), ceiling)`` for each row x with label y.
 
-    `jax.jit` needs ``static_argnames=("floor", "ceiling", "reduction")``.
+    `jax.jit` needs ``static_argnames=("floor", "ceiling", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
@@ -49,6 +51,8 @@ def center_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -57,9 +61,10 @@ def center_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. A label outside
             [0, C) raises where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
-    Source: Wen et al. (2016), eq. 2.
+    At or below the floor, and at or above the ceiling, the gradient is 0.
+    Clauses CN-1 to CN-10, CV-1 to CV-46, DD-1 to DD-19. Source: Wen et al. (2016), eq. 2.
     """
+    devices = joined(axis_name)
     factor = real("factor", factor, 0)
     check_real("floor", floor, 0)  # CV-28
     check_real("ceiling", ceiling, float(floor), finite=False)  # CN-10
@@ -80,7 +85,7 @@ def center_loss(
         square = jnp.where(square <= low, low, square)  # CN-2, CN-9
     square = jnp.where(square >= high, high, square)
     terms = jnp.where(legal, factor * square, jnp.nan)  # CN-1, CV-33
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, devices=devices)
 
 
 def update_centers(
@@ -90,6 +95,7 @@ def update_centers(
     *,
     alpha: float | Array = 0.5,
     mask: Input | None = None,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the centers after one batch; nothing is differentiated.
 
@@ -102,6 +108,8 @@ def update_centers(
             memory; elsewhere its row moves nothing.
         alpha: [0, 1]; an array of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size; afterwards all devices hold the same. None: this one has all of them.
 
     Returns:
         The new centers, (C, D), in their dtype.
@@ -109,8 +117,9 @@ def update_centers(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
+    Clauses CN-11 to CN-16, DD-17. Source: Wen et al. (2016), eq. 4.
     """
+    embeddings, labels, mask = every_row(embeddings, labels, mask, axis_name)  # DD-17
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
     own, x = batch(mask, labels, beside=(centers,), embeddings=embeddings)
     c = table("centers", centers, "embeddings", embeddings, x.dtype)
@@ -136,6 +145,7 @@ class CenterLoss:
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         reduction: "none", "sum" or "mean" (over the rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -149,10 +159,11 @@ class CenterLoss:
     floor: float = 0.0
     ceiling: float = inf
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         row, label = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
-        jax.eval_shape(partial(center_loss, **self._options()), row, label, row)  # refuses illegal options
+        jax.eval_shape(partial(center_loss, **alone(self._options())), row, label, row)  # refuses illegal options
 
     def __call__(
         self, embeddings: Input, labels: Input, centers: Input, mask: Input | None = None, weights: Input | None = None
@@ -165,11 +176,12 @@ class CenterLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[Any, ...]]:
         """Return the leaf and the static options."""
-        return (self.factor,), (self.floor, self.ceiling, self.reduction)
+        return (self.factor,), (self.floor, self.ceiling, self.reduction, self.axis_name)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any]) -> CenterLoss:
         """Rebuild without checks: what JAX puts into the leaf need not be a number."""
         loss = object.__new__(cls)
-        vars(loss).update(zip(("factor", "floor", "ceiling", "reduction"), (*leaves, *static), strict=True))
+        names = ("factor", "floor", "ceiling", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

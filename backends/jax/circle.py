@@ -14,8 +14,9 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
+from lossproof.backends.jax.devices import AxisName, alone, joined, union
 from lossproof.backends.jax.products import products
-from lossproof.backends.jax.reductions import reduce
+from lossproof.backends.jax.reductions import number, reduce
 from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
@@ -34,6 +35,7 @@ def circle_loss(
     candidate_mask: Input | None = None,
     candidate_index: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the circle loss of a batch.
 
@@ -41,7 +43,7 @@ def circle_loss(
     ``log(1 + sum_N exp(gamma a_n (s_n - margin)) * sum_P exp(-gamma a_p (s_p - 1 + margin)))`` with the weights
     ``a_p = max(0, 1 + margin - s_p)`` and ``a_n = max(0, s_n + margin)``; 0 where P or N is empty.
 
-    `jax.jit` needs ``static_argnames=("detach_weights", "reduction")``.
+    `jax.jit` needs ``static_argnames=("detach_weights", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on;
@@ -62,6 +64,8 @@ def circle_loss(
             memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
@@ -70,13 +74,15 @@ def circle_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²), or
-    O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Sun et al. (2020), eq. 4 to 9.
     """
+    devices = joined(axis_name, candidates)
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, devices, embeddings.dtype)
     w = unit_weights(weights, mask, embeddings=embeddings)
     (w,) = whole(w)
     dtype, mask = sets.rows.dtype, sets.takes_part
@@ -102,13 +108,13 @@ def circle_loss(
     if unknown is not None:
         terms = jnp.where(unknown, jnp.nan, terms)
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction, w)
+        return reduce(terms, mask, reduction, w, devices=devices)
     counted = both | spoilt if mask is None else (both | spoilt) & jnp.asarray(mask)
     if w is None:
-        over = jnp.maximum(jnp.sum(counted), 1).astype(terms.dtype)  # CI-8
+        divisor = number(devices, counted, terms.dtype)  # CI-8
     else:
-        over = total_weight(jnp.where(counted, in_arithmetic(w, terms.dtype), 0))  # CI-16
-    return reduce(terms, mask, "sum", w) / over
+        divisor = total_weight(jnp.where(counted, in_arithmetic(w, terms.dtype), 0), devices)  # CI-16
+    return reduce(terms, mask, "sum", w) / divisor
 
 
 def _cosines(sets: Sets) -> Array:
@@ -149,6 +155,7 @@ class CircleLoss:
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -162,10 +169,11 @@ class CircleLoss:
     gamma: float | Array = 256.0
     detach_weights: bool = True
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         rows, labels = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
-        jax.eval_shape(partial(circle_loss, **self._options()), rows, labels)  # refuses illegal ones
+        jax.eval_shape(partial(circle_loss, **alone(self._options())), rows, labels)  # refuses illegal ones
 
     def __call__(
         self,
@@ -197,11 +205,12 @@ class CircleLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
         """Return the leaves and the static options."""
-        return (self.margin, self.gamma), (self.detach_weights, self.reduction)
+        return (self.margin, self.gamma), (self.detach_weights, self.reduction, self.axis_name)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> CircleLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(zip(("margin", "gamma", "detach_weights", "reduction"), (*leaves, *static), strict=True))
+        names = ("margin", "gamma", "detach_weights", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, real, rows
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
@@ -33,6 +34,7 @@ def contrastive_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the contrastive loss of pairs of rows.
 
@@ -52,17 +54,20 @@ def contrastive_loss(
         weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
             divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
-        `static_argnames` of a jitted call: distance, p, eps_at, reduction.
+        `static_argnames` of a jitted call: distance, p, eps_at, reduction, axis_name.
 
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46, DD-1 to DD-19. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
+    devices = joined(axis_name)
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
@@ -77,7 +82,7 @@ def contrastive_loss(
     reach = jnp.where(dissimilar, jax.nn.relu(margin - d), d)  # CV-13
     limit = 2.0**-2 * float(np.finfo(x.dtype).max) ** 0.5
     reach = jnp.where(reach > limit, limit, reach)  # CV-19
-    return reduce(factor * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
+    return reduce(factor * reach * reach, mask, reduction, w, devices=devices)  # CO-1, CO-2, CO-3
 
 
 @jax.tree_util.register_pytree_node_class
@@ -94,6 +99,7 @@ class ContrastiveLoss:
         eps_at: where it is added: "difference", "root" or "floor".
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are
             positive).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -110,10 +116,11 @@ class ContrastiveLoss:
     eps: float | Array = 0.0
     eps_at: str = "difference"
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         row, flag = np.zeros(1, np.float32), np.zeros((), bool)
-        jax.eval_shape(partial(contrastive_loss, **self._options()), row, row, flag)  # refuses illegal ones
+        jax.eval_shape(partial(contrastive_loss, **alone(self._options())), row, row, flag)  # refuses illegal ones
 
     def __call__(
         self, x1: Input, x2: Input, dissimilar: Input, mask: Input | None = None, weights: Input | None = None
@@ -129,12 +136,14 @@ class ContrastiveLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the leaves and the static options."""
-        return (self.margin, self.factor, self.eps), (self.distance, self.p, self.eps_at, self.reduction)
+        return (self.margin, self.factor, self.eps), (
+            self.distance, self.p, self.eps_at, self.reduction, self.axis_name,
+        )  # fmt: skip
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> ContrastiveLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        names = ("margin", "factor", "eps", "distance", "p", "eps_at", "reduction")
+        names = ("margin", "factor", "eps", "distance", "p", "eps_at", "reduction", "axis_name")
         vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

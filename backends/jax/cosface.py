@@ -14,6 +14,7 @@ from jax import Array
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, table
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice
@@ -29,13 +30,14 @@ def cosface_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the CosFace loss of rows.
 
     Cross-entropy of ``scale * cos(theta_j)``, with ``scale * (cos(theta_y) - margin)`` for the label y, where theta_j
     is the angle between the embedding and class weight j.
 
-    `jax.jit` needs ``static_argnames=("reduction",)``.
+    `jax.jit` needs ``static_argnames=("reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D), of any length; float16, bfloat16, float32, or float64 where
@@ -49,6 +51,8 @@ def cosface_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -57,8 +61,9 @@ def cosface_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46, DD-1 to DD-19. Source: Wang et al. (2018), eq. 4.
     """
+    devices = joined(axis_name)
     scale, margin = real("scale", scale, 0), real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     of_units = unit_weights(weights, mask, embeddings=embeddings)
@@ -72,7 +77,7 @@ def cosface_loss(
     own = kept[:, None] == jnp.arange(w.shape[0], dtype=kept.dtype)[None]
     logits = scale * jnp.where(own, cosine - margin, cosine)  # CF-1, CF-3
     terms = jnp.where(legal, cross_entropy(logits, kept), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction, of_units)
+    return reduce(terms, mask, reduction, of_units, devices=devices)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -86,6 +91,7 @@ class CosFaceLoss:
         scale: [0, inf); an array of shape () is used as it is and not checked.
         margin: in the unit of the cosine, [0, inf); an array of shape () is used as it is and not checked.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -98,10 +104,11 @@ class CosFaceLoss:
     scale: float | Array = 64.0
     margin: float | Array = 0.35
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         row, labels = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
-        jax.eval_shape(partial(cosface_loss, **self._options()), row, labels, row)  # refuses illegal ones
+        jax.eval_shape(partial(cosface_loss, **alone(self._options())), row, labels, row)  # refuses illegal ones
 
     def __call__(
         self,
@@ -119,11 +126,12 @@ class CosFaceLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the leaves and the static options."""
-        return (self.scale, self.margin), (self.reduction,)
+        return (self.scale, self.margin), (self.reduction, self.axis_name)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> CosFaceLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(scale=leaves[0], margin=leaves[1], reduction=static[0])
+        names = ("scale", "margin", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

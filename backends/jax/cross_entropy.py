@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import no_rows, of_class, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_choice
@@ -25,6 +27,7 @@ def cross_entropy_loss(
     weights: Input | None = None,
     class_weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the cross-entropy of rows of logits with the labels' classes.
 
@@ -32,7 +35,7 @@ def cross_entropy_loss(
     ``t = (1 - label_smoothing) onehot(label) + label_smoothing / K``, and ``class_weights_k t_k`` in place of
     ``t_k`` where they are given.
 
-    `jax.jit` needs ``static_argnames=("reduction",)``.
+    `jax.jit` needs ``static_argnames=("reduction", "axis_name")``.
 
     Args:
         logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32, or
@@ -48,6 +51,8 @@ def cross_entropy_loss(
             gives to its class, and a mean divides by those of the labels. Others: an error where they lie in
             the host's memory, else each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 logits, else float32.
@@ -56,9 +61,10 @@ def cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-18, CV-1 to CV-46.
+    Clauses CE-1 to CE-18, CV-1 to CV-46, DD-1 to DD-19.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
+    devices = joined(axis_name)
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     w = unit_weights(weights, mask, logits=logits)
@@ -67,7 +73,8 @@ def cross_entropy_loss(
     kept, legal = in_range(labels, 0, z.shape[1] - 1)
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = jnp.where(legal, cross_entropy(z, kept, in_dtype(smoothing, z.dtype), c), jnp.nan)  # CV-33
-    return reduce(terms, mask, reduction, w, counted_as=None if c is None else _of_labels(c, kept, z))  # CE-14
+    counted_as = None if c is None else _of_labels(c, kept, z)  # CE-14
+    return reduce(terms, mask, reduction, w, counted_as, devices)
 
 
 def cross_entropy(z: Array, labels: Array, smoothing: float | Array = 0.0, class_weights: Array | None = None) -> Array:
@@ -101,13 +108,14 @@ def _share(weight: float | Array, x: Array) -> Array:
 class CrossEntropyLoss:
     """`cross_entropy_loss` as a pytree: `class_weights` and `label_smoothing` are leaves without gradient.
 
-    `reduction` is static.
+    The other options are static.
 
     Args:
         class_weights: floats of shape (K,), [0, inf): each multiplies what the target gives to its class.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1]; an array of shape
             () is used as it is and not checked.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -120,23 +128,27 @@ class CrossEntropyLoss:
     class_weights: Input | None = None
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
-        jax.eval_shape(self, no_rows(self.class_weights), np.zeros(0, np.int32))  # refuses illegal options
+        loss = partial(cross_entropy_loss, **alone(self._options()))  # refuses illegal options
+        jax.eval_shape(loss, no_rows(self.class_weights), np.zeros(0, np.int32))
 
     def __call__(self, logits: Input, labels: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `cross_entropy_loss`."""
-        names = ("class_weights", "label_smoothing", "reduction")
-        options = constants({name: getattr(self, name) for name in names})
-        return cross_entropy_loss(logits, labels, mask=mask, weights=weights, **options)
+        return cross_entropy_loss(logits, labels, mask=mask, weights=weights, **constants(self._options()))
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[str]]:
-        """Return the leaves and the static option."""
-        return (self.class_weights, self.label_smoothing), (self.reduction,)
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
+        """Return the leaves and the static options."""
+        return (self.class_weights, self.label_smoothing), (self.reduction, self.axis_name)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any, Any]) -> CrossEntropyLoss:
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> CrossEntropyLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(class_weights=leaves[0], label_smoothing=leaves[1], reduction=static[0])
+        names = ("class_weights", "label_smoothing", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

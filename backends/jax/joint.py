@@ -15,6 +15,7 @@ from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, 
 from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.jax.center import center_loss
 from lossproof.backends.jax.cross_entropy import cross_entropy_loss
+from lossproof.backends.jax.devices import AxisName, alone
 from lossproof.backends.jax.weights import in_arithmetic, unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 
@@ -31,6 +32,7 @@ def joint_loss(
     label_smoothing: float | Array = 0.1,
     mask: Input | None = None,
     weights: Input | None = None,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the joint loss of re-identification.
 
@@ -50,6 +52,8 @@ def joint_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of its
             row in all three parts, and each mean divides by its own sum of them. Others: an error where they lie in
             the host's memory, else the loss is NaN.
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss, of shape (); float64 for float64 inputs, else float32.
@@ -57,8 +61,8 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
-    Source: Luo et al. (2019), eq. 5.
+    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46,
+    DD-1 to DD-19. Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
     margin = real("triplet_margin", triplet_margin, 0)  # CV-28
@@ -76,6 +80,7 @@ def joint_loss(
     # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (jnp.asarray(value, arithmetic) for value in (logits, embeddings, centers))
     units: Any = {"mask": mask, "weights": None if w is None else in_arithmetic(w, arithmetic)}  # JO-10
+    units["axis_name"] = axis_name
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
     center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4
@@ -86,10 +91,10 @@ def joint_loss(
 _LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing"]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=[])  # jax 0.4.30 asks for their names
+@partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=["axis_name"])  # jax 0.4.30 asks for names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
-    """`joint_loss` as a pytree, whose options are leaves without gradient; the centers are an argument.
+    """`joint_loss` as a pytree, whose numbers are leaves without gradient; the centers are an argument.
 
     Args:
         triplet_weight: [0, inf); this and the other numbers may be arrays of shape (), used as they are, not
@@ -97,6 +102,7 @@ class JointLoss:
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -110,11 +116,13 @@ class JointLoss:
     center_weight: float | Array = 5e-4
     triplet_margin: float | Array = 0.3
     label_smoothing: float | Array = 0.1
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
-        if all(isinstance(value, float | int) for value in self._options().values()):
+        options = alone(self._options())
+        if all(isinstance(value, float | int) for value in options.values()):
             row, label = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
-            jax.eval_shape(partial(joint_loss, **self._options()), row, row, label, row)  # refuses illegal options
+            jax.eval_shape(partial(joint_loss, **options), row, row, label, row)  # refuses illegal options
 
     def __call__(
         self,

@@ -13,6 +13,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, describe, in_dtype, in_range, real, table
+from lossproof.backends.jax.devices import AxisName, every_row, joined
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights
@@ -37,13 +38,14 @@ def oim_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the OIM loss of a batch.
 
     ``logsumexp_j(<x, w_j> / temperature) - <x, w_y> / temperature`` for each labelled row x, over the rows w of the
     table and then of the queue.
 
-    `jax.jit` needs ``static_argnames=("unlabelled", "reduction")``.
+    `jax.jit` needs ``static_argnames=("unlabelled", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on; expected
@@ -57,6 +59,8 @@ def oim_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32. Its gradient reaches the
@@ -66,8 +70,9 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             where the labels lie in the host's memory, and makes its own term NaN elsewhere.
 
-    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46, DD-1 to DD-19. Source: Xiao et al. (2017), eq. 3 and 4.
     """
+    devices = joined(axis_name)
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     own, x = batch(mask, labels, beside=(lookup_table, queue), embeddings=embeddings)
@@ -92,7 +97,7 @@ def oim_loss(
     logits = products(x, memory)  # OI-1, OI-2
     log_p = jax.nn.log_softmax(logits, axis=1)  # OI-5, OI-8
     terms = -jnp.take_along_axis(log_p, y[:, None], axis=1)[:, 0]
-    return reduce(jnp.where(legal, terms, jnp.nan), known, reduction, w)  # OI-3, CV-33
+    return reduce(jnp.where(legal, terms, jnp.nan), known, reduction, w, devices=devices)  # OI-3, CV-33
 
 
 def _identities(own: Input, mask: Input | None, classes: int, unlabelled: int) -> tuple[Array, Array, Array]:
@@ -117,13 +122,14 @@ def update_oim_memory(
     normalise: bool = True,
     unlabelled: int = -1,
     mask: Input | None = None,
+    axis_name: AxisName | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return table, queue and head after one batch; nothing is differentiated.
 
     In the order of the batch, a row x of identity y moves the table, ``v_y = momentum * v_y + (1 - momentum) * x``, and
     v_y is divided by its norm; a row without an identity is written at the head of the queue, and the head goes on.
 
-    `jax.jit` needs ``static_argnames=("normalise", "unlabelled")``.
+    `jax.jit` needs ``static_argnames=("normalise", "unlabelled", "axis_name")``.
 
     Args:
         lookup_table: one row for each identity, (C, D); float16, bfloat16, float32, or float64 where `jax_enable_x64`
@@ -137,6 +143,8 @@ def update_oim_memory(
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
         unlabelled: the label of rows without an identity, outside [0, C).
         mask: booleans of shape (B,); True takes part. What a masked row holds, even NaN, changes nothing.
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size; afterwards all devices hold the same. None: this one has all of them.
 
     Returns:
         The new table (C, D), the new queue (Q, D) and the new head (), in their dtypes.
@@ -145,8 +153,9 @@ def update_oim_memory(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     Takes as many steps as the most frequent identity has rows, each for all identities at once.
-    Clauses OI-13 to OI-23. Source: Xiao et al. (2017), section 3.2.
+    Clauses OI-13 to OI-23, DD-17. Source: Xiao et al. (2017), section 3.2.
     """
+    embeddings, labels, mask = every_row(embeddings, labels, mask, axis_name)  # DD-17
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
     own, x = batch(mask, labels, beside=(lookup_table, queue), embeddings=embeddings)
@@ -217,6 +226,7 @@ class OIMLoss:
         temperature: (0, inf); an array of shape () is used as it is and not checked.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -229,6 +239,7 @@ class OIMLoss:
     temperature: float | Array = 0.1
     unlabelled: int = -1
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         real("temperature", self.temperature, 0, above=True)  # OI-10
@@ -254,11 +265,12 @@ class OIMLoss:
 
     def tree_flatten(self) -> tuple[tuple[Any], tuple[Any, ...]]:
         """Return the leaf and the static options."""
-        return (self.temperature,), (self.unlabelled, self.reduction)
+        return (self.temperature,), (self.unlabelled, self.reduction, self.axis_name)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any]) -> OIMLoss:
         """Rebuild without checks: what JAX puts into the leaf need not be a number."""
         loss = object.__new__(cls)
-        vars(loss).update(zip(("temperature", "unlabelled", "reduction"), (*leaves, *static), strict=True))
+        names = ("temperature", "unlabelled", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

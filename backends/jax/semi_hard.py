@@ -14,6 +14,7 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import as_sets
+from lossproof.backends.jax.devices import AxisName, alone, joined, union
 from lossproof.backends.jax.pairwise import distance_matrix
 from lossproof.backends.jax.positives import Runs, crowded, of_anchors, over_positives, put, runs, whole_numbers
 from lossproof.backends.jax.reductions import reduce, softened
@@ -37,6 +38,7 @@ def semi_hard_triplet_loss(
     candidate_mask: Input | None = None,
     candidate_index: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the semi-hard triplet loss.
 
@@ -44,7 +46,8 @@ def semi_hard_triplet_loss(
     that is farther than p, or the farthest negative where none is; with `soft_margin`
     ``log(1 + exp(d(a, p) - d(a, n)))``.
 
-    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "pairwise", "max_positives", "reduction")``.
+    `jax.jit` needs
+    ``static_argnames=("soft_margin", "distance", "pairwise", "max_positives", "reduction", "axis_name")``.
 
     Args:
         embeddings: rows of shape (B, D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
@@ -69,6 +72,8 @@ def semi_hard_triplet_loss(
             memory, else every pair of its anchor is NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: for "none" of shape (B, B), or (B, M) with candidates, with 0 off the pairs that take part, else ();
@@ -80,14 +85,17 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2), or O(B M).
-    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19.
+    Source: Schroff et al. (2015), section 3.2; tf.contrib.
     """
+    devices = joined(axis_name, candidates)
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, devices, embeddings.dtype)
     rows = sets.rows
     w = unit_weights(weights, mask, embeddings=embeddings)
     (w,) = whole(None if w is None else w[:, None])  # SH-11
@@ -107,7 +115,7 @@ def semi_hard_triplet_loss(
     unknown = unknown if sets.wild is None else unknown | sets.wild  # PW-14
     terms = jnp.where(unknown[:, None] | ~others[None], jnp.nan, terms)  # SH-10, PW-8
     pairs = positive & jnp.any(negative, axis=-1, keepdims=True)  # SH-4
-    found = reduce(terms, pairs, reduction, w)
+    found = reduce(terms, pairs, reduction, w, devices=devices)
     return found[:, :0] if reduction == "none" and sets.second and sets.count == 0 else found  # SH-13
 
 
@@ -152,6 +160,7 @@ class SemiHardTripletLoss:
             the anchor are NaN, and an error is raised where labels are not traced.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those
             that are positive).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -167,10 +176,11 @@ class SemiHardTripletLoss:
     pairwise: str = "gram"
     max_positives: int | None = None
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         nothing = np.zeros((0, 1), np.float32), np.zeros(0, np.int32)
-        jax.eval_shape(partial(semi_hard_triplet_loss, **self._options()), *nothing)  # refuses illegal options
+        jax.eval_shape(partial(semi_hard_triplet_loss, **alone(self._options())), *nothing)  # refuses illegal options
 
     def __call__(
         self,

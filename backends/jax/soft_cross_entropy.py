@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, on_host, real, refuse_truncation, rows
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import no_rows, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets
@@ -25,13 +27,14 @@ def soft_cross_entropy_loss(
     weights: Input | None = None,
     class_weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
 
     ``sum_k t_k (log(sum_j exp(z_j)) - z_k)`` with ``t = (1 - label_smoothing) targets + label_smoothing / K``,
     and ``class_weights_k t_k`` in place of ``t_k`` where they are given.
 
-    `jax.jit` needs ``static_argnames=("reduction",)``.
+    `jax.jit` needs ``static_argnames=("reduction", "axis_name")``.
 
     Args:
         logits: rows of shape (B, K), unscaled logarithms of probabilities; float16, bfloat16, float32, or
@@ -47,6 +50,8 @@ def soft_cross_entropy_loss(
             give to its class. A mean does not divide by them. Others: an error where they lie in
             the host's memory, else each term is NaN. They are constants, and no table that is learned as in ArcFace.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
@@ -55,9 +60,10 @@ def soft_cross_entropy_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-22, CV-1 to CV-46.
+    Clauses ST-1 to ST-22, CV-1 to CV-46, DD-1 to DD-19.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
+    devices = joined(axis_name)
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     (shape, dtype), (shape_t, dtype_t) = describe("logits", logits), describe("targets", targets)
@@ -73,7 +79,7 @@ def soft_cross_entropy_loss(
     t = jnp.asarray(targets, z.dtype)
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = soft_cross_entropy(z, t, in_dtype(smoothing, z.dtype), c)
-    return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction, w)  # ST-15
+    return reduce(jnp.where(jnp.any(t < 0, axis=-1), jnp.nan, terms), mask, reduction, w, devices=devices)  # ST-15
 
 
 def _refuse_negative(targets: Input, mask: Input | None) -> None:
@@ -107,13 +113,14 @@ def soft_cross_entropy(
 class SoftCrossEntropyLoss:
     """`soft_cross_entropy_loss` as a pytree: `class_weights` and `label_smoothing` are leaves without gradient.
 
-    `reduction` is static.
+    The other options are static.
 
     Args:
         class_weights: floats of shape (K,), [0, inf): each multiplies what the targets give to its class.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1]; an array of shape
             () is used as it is and not checked.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,24 +133,28 @@ class SoftCrossEntropyLoss:
     class_weights: Input | None = None
     label_smoothing: float | Array = 0.0
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         rows = no_rows(self.class_weights)
-        jax.eval_shape(self, rows, rows)  # refuses illegal options
+        loss = partial(soft_cross_entropy_loss, **alone(self._options()))  # refuses illegal options
+        jax.eval_shape(loss, rows, rows)
 
     def __call__(self, logits: Input, targets: Input, mask: Input | None = None, weights: Input | None = None) -> Array:
         """Return the loss of the rows; see `soft_cross_entropy_loss`."""
-        names = ("class_weights", "label_smoothing", "reduction")
-        options = constants({name: getattr(self, name) for name in names})
-        return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **options)
+        return soft_cross_entropy_loss(logits, targets, mask=mask, weights=weights, **constants(self._options()))
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[str]]:
-        """Return the leaves and the static option."""
-        return (self.class_weights, self.label_smoothing), (self.reduction,)
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
+        """Return the leaves and the static options."""
+        return (self.class_weights, self.label_smoothing), (self.reduction, self.axis_name)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[str], leaves: tuple[Any, Any]) -> SoftCrossEntropyLoss:
+    def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> SoftCrossEntropyLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        vars(loss).update(class_weights=leaves[0], label_smoothing=leaves[1], reduction=static[0])
+        names = ("class_weights", "label_smoothing", "reduction", "axis_name")
+        vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

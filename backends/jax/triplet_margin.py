@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, rows
+from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.distances import row_distance
 from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights, weighing
@@ -34,6 +35,7 @@ def triplet_margin_loss(
     mask: Input | None = None,
     weights: Input | None = None,
     reduction: str = "mean",
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Return the triplet margin loss of rows.
 
@@ -41,7 +43,7 @@ def triplet_margin_loss(
     the last distance where `swap` is True and it is strictly smaller; with `soft_margin`
     ``log(1 + exp(d(anchor, positive) - d(anchor, negative)))`` of the same distances.
 
-    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "p", "eps_at", "swap", "reduction")``.
+    `jax.jit` needs ``static_argnames=("soft_margin", "distance", "p", "eps_at", "swap", "reduction", "axis_name")``.
 
     Args:
         anchor: rows of shape (..., D); float16, bfloat16, float32, or float64 where `jax_enable_x64` is on.
@@ -61,6 +63,8 @@ def triplet_margin_loss(
             divides by their sum. Others: an error where they lie in the host's memory, else the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             are positive).
+        axis_name: the axis of a mesh along which the batch is spread, each device giving its own rows in blocks of one
+            size (short ones filled with masked rows); the result is the share of this one. None: this one has them all.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
@@ -70,9 +74,10 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
+    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46, DD-1 to DD-19.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
+    devices = joined(axis_name)
     margin = real("margin", margin, 0)  # TM-3
     check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
@@ -93,7 +98,7 @@ def triplet_margin_loss(
         terms, reduction = softened(to_positive - to_negative, reduction)  # TM-11
     else:
         terms = jax.nn.relu(margin + to_positive - to_negative)  # TM-1, TM-10, CV-13
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, devices=devices)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -113,6 +118,7 @@ class TripletMarginLoss:
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             are positive).
+        axis_name: the axis of a mesh along which the batch is spread; None: this device has all of it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -131,10 +137,11 @@ class TripletMarginLoss:
     eps_at: str = "difference"
     swap: bool = False
     reduction: str = "mean"
+    axis_name: AxisName | None = None
 
     def __post_init__(self) -> None:
         row = np.zeros(1, np.float32)
-        jax.eval_shape(partial(triplet_margin_loss, **self._options()), row, row, row)  # refuses illegal ones
+        jax.eval_shape(partial(triplet_margin_loss, **alone(self._options())), row, row, row)  # refuses illegal ones
 
     def __call__(
         self, anchor: Input, positive: Input, negative: Input, mask: Input | None = None, weights: Input | None = None
@@ -153,13 +160,13 @@ class TripletMarginLoss:
     def tree_flatten(self) -> tuple[tuple[Any, Any], tuple[Any, ...]]:
         """Return the leaves and the static options."""
         return (self.margin, self.eps), (
-            self.soft_margin, self.distance, self.p, self.eps_at, self.swap, self.reduction,
+            self.soft_margin, self.distance, self.p, self.eps_at, self.swap, self.reduction, self.axis_name,
         )  # fmt: skip
 
     @classmethod
     def tree_unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, Any]) -> TripletMarginLoss:
         """Rebuild without checks: what JAX puts into the leaves need not be numbers."""
         loss = object.__new__(cls)
-        names = ("margin", "eps", "soft_margin", "distance", "p", "eps_at", "swap", "reduction")
+        names = ("margin", "eps", "soft_margin", "distance", "p", "eps_at", "swap", "reduction", "axis_name")
         vars(loss).update(zip(names, (*leaves, *static), strict=True))
         return loss

@@ -11,6 +11,7 @@ from jax.lax import stop_gradient
 from numpy.typing import NDArray
 
 from lossproof.backends.jax.arrays import Input, at_hand, describe
+from lossproof.backends.jax.devices import Devices, over
 from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 
@@ -85,7 +86,7 @@ def in_arithmetic(weights: Input, dtype: Any) -> Input:
     return found
 
 
-def total_weight(weights: Input) -> Array:
+def total_weight(weights: Input, devices: Devices | None = None) -> Array:
     """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
-    total = jnp.sum(jnp.where(jnp.isnan(weights), 0, weights))
+    total = over(devices, jnp.sum(jnp.where(jnp.isnan(weights), 0, weights)))
     return jnp.where(total < float(np.finfo(total.dtype).tiny), 1, total)  # a subnormal sum has an infinite inverse

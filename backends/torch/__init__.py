@@ -22,6 +22,7 @@ from lossproof.backends.torch.mining import (
     triplet_masks,
 )
 from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
+from lossproof.backends.torch.processes import combine_gradients, gather_rows, total_loss
 from lossproof.backends.torch.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.torch.soft_cross_entropy import SoftCrossEntropyLoss, soft_cross_entropy_loss
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss
@@ -50,9 +51,11 @@ __all__ = [
     "center_loss",
     "circle_loss",
     "classify_triplets",
+    "combine_gradients",
     "contrastive_loss",
     "cosface_loss",
     "cross_entropy_loss",
+    "gather_rows",
     "joint_loss",
     "oim_loss",
     "sample_active",
@@ -61,6 +64,7 @@ __all__ = [
     "sample_triplets",
     "semi_hard_triplet_loss",
     "soft_cross_entropy_loss",
+    "total_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

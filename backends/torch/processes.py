@@ -146,38 +146,46 @@ def _gathered(rows: Tensor, sizes: Sequence[int], group: Group, wire: torch.dtyp
 
 
 class _AllGather(torch.autograd.Function):
-    """Blocks of one size of all processes; the derivative is `_ReduceScatter`, which is differentiable in turn
-    (DD-16).
-    """
+    """Blocks of one size of all processes; the derivative is `_ReduceScatter`, which has one in turn (DD-16)."""
 
     @staticmethod
     def forward(ctx: Any, block: Tensor, group: Group, wire: torch.dtype | None = None) -> Tensor:
-        ctx.group, ctx.wire = group, wire
         sent = block.to(wire or block.dtype).contiguous()
         every = sent.new_empty(sent.shape[0] * dist.get_world_size(group), *sent.shape[1:])
         if every.numel():
             _GATHER(every, sent, group=group)
-        return every.to(block.dtype)
+        every = every.to(block.dtype)
+        ctx.group = group
+        ctx.save_for_backward(block, every)
+        return every
 
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None, None]:
-        return _ReduceScatter.apply(received[0], ctx.group, ctx.wire), None, None  # type: ignore[no-untyped-call]
+        found: Tensor = _ReduceScatter.apply(received[0], *ctx.saved_tensors, ctx.group)  # type: ignore[no-untyped-call]
+        return found, None, None
 
 
 class _ReduceScatter(torch.autograd.Function):
-    """The sum over the processes of this process's block of what each of them has for all."""
+    """The sum over the processes of this process's block of what each of them has for all.
+
+    It is a function of the block and of the gathered rows too, though a constant one: where what one process has does
+    not depend on them, as without a term, its second derivative makes the same exchanges as that of the others (DD-15).
+    """
 
     @staticmethod
-    def forward(ctx: Any, every: Tensor, group: Group, wire: torch.dtype | None) -> Tensor:
-        ctx.group, ctx.wire = group, wire
-        block = every.new_empty(every.shape[0] // dist.get_world_size(group), *every.shape[1:])
-        if every.numel():
-            _SCATTER(block, every.contiguous(), group=group)
-        return block
+    def forward(ctx: Any, received: Tensor, block: Tensor, every: Tensor, group: Group) -> Tensor:
+        ctx.group = group
+        ctx.save_for_backward(block, every)
+        total = torch.empty_like(block)
+        if received.numel():
+            _SCATTER(total, received.contiguous(), group=group)
+        return total
 
     @staticmethod
-    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None, None]:
-        return _AllGather.apply(received[0], ctx.group, None), None, None  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        block, every = ctx.saved_tensors
+        found: Tensor = _AllGather.apply(received[0], ctx.group)  # type: ignore[no-untyped-call]
+        return found, torch.zeros_like(block), torch.zeros_like(every), None
 
 
 def _summed(value: Tensor, group: Group) -> Tensor:

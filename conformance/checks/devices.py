@@ -9,7 +9,8 @@ import numpy as np
 from lossproof.conformance.checks import boundary
 from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.host.ranks import world_of
+from lossproof.conformance.host.ranks import APART, world_of
+from lossproof.conformance.judge.compare import unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.plan.cases.structures import Structure, generator, split_of
@@ -21,7 +22,66 @@ FARTHEST = 2.0**-24  # relative, in float64: what no rounding explains, of a sec
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask what the probe says."""
-    {"ties": _ties, "copies": _copies, "second": _second}[probe.of(OfDevices).ask](judge, probe, result)
+    asks = {"scale": _scale, "alike": _alike, "ties": _ties, "copies": _copies, "second": _second}
+    asks[probe.of(OfDevices).ask](judge, probe, result)
+
+
+def _scale(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask whether a loss, or a gradient, is W or 1/W times the right one where gradients are averaged (DD-6)."""
+    if judge.session.hello.get("ranks", {}).get("combine") != "mean":
+        raise Unsupported("it has its gradients added up")
+
+    def examine(structure: Structure) -> Finding | None:
+        for fill in range(judge.fills):
+            case = judge.case(probe, structure, fill)
+            if case is None:
+                return None
+            result.planned += 1
+            answer, expected = judge.ask(case), judge.oracle.expected(judge.judged(case, structure))
+            pairs = [("loss", answer.value, expected.value)]
+            pairs += [(f"gradient of {n}", answer.gradients.get(n), want) for n, want in expected.gradients.items()]
+            for where, got, want in pairs:
+                mismatch = _times_world(where, got, np.asarray(want, float), len(case.split))
+                if mismatch:
+                    return judge.finding(probe, mismatch, case)
+        return None
+
+    judge.structures(probe, result, examine)
+
+
+def _times_world(where: str, got: Array | None, want: Array, world: int) -> Mismatch | None:
+    """Return the first number that is W or 1/W times what it should be, where all of them are."""
+    if got is None or got.shape != want.shape or not np.any(want):
+        return None
+    for factor in (float(world), 1.0 / world):
+        if np.allclose(got, factor * want, rtol=2.0**-8, atol=0.0):
+            place = tuple(map(int, np.argwhere(want)[0]))
+            return Mismatch("value" if where == "loss" else "gradient", where, float(got[place]), float(want[place]))
+    return None
+
+
+def _alike(judge: Judge, probe: Probe, result: Result) -> None:
+    """Ask with a process that has no rows, and with one whose rows are all masked out: each answers (DD-15)."""
+
+    def examine(structure: Structure) -> Finding | None:
+        for split, masked in (("even", True), ("one without rows", False)):
+            if judge.offers[probe.loss].even and split != "even":
+                continue
+            case = judge.case(probe, {**structure, "split": split}, 0)
+            if case is None:
+                continue
+            if masked:
+                aligned = case.inputs[losses()[probe.loss].aligned[0]]
+                taking = np.arange(aligned.shape[0]) >= case.split[0]
+                mask = np.broadcast_to(taking.reshape(-1, *[1] * (aligned.ndim - 2)), aligned.shape[: aligned.ndim - 1])
+                case = replace(case, inputs={**case.inputs, "mask": mask.copy()})
+            result.planned += 1
+            found = unanswered(judge.ask(case))
+            if found:
+                return judge.finding(probe, found, case)
+        return None
+
+    judge.structures(probe, result, examine)
 
 
 def _ties(judge: Judge, probe: Probe, result: Result) -> None:
@@ -73,28 +133,43 @@ def _copies(judge: Judge, probe: Probe, result: Result) -> None:
 
 def _second(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask for the derivative of the gradient, which is that of one call with all rows (DD-16); to raise is legal."""
-    if 2 not in judge.offers[probe.loss].orders:
+    if 2 not in judge.session.hello.get("orders", [0, 1]):  # also where the page has no budget for it
         raise Unsupported("no gradients of gradients")
 
     def examine(structure: Structure) -> Finding | None:
-        case = judge.case(probe, structure, 0)
-        if case is None:
-            return None
-        rng = generator(judge.seed, "second", structure)
-        rows = {name: a for name, a in case.inputs.items() if a.dtype.kind == "f"}
-        along = {name: rng.standard_normal(a.shape) * (name != "weights") for name, a in rows.items()}
-        spread = replace(case, order=2, tangents={name: np.asarray(a) for name, a in along.items()})
-        plain, answer = judge.ask(_plain(judge, spread)), judge.ask(spread)
-        result.planned += 1
-        if any(each.problem or each.unsupported for each in (plain, answer)):
-            return None
-        for name in losses()[probe.loss].differentiable:
-            mismatch = _far(name, answer.second.get(name), plain.second.get(name))
-            if mismatch:
-                return judge.finding(probe, mismatch, spread)
+        for split in ("even", "one without rows"):
+            found = _second_of(judge, probe, {**structure, "split": split}, result)
+            if found:
+                return found
         return None
 
     judge.structures(probe, result, examine)
+
+
+def _second_of(judge: Judge, probe: Probe, structure: Structure, result: Result) -> Finding | None:
+    """Compare the second derivative of a case with that of the plain call."""
+    case = judge.case(probe, structure, 0)
+    if case is None:
+        return None
+    rng = generator(judge.seed, "second", structure)
+    rows = {name: a for name, a in case.inputs.items() if a.dtype.kind == "f"}
+    along = {name: np.asarray(rng.standard_normal(a.shape) * (name != "weights")) for name, a in rows.items()}
+    spread = replace(case, order=2, tangents=along)
+    plain = judge.ask(_plain(judge, spread))
+    if plain.problem or plain.unsupported:
+        return None
+    result.planned += 1
+    answer = judge.ask(spread)
+    if answer.failure or (answer.error and answer.error["type"] in APART):
+        mismatch = unanswered(answer)
+        return judge.finding(probe, mismatch, spread) if mismatch else None
+    if answer.error or answer.unsupported:
+        return None
+    for name in losses()[probe.loss].differentiable:
+        mismatch = _far(name, answer.second.get(name), plain.second.get(name))
+        if mismatch:
+            return judge.finding(probe, mismatch, spread)
+    return None
 
 
 def _far(name: str, got: Array | None, want: Array | None) -> Mismatch | None:

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lossproof.conformance.host.ranks import APART
+
 PATIENCE = 90.0  # seconds for an answer of all ranks; a rank that waits in vain gives up before, and says so
 GRACE = 5.0  # seconds for the others when one has raised
 START = 180.0
@@ -108,9 +110,11 @@ class RankGroup:
                             deadline = min(deadline, time.monotonic() + GRACE)
         if error is None:
             return [part for line in lines if line is not None for part in line["parts"]]
-        if not all(line is not None and "error" in line for line in lines):
-            self.end()  # those that did not raise are somewhere else in their exchanges
-        return error
+        errors = [line.get("error") if line else None for line in lines]
+        if all(errors) and not any(each and each["type"] in APART for each in errors):
+            return error
+        self.end()  # those that did not raise are somewhere else in their exchanges
+        return {**error, "type": "RanksApart", "message": f"{error['type']}: {error['message']} (not on every rank)"}
 
 
 @cache

@@ -15,6 +15,7 @@ MODE = "ranks:"  # and the number of processes
 WORLDS = (2, 4)
 RETURNS = ("share", "scaled", "total", "own mean")
 COMBINE = ("sum", "mean")
+APART = ("RankLate", "RankDied", "RanksApart")  # types of an error that not every process has
 
 
 @dataclass(frozen=True)

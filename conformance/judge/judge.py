@@ -178,7 +178,8 @@ class Judge:
         """Return a finding of the probe's own clause, or of the reduction where the shape of the loss is wrong."""
         if mismatch.of_shape:
             return Finding(probe.loss, self.shape_clause(case), "", probe.check, mismatch, case)
-        return Finding(probe.loss, mismatch.clause or probe.clause, probe.label, probe.check, mismatch, case)
+        clause = "DD-15" if case.split and mismatch.errored else mismatch.clause or probe.clause
+        return Finding(probe.loss, clause, probe.label, probe.check, mismatch, case)
 
     def shape_clause(self, case: Case) -> str:
         """Return the clause of the reduction, which says what shape the loss has."""

@@ -31,6 +31,8 @@ def agree(judge: Judge, probe: Probe, result: Result, parts: tuple[str, ...], fi
         for fill in range(1 if large else fills or judge.fills):
             result.planned += 1
             failure = judge.failure(probe, structure, fill, parts, result)
+            if failure and failure[0].split and failure[1].errored:
+                return judge.finding(probe, failure[1], failure[0])  # to try again is to wait again
             if failure:
                 try:
                     return smallest(judge, probe, structure, fill, parts, failure)
@@ -99,6 +101,8 @@ def _blame(
     loss = judge.losses[probe.loss]
     if mismatch.of_shape:
         return judge.shape_clause(case)
+    if probe.clause.startswith("DD-") and mismatch.kind == "gradient" and _of_a_table(loss, mismatch):
+        return "DD-5"
     own = probe.options.own_clause and not set(needed) - set(probe.vary)
     if needed.get("mode") == "eager":  # the plain call itself is wrong, and no transformation of it
         needed = {name: value for name, value in needed.items() if name != "mode"}
@@ -125,6 +129,11 @@ def _blame(
         return "CV-15" if mismatch.kind == "value" else "CV-16"
     coupled = loss.row_clause if np.prod(structure["shape"][:-1]) > 1 else None
     return _cause(judge, probe, structure, mismatch) or coupled or loss.formula[mismatch.kind]
+
+
+def _of_a_table(loss: LossCases, mismatch: Mismatch) -> bool:
+    """Whether a gradient is that of an array that every process holds whole."""
+    return any(mismatch.where.startswith(f"gradient of {n}") for n in loss.page.tables if n not in loss.page.aligned)
 
 
 def _cause(judge: Judge, probe: Probe, structure: Structure, mismatch: Mismatch) -> str | None:

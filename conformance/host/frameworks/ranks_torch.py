@@ -15,6 +15,10 @@ from lossproof.conformance.host.ranks import own_rows
 WAIT = timedelta(seconds=20)  # for the others, in one exchange
 
 
+class RankLate(Exception):
+    """Another process did not come to an exchange."""
+
+
 class TorchRank:
     """A process of a group; each takes its own rows of a case, and the gradient of what it returns."""
 
@@ -44,7 +48,12 @@ class TorchRank:
         def loss(*values: torch.Tensor) -> Any:
             return ask.function(**dict(zip(rows, values, strict=True)), **rest)
 
-        value, gradients, second = autograd(loss, list(rows.values()), ask.order, cotangent, along)
+        try:
+            value, gradients, second = autograd(loss, list(rows.values()), ask.order, cotangent, along)
+        except RuntimeError as problem:
+            if "imeout" in str(problem) or "imed out" in str(problem) or "onnection closed" in str(problem):
+                raise RankLate(f"waited in vain for another process: {str(problem)[:200]}") from problem
+            raise
         found = {"value": named(value)}
         if ask.order:
             found["gradients"] = {name: named(g) for name, g in zip(rows, gradients, strict=True)}
