@@ -16,7 +16,7 @@ from lossproof.spec import Page, clauses, page, page_names
 # Clauses that the judge does not ask about, and where they are tested.
 _ELSEWHERE = {
     "mining": "tests/backends/test_mining.py: what is drawn at random has no one answer to compare with",
-    "DD-9": "tests/backends/test_processes_torch.py and its likes for JAX and TensorFlow: a group of one",
+    "DD-9": "tests/backends/test_distributed_torch.py and its likes for JAX and TensorFlow: a group of one",
     "DD-17": "the same tests: centers and memories after an update",
     "DD-18": "the same tests: calls that no process can mean",
     "DD-19": "the same tests: what is held, and what travels",

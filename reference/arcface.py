@@ -124,10 +124,6 @@ class Logits(Loss):
         """Return the logits."""
         return np.asarray(self.scale * (self.x[0] @ self.w[0].T))  # AF-19: a zero row is 0 at unit length, too
 
-    def by_row(self) -> Array:
-        """Return the logits, which are those of each row."""
-        return self.value()
-
     def gradients(self, cotangent: Array) -> dict[str, Array]:
         """Take the part of each other row that is at a right angle to one's own, over the norm: AF-20."""
         (x, x_inverse), (w, w_inverse) = self.x, self.w

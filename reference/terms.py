@@ -23,9 +23,9 @@ class Loss(ABC):
     def value(self) -> Array:
         """Return the loss."""
 
-    @abstractmethod
     def by_row(self) -> Array:
         """Return what the terms of each row, or of each anchor, add to the loss: numbers whose first axis is theirs."""
+        raise TypeError(f"{type(self).__name__} is no sum over rows")
 
     @abstractmethod
     def gradients(self, cotangent: Array) -> dict[str, Array]:

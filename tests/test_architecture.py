@@ -65,6 +65,7 @@ OF_MUTANTS = {
     "updates_torch": {"torch", "lossproof.reference"},
     "weights": {"torch", "lossproof.backends"},  # right terms: what is broken is how they are weighed
     "class_weights": {"torch", "lossproof.backends"},  # likewise right costs
+    "devices": {"torch", "lossproof.backends"},  # right losses: what is broken is how their batch is spread
     "second_set": {"torch", "lossproof.backends"},  # right losses: what is broken is what they are compared with
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
@@ -266,7 +267,10 @@ def test_page_begins_with_its_title_and_is_in_the_index(name):
     assert f"({name}.md)" in (ROOT / "spec" / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [n for n in page_names() if n not in ("conventions", "distances", "pairwise")])
+GENERAL = ("conventions", "distances", "distributed", "pairwise")
+
+
+@pytest.mark.parametrize("name", [n for n in page_names() if n not in GENERAL])
 def test_formula_comes_before_the_signature_and_the_signature_before_the_clauses(name):
     text = page(name).text
     assert text.index("\n# " if text[0] != "#" else "# ") < text.index("## Signature") < text.index("### ")

@@ -19,7 +19,7 @@ from lossproof.backends.jax.circle import CircleLoss, circle_loss
 from lossproof.backends.jax.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.jax.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.jax.cross_entropy import CrossEntropyLoss, cross_entropy_loss
-from lossproof.backends.jax.devices import gather_rows, total_loss
+from lossproof.backends.jax.distributed import gather_rows, total_loss
 from lossproof.backends.jax.joint import JointLoss, joint_loss
 from lossproof.backends.jax.mining import (
     classify_triplets,

@@ -26,7 +26,7 @@ from lossproof.backends.jax.arrays import (
 )
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
-from lossproof.backends.jax.devices import AxisName, alone, joined
+from lossproof.backends.jax.distributed import AxisName, alone, joined
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing

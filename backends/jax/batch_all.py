@@ -14,7 +14,7 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
-from lossproof.backends.jax.devices import AxisName, alone, joined, over, union
+from lossproof.backends.jax.distributed import AxisName, alone, joined, over, union
 from lossproof.backends.jax.pairwise import distance_matrix
 from lossproof.backends.jax.positives import Runs, crowded, of_anchors, over_positives, put, runs, whole_numbers
 from lossproof.backends.jax.reductions import reduce

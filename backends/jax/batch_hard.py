@@ -13,7 +13,7 @@ from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
-from lossproof.backends.jax.devices import AxisName, alone, joined, union
+from lossproof.backends.jax.distributed import AxisName, alone, joined, union
 from lossproof.backends.jax.pairwise import farthest, floored_distance, mining_distances, nearest
 from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights

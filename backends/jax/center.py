@@ -14,8 +14,8 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of, table
-from lossproof.backends.jax.devices import AxisName, alone, every_row, joined
 from lossproof.backends.jax.distances import quarter
+from lossproof.backends.jax.distributed import AxisName, alone, every_row, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real

@@ -14,7 +14,7 @@ from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, whole
 from lossproof.backends.jax.candidates import Sets, as_sets
-from lossproof.backends.jax.devices import AxisName, alone, joined, union
+from lossproof.backends.jax.distributed import AxisName, alone, joined, union
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import number, reduce
 from lossproof.backends.jax.weights import in_arithmetic, total_weight, unit_weights

@@ -14,7 +14,7 @@ from jax import Array
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, table
 from lossproof.backends.jax.class_weights import unit_rows
 from lossproof.backends.jax.cross_entropy import cross_entropy
-from lossproof.backends.jax.devices import AxisName, alone, joined
+from lossproof.backends.jax.distributed import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice

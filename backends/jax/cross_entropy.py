@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, batch, constants, in_dtype, in_range, real, rows_of
-from lossproof.backends.jax.devices import AxisName, alone, joined
+from lossproof.backends.jax.distributed import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import no_rows, of_class, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_choice

@@ -15,7 +15,7 @@ from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, 
 from lossproof.backends.jax.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.jax.center import center_loss
 from lossproof.backends.jax.cross_entropy import cross_entropy_loss
-from lossproof.backends.jax.devices import AxisName, alone
+from lossproof.backends.jax.distributed import AxisName, alone
 from lossproof.backends.jax.weights import in_arithmetic, unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 

@@ -13,7 +13,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from lossproof.backends.jax.arrays import Input, batch, constants, describe, in_dtype, in_range, real, table
-from lossproof.backends.jax.devices import AxisName, every_row, joined
+from lossproof.backends.jax.distributed import AxisName, every_row, joined
 from lossproof.backends.jax.products import products
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import unit_weights

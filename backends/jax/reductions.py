@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input
-from lossproof.backends.jax.devices import Devices, over
+from lossproof.backends.jax.distributed import Devices, over
 from lossproof.backends.jax.weights import in_arithmetic, total_weight
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, describe, in_dtype, on_host, real, refuse_truncation, rows
-from lossproof.backends.jax.devices import AxisName, alone, joined
+from lossproof.backends.jax.distributed import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce
 from lossproof.backends.jax.weights import no_rows, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets

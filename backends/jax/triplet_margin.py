@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 
 from lossproof.backends.jax.arrays import Input, constants, in_dtype, real, rows
-from lossproof.backends.jax.devices import AxisName, alone, joined
 from lossproof.backends.jax.distances import row_distance
+from lossproof.backends.jax.distributed import AxisName, alone, joined
 from lossproof.backends.jax.reductions import reduce, softened
 from lossproof.backends.jax.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_distance, check_soft_margin

@@ -11,7 +11,7 @@ from jax.lax import stop_gradient
 from numpy.typing import NDArray
 
 from lossproof.backends.jax.arrays import Input, at_hand, describe
-from lossproof.backends.jax.devices import Devices, over
+from lossproof.backends.jax.distributed import Devices, over
 from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 

@@ -12,6 +12,7 @@ from lossproof.backends.torch.circle import CircleLoss, circle_loss
 from lossproof.backends.torch.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.torch.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.torch.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.torch.distributed import combine_gradients, gather_rows, total_loss
 from lossproof.backends.torch.joint import JointLoss, joint_loss
 from lossproof.backends.torch.mining import (
     classify_triplets,
@@ -22,7 +23,6 @@ from lossproof.backends.torch.mining import (
     triplet_masks,
 )
 from lossproof.backends.torch.oim import OIMLoss, oim_loss, update_oim_memory
-from lossproof.backends.torch.processes import combine_gradients, gather_rows, total_loss
 from lossproof.backends.torch.semi_hard import SemiHardTripletLoss, semi_hard_triplet_loss
 from lossproof.backends.torch.soft_cross_entropy import SoftCrossEntropyLoss, soft_cross_entropy_loss
 from lossproof.backends.torch.triplet_margin import TripletMarginLoss, triplet_margin_loss

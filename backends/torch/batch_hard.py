@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import on_host, plain, real, rows_at
 from lossproof.backends.torch.candidates import Sets, as_sets
 from lossproof.backends.torch.distances import slack, unit_rows
+from lossproof.backends.torch.distributed import Group, agreed, joined, union
 from lossproof.backends.torch.pairwise import floored_distance, mining_distances, poisoned
-from lossproof.backends.torch.processes import Group, agreed, joined, union
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.screen import Picks, screened
 from lossproof.backends.torch.weights import unit_weights

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import as_wide, batch, in_range, on_host, real, rows_at, table
 from lossproof.backends.torch.distances import quarter
-from lossproof.backends.torch.processes import Group, agreed, every_row, joined, refuse_alone
+from lossproof.backends.torch.distributed import Group, agreed, every_row, joined, refuse_alone
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import as_sets
 from lossproof.backends.torch.circle_sums import sums_of
-from lossproof.backends.torch.processes import Group, agreed, joined, share, union
+from lossproof.backends.torch.distributed import Group, agreed, joined, share, union
 from lossproof.backends.torch.reductions import number, reduce, softplus
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import describe, real, rows, same_device
 from lossproof.backends.torch.distances import row_distance
-from lossproof.backends.torch.processes import Group, agreed, joined
+from lossproof.backends.torch.distributed import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_distance, check_mask

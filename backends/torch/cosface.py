@@ -9,7 +9,7 @@ from lossproof.backends.torch.arrays import batch, in_range, real, table
 from lossproof.backends.torch.class_weights import ClassWeights
 from lossproof.backends.torch.cross_entropy import cross_entropy
 from lossproof.backends.torch.distances import both_unit_rows
-from lossproof.backends.torch.processes import Group, agreed, joined
+from lossproof.backends.torch.distributed import Group, agreed, joined
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights, weighing

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import batch, in_range, real
-from lossproof.backends.torch.processes import Group, agreed, joined
+from lossproof.backends.torch.distributed import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import (
     no_rows,

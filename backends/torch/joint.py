@@ -12,7 +12,7 @@ from lossproof.backends.torch.arrays import arithmetic, as_wide, describe, real,
 from lossproof.backends.torch.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.torch.center import center_loss
 from lossproof.backends.torch.cross_entropy import cross_entropy_loss
-from lossproof.backends.torch.processes import Group, agreed, joined
+from lossproof.backends.torch.distributed import Group, agreed, joined
 from lossproof.backends.torch.weights import in_arithmetic, unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_classes
 

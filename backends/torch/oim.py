@@ -21,7 +21,7 @@ from lossproof.backends.torch.arrays import (
     same_device,
     table,
 )
-from lossproof.backends.torch.processes import Group, agreed, every_row, joined, refuse_alone
+from lossproof.backends.torch.distributed import Group, agreed, every_row, joined, refuse_alone
 from lossproof.backends.torch.products import products
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import unit_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.backends.torch.processes import Processes, over, share
+from lossproof.backends.torch.distributed import Processes, over, share
 from lossproof.backends.torch.weights import in_arithmetic, total_weight
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import Sets, as_sets
+from lossproof.backends.torch.distributed import Group, agreed, joined, union
 from lossproof.backends.torch.farther import semi_hard_negatives
 from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
-from lossproof.backends.torch.processes import Group, agreed, joined, union
 from lossproof.backends.torch.reductions import reduce, softened
 from lossproof.backends.torch.weights import unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise, check_soft_margin

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossproof.backends.torch.arrays import describe, on_host, real, rows, same_device
-from lossproof.backends.torch.processes import Group, agreed, joined
+from lossproof.backends.torch.distributed import Group, agreed, joined
 from lossproof.backends.torch.reductions import reduce
 from lossproof.backends.torch.weights import no_rows, of_module, unit_weights, weighing, weights_of_classes
 from lossproof.spec.arguments import REDUCTIONS, check_batch, check_choice, check_target_range, check_targets

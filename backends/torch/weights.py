@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossproof.backends.torch.arrays import as_wide, describe, on_host, same_device
-from lossproof.backends.torch.processes import Processes, over
+from lossproof.backends.torch.distributed import Processes, over
 from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 

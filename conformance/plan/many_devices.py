@@ -32,7 +32,7 @@ def many_devices(of: Varied) -> Iterator[Probe]:
     yield of.probe("value", "DD-7", "half rows", 0.34, OfAgreement(own_clause=True), vary=fields | {"dtype": HALVES})
     masked = fields | {"mask": ("some",)}
     for part in ("value", "gradient"):
-        yield of.probe("masking", "DD-8", part, 0.34, OfMasking(content=True, part=part), vary=masked)
+        yield of.probe("masking", "DD-8", part, 1.0, OfMasking(content=True, part=part), vary=masked)
     yield of.probe("determinism", "DD-10", effort=0.34, vary=fields)
     alone = {"reduction": ("none",)} if of.reductions else {}  # a sum over all processes is NaN anyway
     yield of.probe(

@@ -16,10 +16,8 @@ from lossproof.spec.arguments import check_choice, check_sizes
 
 COMBINE = ("mean", "sum")
 Group = Any  # a torch.distributed.ProcessGroup, a class that a build of torch without it lacks
-_GATHER, _SCATTER = (  # the second names are those of torch before 2.13
-    getattr(dist, new, None) or getattr(dist, old, None)
-    for new, old in (("all_gather_single", "all_gather_into_tensor"), ("reduce_scatter_single", "reduce_scatter_tensor"))
-)
+_GATHER = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)  # before 2.13
+_SCATTER = getattr(dist, "reduce_scatter_single", None) or getattr(dist, "reduce_scatter_tensor", None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)  # the processes import what they run, by its name
 
-import processes_torch  # noqa: E402
+import distributed_torch  # noqa: E402
 import torch.multiprocessing  # noqa: E402
 
 import lossproof.backends.torch as losses  # noqa: E402
@@ -19,11 +19,11 @@ def answers(request, tmp_path_factory):
     """Start a group of processes, which runs every test, and return what each of them said."""
     folder = tmp_path_factory.mktemp("group")
     arguments = request.param, str(folder / "meet"), str(folder / "said")
-    torch.multiprocessing.spawn(processes_torch.run, arguments, nprocs=request.param)
+    torch.multiprocessing.spawn(distributed_torch.run, arguments, nprocs=request.param)
     return {path.name: path.read_text() for path in folder.glob("said-*")}, request.param
 
 
-@pytest.mark.parametrize("test", processes_torch.TESTS, ids=lambda test: test.__name__)
+@pytest.mark.parametrize("test", distributed_torch.TESTS, ids=lambda test: test.__name__)
 def test_processes(answers, test):
     said, world = answers
     for rank in range(world):
