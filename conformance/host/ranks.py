@@ -11,8 +11,11 @@ import numpy as np
 from lossproof.conformance.host.arrays import Array, decode, encode
 from lossproof.spec import losses
 
+AXIS = "ranks"  # of a mesh in JAX
+FILLING = {"f": np.nan, "i": 77, "u": 77, "b": False}  # of rows that only fill a block up: what they hold is no matter
 MODE = "ranks:"  # and the number of processes
 WORLDS = (2, 4)
+KEYWORDS = {"torch": "process_group", "jax": "axis_name", "tensorflow": "across_replicas"}  # that a function may have
 RETURNS = ("share", "scaled", "total", "own mean")
 COMBINE = ("sum", "mean")
 APART = ("RankLate", "RankDied", "RanksApart")  # types of an error that not every process has
@@ -50,6 +53,15 @@ def own_rows(array: Array, split: Sequence[int], rank: int) -> Array:
     """Return the rows of one process."""
     first = sum(split[:rank])
     return array[first : first + split[rank]]
+
+
+def in_blocks(array: Array, split: Sequence[int], most: int, filling: Any = None) -> Array:
+    """Return blocks of `most` rows for each process, after one another and filled up."""
+    filling = FILLING[array.dtype.kind] if filling is None else filling
+    whole = np.full((len(split) * most, *array.shape[1:]), filling, array.dtype)
+    for rank, own in enumerate(split):
+        whole[rank * most : rank * most + own] = own_rows(array, split, rank)
+    return whole
 
 
 def merged(parts: Sequence[Mapping[str, Any]], loss: str, ranks: Ranks) -> dict[str, Any]:

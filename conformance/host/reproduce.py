@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.ranks import own_rows
 from lossproof.conformance.host.reproduce_modes import DERIVED, MODES
+from lossproof.conformance.host.reproduce_ranks import filled, jax_code, launched, tensorflow_code, torch_code
 from lossproof.spec import losses
 
 _IMPORTS = {
@@ -75,6 +77,8 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     }
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
+    if case.split:
+        return _over_ranks(hello, case, f"{loading}; f = m.{expression}")
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
     here = (framework, case.mode)
     plain = case.mode in ("eager", "compiled", "captured", "functional", "ambient")
@@ -91,6 +95,36 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
         f"r = dict({given}); {ending}"
     )
     return f"python -c {shlex.quote(code)}"
+
+
+def _over_ranks(hello: Mapping[str, Any], case: Case, load: str) -> str:
+    """Return the line of a batch that is spread over processes."""
+    framework, own = hello["framework"], {spec: name for name, spec in hello.get("rename", {}).items()}
+    keyword = case.loss in hello.get("ranks", {}).get("keyword", ())
+    aligned = losses()[case.loss].aligned
+    spread = filled(case) if framework == "jax" else case
+
+    def texts(array_of: Callable[[str], Any]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the code of the differentiable arrays, and of all other arguments."""
+        rows, rest = {}, {}
+        for name, array in spread.inputs.items():
+            differentiable = array.dtype.kind == "f" and (name not in case.dtypes or is_wider(case, name))
+            part = rows if differentiable else rest
+            part[own.get(name, name)] = _array(framework, array_of(name), spread.dtype_of(name))
+        options = {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
+        return rows, {**rest, **options}
+
+    if framework == "tensorflow":
+        parts = [
+            texts(lambda n: own_rows(case.inputs[n], case.split, rank) if n in aligned else case.inputs[n])  # noqa: B023
+            for rank in range(len(case.split))
+        ]
+        code = tensorflow_code(load, parts, case, keyword=keyword)
+    else:
+        write = torch_code if framework == "torch" else jax_code
+        rows, rest = texts(lambda n: spread.inputs[n])
+        code = write(load, rows, rest, spread, keyword=keyword, aligned=[own.get(n, n) for n in aligned])
+    return launched(framework, code, case)
 
 
 def _absolute(command: str) -> str:

@@ -24,7 +24,7 @@ from lossproof.conformance.host.claims import pairs, with_claims
 from lossproof.conformance.host.frameworks import Adapter, Framework, Request
 from lossproof.conformance.host.implementation import Implementation, TargetError, resolve
 from lossproof.conformance.host.rank_group import group_of
-from lossproof.conformance.host.ranks import merged
+from lossproof.conformance.host.ranks import KEYWORDS, merged
 from lossproof.conformance.host.words import cut
 from lossproof.spec import functions, losses
 
@@ -110,11 +110,20 @@ def hello_of(adapter: Adapter, implementation: Implementation, framework: str) -
         "functions": others,
         "dtypes": adapter.dtypes,
         "modes": [*adapter.modes, *(implementation.ranks.modes if implementation.ranks else ())],
-        **({"ranks": asdict(implementation.ranks)} if implementation.ranks else {}),
+        **_ranks_of(adapter, implementation),
         "orders": adapter.orders,
         "integers": adapter.integers,
         "effort": adapter.effort,
     }
+
+
+def _ranks_of(adapter: Adapter, implementation: Implementation) -> dict[str, Any]:
+    """Return what is said of batches over processes, and which functions take their group as a keyword."""
+    if implementation.ranks is None:
+        return {}
+    keyword = KEYWORDS.get(adapter.name, "")
+    taking = [loss for loss in implementation.losses if implementation.accepts(loss, keyword)]
+    return {"ranks": {**asdict(implementation.ranks), "keyword": taking}}
 
 
 def _plain(where: str, value: Any) -> Any:

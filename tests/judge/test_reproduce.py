@@ -15,10 +15,17 @@ OPTIONS = {"margin": 1.0, "p": 1.0, "eps": 0.0, "distance": "p_norm", "reduction
 PAIRS = {"distances": np.array([0.5, 1.0, 2.0]), "same": np.array([True, False, True])}
 
 
-def printed(framework, case):
+SPELLED = [
+    ("torch", "python -m torch.distributed.run --nproc-per-node 2"),
+    ("jax", "XLA_FLAGS=--xla_force_host_platform_device_count=2"),
+    ("tensorflow", "MirroredStrategy"),
+]
+
+
+def printed(framework, case, hello=None):
     origin = {case.loss: (f"lossproof.backends.{framework}", case.loss)}
-    text = line("target", {"framework": framework, "origin": origin}, case)
-    text = text.replace("python -c", f"{sys.executable} -c", 1)
+    text = line("target", hello or {"framework": framework, "origin": origin}, case)
+    text = text.replace("python -", f"{sys.executable} -")
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     run = subprocess.run(text, shell=True, capture_output=True, text=True, check=False, timeout=300, env=quiet)
     assert run.returncode == 0, run.stderr
@@ -49,6 +56,21 @@ def test_a_loss_is_called_in_the_mode_of_its_finding(framework, mode, spelled):
     got = printed(framework, case)
     assert "2." in got  # 1 + 3 - 2
     assert "-1." in got  # the gradient of the positive's distance
+
+
+@pytest.mark.parametrize(("framework", "spelled"), SPELLED)
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_batch_over_processes_is_started_as_people_start_it(framework, spelled, reduction):
+    rows = {"embeddings": np.array([[0.0], [4.0], [1.0]]), "labels": np.array([0, 0, 1])}
+    options, seed = {"margin": 1.0, "reduction": reduction}, np.ones(() if reduction == "sum" else 3)
+    case = Case("batch_hard_triplet_loss", rows, "float32", options, "ranks:2", 1, seed, split=(1, 2))
+    origin = {case.loss: (f"lossproof.backends.{framework}", case.loss)}
+    hello = {"framework": framework, "origin": origin, "ranks": {"keyword": [case.loss]}}
+    assert spelled in line("target", hello, case)
+    got = printed(framework, case, hello)
+    twice = (framework, reduction) == ("torch", "sum")  # W times the share
+    assert ("8." if twice else "4.") in got  # 1 + 4 - 1, of process 0
+    assert ("-2." if twice else "-1.") in got
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])

@@ -10,19 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.frameworks import Request
 from lossproof.conformance.host.frameworks.jax import Jax, named
-from lossproof.conformance.host.ranks import own_rows
-
-AXIS = "ranks"
-FILLING = {"f": np.nan, "i": 77, "u": 77, "b": False}  # of rows that only fill a block up: what they hold is no matter
+from lossproof.conformance.host.ranks import AXIS, KEYWORDS, in_blocks
 
 
 class JaxRanks:
     """`jax.shard_map` over virtual devices; the gradient is taken outside, of the sum of what the devices return."""
 
-    keyword = "axis_name"
+    keyword = KEYWORDS["jax"]
     group = AXIS
 
     def __init__(self, world: int):
@@ -39,14 +35,14 @@ class JaxRanks:
         if len({*split}) > 1 and "mask" in ask.aligned and "mask" not in inputs:
             inputs["mask"] = (np.ones(inputs[ask.aligned[0]][0].shape[: 1 + self._more(ask)], bool), "bool")
         native = {
-            name: jnp.asarray(self._blocks(array, split, most) if name in ask.aligned else array,
+            name: jnp.asarray(in_blocks(array, split, most) if name in ask.aligned else array,
                               dtype if array.dtype.kind == "f" else array.dtype)
             for name, (array, dtype) in inputs.items()
         }  # fmt: skip
         rows = {name: array for name, array in native.items() if jnp.issubdtype(array.dtype, jnp.floating)}
         rest = {name: array for name, array in native.items() if name not in rows}
         along = {
-            name: jnp.asarray(self._blocks(ask.tangents[name], split, most, 0.0) if name in ask.aligned
+            name: jnp.asarray(in_blocks(ask.tangents[name], split, most, 0.0) if name in ask.aligned
                               else ask.tangents[name], rows[name].dtype)
             for name in rows if ask.order == 2
         }  # fmt: skip
@@ -68,9 +64,9 @@ class JaxRanks:
         if key not in self._compiled:
             self._compiled[key] = jax.jit(self._derived(ask), **self.adapter.quick)
         if cotangent.ndim:
-            blocks = self._blocks(cotangent, split, most, 0.0)
+            blocks = in_blocks(cotangent, split, most, 0.0)
             if cotangent.ndim > 1 and cotangent.shape[1] == sum(split):  # of pairs: columns are rows of the union too
-                blocks = np.moveaxis(self._blocks(np.moveaxis(blocks, 1, 0), split, most, 0.0), 0, 1)
+                blocks = np.moveaxis(in_blocks(np.moveaxis(blocks, 1, 0), split, most, 0.0), 0, 1)
             cotangent = blocks
         return lambda rows, rest, along: self._compiled[key](rows, rest, along, cotangent)
 
@@ -109,14 +105,6 @@ class JaxRanks:
         """Return how many axes a mask has besides the first."""
         array = ask.inputs[ask.aligned[0]][0]
         return max(array.ndim - 2, 0)
-
-    def _blocks(self, array: Array, split: list[int], most: int, filling: Any = None) -> Array:
-        """Return blocks of one size after one another, filled up."""
-        filling = FILLING[array.dtype.kind] if filling is None else filling
-        whole = np.full((self.world * most, *array.shape[1:]), filling, array.dtype)
-        for rank, own in enumerate(split):
-            whole[rank * most : rank * most + own] = own_rows(array, split, rank)
-        return whole
 
     def _own(self, value: Any, split: list[int], most: int, own: int) -> Any:
         """Return what a device returned without the entries of rows that fill up."""

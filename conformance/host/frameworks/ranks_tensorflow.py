@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from lossproof.conformance.host.frameworks import NotALoss, Request
 from lossproof.conformance.host.frameworks.tensorflow import TensorFlow, named, tensor
-from lossproof.conformance.host.ranks import own_rows
+from lossproof.conformance.host.ranks import KEYWORDS, own_rows
 
 
 class TensorFlowRanks:
     """`tf.distribute.MirroredStrategy`; each replica takes its own rows, and the gradient of what it returns."""
 
-    keyword = "across_replicas"
+    keyword = KEYWORDS["tensorflow"]
     group = True
 
     def __init__(self, world: int):

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from lossproof.conformance.host.frameworks import Request
 from lossproof.conformance.host.frameworks.torch import Torch, autograd, named
-from lossproof.conformance.host.ranks import own_rows
+from lossproof.conformance.host.ranks import KEYWORDS, own_rows
 
 WAIT = timedelta(seconds=20)  # for the others, in one exchange
 
@@ -22,7 +22,7 @@ class RankLate(Exception):
 class TorchRank:
     """A process of a group; each takes its own rows of a case, and the gradient of what it returns."""
 
-    keyword = "process_group"
+    keyword = KEYWORDS["torch"]
 
     def __init__(self, device: str, world: int, rank: int, meet: str):
         self.adapter, self.rank = Torch(device), rank
