@@ -26,6 +26,7 @@ from lossproof.conformance.schemas import schema
 from lossproof.spec import clauses, spec_version
 
 FORMAT = 1
+RANKS = ("returns", "combine", "even", "worlds")  # what is said of batches over processes
 _UNDERFLOW = 2.0**-100  # a smaller budget forgives numbers that are nearly 0, and nothing else
 
 
@@ -50,6 +51,7 @@ def make(
         | ({"version": _version("lossproof")} if run["ours"] else {}),
         "dtypes": _dtypes(hello),
         "declared": _declared(hello),
+        **({"ranks": {key: hello["ranks"][key] for key in RANKS if key in hello["ranks"]}} if "ranks" in hello else {}),
         "kills": kill_rate(),
         **run,
         "verdict": scope.named(overall(results, stale, run["complete"]), run["scope"]),
@@ -180,6 +182,7 @@ def finding_entry(
         "budget": _plain(mismatch.budget),
         "tolerance": tolerance(mismatch),
         "mode": case.mode,
+        **({"split": list(case.split)} if case.split else {}),
         "dtype": case.dtype,
         "inputs": {name: _plain(array.tolist()) for name, array in case.inputs.items()},
         "parameters": {name: _plain(value) for name, value in case.parameters.items()},

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lossproof.conformance.host.ranks import WORLDS
 from lossproof.conformance.host.words import shown
 from lossproof.conformance.judge.results import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
+from lossproof.conformance.plan.many_devices import SPLITS
 from lossproof.conformance.report import scope
 from lossproof.conformance.report.formulas import plain
 from lossproof.spec import clauses
@@ -17,6 +19,12 @@ HEADINGS = {
     "value": "Value",
     "gradient": "Gradient",
     "interface": "Argument checks: what is accepted and refused, dtypes",
+}
+RETURNED = {
+    "share": "its share",
+    "scaled": "its share times their number",
+    "total": "the total",
+    "own mean": "the mean of its own terms",
 }
 PASSED = ("conformant", OTHER_CHOICE)
 WAITED_FOR = "what is found above is right"
@@ -128,6 +136,23 @@ def table(certificate: Certificate) -> dict[str, dict[str, int]]:
     return rows | ({WAITING: waiting} if any(waiting.values()) else {})
 
 
+def processes(certificate: Certificate) -> str:
+    """Return what was found of batches that are spread over processes, and how they were spread; or nothing."""
+    ranks = certificate.get("ranks")
+    probes = [probe for probe in certificate["probes"] if probe["clause"].startswith("DD-")]
+    judged = [probe for probe in probes if probe["verdict"] not in (UNSUPPORTED, NOT_RUN)]
+    if not ranks or not judged:
+        return ""
+    right = sum(probe["verdict"] in PASSED for probe in judged)
+    splits = SPLITS[:1] if ranks.get("even") else SPLITS
+    returned = RETURNED[ranks.get("returns", "share")]
+    combined = {"sum": "added up", "mean": "averaged"}[ranks.get("combine", "sum")]
+    return (
+        f"with {' and '.join(map(str, ranks.get('worlds', WORLDS)))} processes {right} of {len(judged)} probes passed; rows "
+        f"{', '.join(splits)}; each process returns {returned}, and gradients are {combined}"
+    )
+
+
 def facts(certificate: Certificate) -> str:
     """Return on what, how much and how exactly: one line of small print."""
     who, rows = certificate["implementation"], table(certificate)
@@ -154,7 +179,8 @@ def comparison(entry: Mapping[str, Any]) -> str:
 def call(entry: Mapping[str, Any]) -> str:
     """Return how it was called: dtype, mode and options."""
     options = [f"{name}={_value(value)}" for name, value in entry["parameters"].items()]
-    return ", ".join([entry["dtype"], entry["mode"], *options])
+    split = [f"rows split {_value(entry['split'])}"] if entry.get("split") else []
+    return ", ".join([entry["dtype"], entry["mode"], *split, *options])
 
 
 def stopped(entry: Mapping[str, Any]) -> str:

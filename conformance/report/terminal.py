@@ -76,6 +76,8 @@ def show_verdict(certificate: Mapping[str, Any], console: Console, page: str = "
     lines += [(f"advice: {advice}", "")] if advice else []
     if said := summary.declared(certificate):
         lines.append((f"declared: {said}", ""))
+    if spread := summary.processes(certificate):
+        lines.append((f"over processes: {spread}", ""))
     several = len(certificate["scope"]["losses"]) > 1
     for loss, clause, choice in summary.choices(certificate):
         lines.append((f"another legal choice at {clause}{f' of {loss}' if several else ''}: {plain(choice)}", ""))
