@@ -147,10 +147,9 @@ def processes(certificate: Certificate) -> str:
     splits = SPLITS[:1] if ranks.get("even") else SPLITS
     returned = RETURNED[ranks.get("returns", "share")]
     combined = {"sum": "added up", "mean": "averaged"}[ranks.get("combine", "sum")]
-    return (
-        f"with {' and '.join(map(str, ranks.get('worlds', WORLDS)))} processes {right} of {len(judged)} probes passed; rows "
-        f"{', '.join(splits)}; each process returns {returned}, and gradients are {combined}"
-    )
+    worlds = " and ".join(map(str, ranks.get("worlds", WORLDS)))
+    passed = f"{right} of {len(judged)} probes passed with {worlds} processes (rows {', '.join(splits)})"
+    return f"{passed}; each returns {returned}, and gradients are {combined}"
 
 
 def facts(certificate: Certificate) -> str:
