@@ -68,10 +68,19 @@ def hunts(settings: Settings, cases: int, seeds: int) -> Iterator[tuple[Settings
             earlier[loss] += share
 
 
-def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None], fills: int | None = None) -> Alarms:
+def hunt(
+    settings: Settings,
+    cases: int,
+    seeds: int,
+    say: Callable[[str], None],
+    fills: int | None = None,
+    *,
+    spread: bool = False,
+) -> Alarms:
     """Judge the target with one seed after the other until both counts are reached for each loss.
 
-    `fills` are the sets of numbers for each structure, as many as the framework suggests where None.
+    `fills` are the sets of numbers for each structure, as many as the framework suggests where None. With `spread` only
+    batches over processes are asked, else all but these.
     """
     session = Session(command_of(settings))
     found, start = Alarms(), time.perf_counter()
@@ -87,6 +96,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None],
             whole = plan(loss, spaces[loss])
             slow = ("compiled",), ("captured",)
             probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") not in slow]
+            probes = [p for p in probes if p.clause.startswith("DD-") == spread]
             asked, seed = 0, settings.seed
             sets = fills or (FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED)
             each = max(2, round(cases / seeds / len(probes) / sets))
@@ -144,6 +154,7 @@ def hunt(settings: Settings, cases: int, seeds: int, say: Callable[[str], None],
 @click.option(
     "--first-seed", type=int, default=1000, show_default=True, help="The first of the seeds, which follow one another."
 )
+@click.option("--spread", is_flag=True, help="Ask batches over processes alone, which are left out otherwise.")
 def main(
     target: str,
     framework: str | None,
@@ -153,6 +164,7 @@ def main(
     seeds: int,
     fills: int | None,
     first_seed: int,
+    spread: bool,
     **claims: Any,
 ) -> None:
     """Judge a correct implementation on fresh seeds in a warm worker, and count the alarms. Exit status 1 on any.
@@ -171,7 +183,7 @@ def main(
             name = own.target.rpartition(":")[2] or own.target
             name += f", {own.losses[0]}" if target != "variants" and len(own.losses) == 1 else ""
             with console.status(f"{name}: fresh cases") as status:
-                found = hunt(own, own_cases, own_seeds, status.update, fills)
+                found = hunt(own, own_cases, own_seeds, status.update, fills, spread=spread)
             console.print(f"{name}: {found.summary()}", highlight=False, soft_wrap=True)
             for finding in found.findings:
                 console.print(finding, markup=False, soft_wrap=True)
