@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+EVERY = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+STARTED = [block for block in EVERY if block.startswith("# ")]  # with the line that starts it
+BLOCKS = [block for block in EVERY if block not in STARTED]
 
 
 def framework(block):
@@ -26,6 +28,19 @@ def test_every_framework_has_a_block():
 def test_block_runs_as_pasted(block):
     pytest.importorskip(framework(block))
     exec(compile(block, "README.md", "exec"), {"__name__": "README"})
+
+
+@pytest.mark.parametrize("block", STARTED, ids=framework)
+def test_program_for_two_devices_runs_as_its_first_line_says(block, tmp_path):
+    pytest.importorskip(framework(block))
+    (tmp_path / "train.py").write_text(block, encoding="utf-8")
+    line = block.split("\n")[0].removeprefix("# ").replace("torchrun", "python -m torch.distributed.run")
+    line = line.replace("python ", f"{sys.executable} ", 1)
+    found = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert found.returncode == 0, found.stderr[-3000:]
+    losses = [float(said.split()[1]) for said in found.stdout.splitlines() if said.startswith("loss")]
+    assert len(losses) == (2 if "torch" in line else 1)
+    assert losses[0] == losses[-1] > 0
 
 
 def test_the_range_of_one_name_is_what_the_script_prints():
