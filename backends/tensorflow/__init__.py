@@ -12,6 +12,7 @@ from lossproof.backends.tensorflow.circle import CircleLoss, circle_loss
 from lossproof.backends.tensorflow.contrastive import ContrastiveLoss, contrastive_loss
 from lossproof.backends.tensorflow.cosface import CosFaceLoss, cosface_loss
 from lossproof.backends.tensorflow.cross_entropy import CrossEntropyLoss, cross_entropy_loss
+from lossproof.backends.tensorflow.distributed import gather_rows, total_loss
 from lossproof.backends.tensorflow.joint import JointLoss, joint_loss
 from lossproof.backends.tensorflow.mining import (
     classify_triplets,
@@ -58,6 +59,7 @@ __all__ = [
     "contrastive_loss",
     "cosface_loss",
     "cross_entropy_loss",
+    "gather_rows",
     "joint_loss",
     "oim_loss",
     "sample_active",
@@ -66,6 +68,7 @@ __all__ = [
     "sample_triplets",
     "semi_hard_triplet_loss",
     "soft_cross_entropy_loss",
+    "total_loss",
     "triplet_margin_loss",
     "triplet_masks",
     "update_centers",

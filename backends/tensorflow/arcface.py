@@ -22,6 +22,7 @@ from lossproof.backends.tensorflow.arrays import (
 )
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
+from lossproof.backends.tensorflow.distributed import joined
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
@@ -43,6 +44,7 @@ def arcface_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the ArcFace loss of rows.
 
@@ -63,6 +65,8 @@ def arcface_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
@@ -72,8 +76,10 @@ def arcface_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: gradient 0 of the label's logit where the angle is 0 or pi; a zero row has cosine 0 and gives and
-    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46. Source: Deng et al. (2019), eq. 3.
+    gets no gradient. Clauses AF-1 to AF-17, CE-1, CE-3, CE-4, CV-1 to CV-46, DD-1 to DD-19.
+    Source: Deng et al. (2019), eq. 3.
     """
+    replicas = joined(across_replicas)
     scale, margin = real("scale", scale, 0), real("margin", margin, 0, high=math.pi)  # AF-15
     _check_options(beyond_pi, reduction)
     of_units = unit_weights(weights, mask, class_weights, embeddings=embeddings)
@@ -88,7 +94,7 @@ def arcface_loss(
     own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, label_cosine[:, tf.newaxis], cosine)  # AF-1
     terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
-    return reduce(terms, units if of_units is None else mask, reduction, of_units)
+    return reduce(terms, units if of_units is None else mask, reduction, of_units, replicas=replicas)
 
 
 def arcface_logits(embeddings: tf.Tensor, class_weights: tf.Tensor, *, scale: float | tf.Tensor = 64.0) -> tf.Tensor:
@@ -165,6 +171,8 @@ class ArcFaceLoss(ClassWeights):
         beyond_pi: past theta_y + margin = pi: "keep" leaves the cosine, "linear" takes ``cos(theta) - margin
             sin(margin)``, "continuous" ``cos(theta) + cos(margin) - 1``.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy, and the result is their number times the
+            share of this one, for Keras averages over them what `add_loss` takes; False: each has a batch of its own.
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -184,6 +192,7 @@ class ArcFaceLoss(ClassWeights):
         margin: float = 0.5,
         beyond_pi: str = "keep",
         reduction: str = "mean",
+        across_replicas: bool = False,
         **layer: Any,
     ) -> None:
         check_real("scale", scale, 0)
@@ -192,4 +201,4 @@ class ArcFaceLoss(ClassWeights):
         _check_options(beyond_pi, for_function(reduction))
         sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
         options = {"scale": float(scale), "margin": float(margin), "beyond_pi": beyond_pi, "reduction": reduction}
-        super().__init__(arcface_loss, sizes, options, **layer)
+        super().__init__(arcface_loss, sizes, options, across_replicas, **layer)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import Sets, as_sets
+from lossproof.backends.tensorflow.distributed import joined, over, union
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import set_distances
 from lossproof.backends.tensorflow.positives import (
@@ -42,6 +43,7 @@ def batch_all_triplet_loss(
     candidate_mask: tf.Tensor | None = None,
     candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the batch-all triplet loss.
 
@@ -71,6 +73,8 @@ def batch_all_triplet_loss(
             in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets) or "mean_nonzero" (over triplets that
             are positive).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -80,14 +84,16 @@ def batch_all_triplet_loss(
 
     At kinks: the hinge at 0 and coincident rows have gradient 0. Memory is O(B^2), or O(B M); no triplet
     is formed.
-    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 6.
+    Clauses BA-1 to BA-9, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Hermans, Beyer & Leibe (2017), eq. 6.
     """
+    replicas = joined(across_replicas)
     margin = real("margin", margin, 0)
     check_pair_distance(distance)  # PW-1
     check_pairwise(pairwise, max_positives)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, candidates, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, replicas, embeddings)
     margin = number(margin, sets.rows.dtype)
     found = _triplets(sets, margin, distance, pairwise, max_positives)
     d, sign = found.d, found.sign
@@ -95,11 +101,13 @@ def batch_all_triplet_loss(
     sums = tf.reduce_sum(part, axis=-1) + margin * tf.cast(found.active, d.dtype)  # BA-1
     sums = spoilt(sums, found.broken)  # BA-7, PW-8
     if reduction in ("none", "sum"):
-        return reduce(sums, None, reduction, w)
+        return reduce(sums, None, reduction, w, replicas=replicas)
     counts = tf.cast(found.every if reduction == "mean" else found.active, d.dtype)  # BA-3, BA-4
     by_weight = w is not None and not isinstance(reduction, OverNumber)
-    over = total_weight(w * counts) if by_weight else tf.maximum(tf.reduce_sum(counts), 1)  # BA-9
-    return reduce(sums, None, "sum", w) / over
+    total = reduce(sums, None, "sum", w)
+    if by_weight:
+        return total / total_weight(w * counts, replicas)  # BA-9
+    return total / tf.maximum(over(replicas, tf.reduce_sum(counts)), 1)
 
 
 def batch_all_active_fraction(
@@ -222,6 +230,8 @@ class BatchAllTripletLoss(LabelLoss):
             read an error is raised.
         reduction: "none" (the sum of each anchor), "sum", "mean" (over triplets), "mean_nonzero" (over triplets
             that are positive) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -242,9 +252,11 @@ class BatchAllTripletLoss(LabelLoss):
         pairwise: str = "gram",
         max_positives: int | None = None,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "batch_all_triplet_loss",
     ) -> None:
         super().__init__(
-            reduction=reduction, name=name, margin=margin, distance=distance, pairwise=pairwise,
+            reduction=reduction, across_replicas=across_replicas, name=name,
+            margin=margin, distance=distance, pairwise=pairwise,
             max_positives=max_positives,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import as_sets
+from lossproof.backends.tensorflow.distributed import joined, union
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import floored_distance, lowest_index, mining_distances
 from lossproof.backends.tensorflow.reductions import reduce, softened
@@ -31,6 +32,7 @@ def batch_hard_triplet_loss(
     candidate_mask: tf.Tensor | None = None,
     candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the batch-hard triplet loss.
 
@@ -59,6 +61,8 @@ def batch_hard_triplet_loss(
             in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over anchors that take part) or "mean_nonzero" (over those that are
             positive).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 inputs, else float32.
@@ -69,7 +73,8 @@ def batch_hard_triplet_loss(
     An anchor without a positive or without a negative takes no part. Of rows that tie, the lowest index alone gets
     gradient; the hinge at 0, coincident rows and distances at the floor have gradient 0. Memory is O(B^2),
     or O(B M).
-    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46. Source: Hermans, Beyer & Leibe (2017), eq. 5.
+    Clauses BH-1 to BH-12, PW-1 to PW-5, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Hermans, Beyer & Leibe
+    (2017), eq. 5.
 
     Example:
         A batch against a memory of past rows, in which its second row stands too:
@@ -82,6 +87,7 @@ def batch_hard_triplet_loss(
         >>> float(batch_hard_triplet_loss(*batch, **memory, margin=1.0, reduction="sum"))
         2.0
     """
+    replicas = joined(across_replicas)
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 0.3)  # BH-4
     check_pair_distance(distance, floor)  # PW-1, PW-3
@@ -89,6 +95,7 @@ def batch_hard_triplet_loss(
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, candidates, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, replicas, embeddings)
     positive, negative = sets.pairs(include_self=include_self)  # BH-3, BH-12, PW-2, PW-9
     anchors = tf.reduce_any(positive, axis=-1) & tf.reduce_any(negative, axis=-1)  # BH-2
     sets, whole, others = sets.cleared(_known)
@@ -105,7 +112,8 @@ def batch_hard_triplet_loss(
     else:
         slack = number(margin, slack.dtype) + slack
         terms = filled(slack, slack <= 0, 0.0)  # BH-1, BH-9
-    return reduce(spoilt(terms, sets.unknown(whole, others)), anchors, reduction, w)  # PW-5, PW-12, PW-14
+    terms = spoilt(terms, sets.unknown(whole, others))  # PW-5, PW-12, PW-14
+    return reduce(terms, anchors, reduction, w, replicas=replicas)
 
 
 def _known(rows: tf.Tensor) -> tf.Tensor:
@@ -131,6 +139,8 @@ class BatchHardTripletLoss(LabelLoss):
         include_self: whether an anchor is one of its own positives.
         reduction: "none", "sum", "mean" (over anchors that take part), "mean_nonzero" (over those that are
             positive) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -152,9 +162,11 @@ class BatchHardTripletLoss(LabelLoss):
         floor: float = 0.0,
         include_self: bool = False,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "batch_hard_triplet_loss",
     ) -> None:
         super().__init__(
-            reduction=reduction, name=name, margin=margin, soft_margin=soft_margin, distance=distance, floor=floor,
+            reduction=reduction, across_replicas=across_replicas, name=name,
+            margin=margin, soft_margin=soft_margin, distance=distance, floor=floor,
             include_self=include_self,
         )  # fmt: skip

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.distances import quarter
+from lossproof.backends.tensorflow.distributed import across, as_added, every_row, for_update, joined
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing
-from lossproof.spec.arguments import REDUCTIONS, check_choice, check_real
+from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice, check_real
 
 
 @for_layer("CenterLoss")
@@ -28,6 +29,7 @@ def center_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the center loss of a batch.
 
@@ -45,6 +47,8 @@ def center_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
@@ -54,9 +58,10 @@ def center_loss(
             [0, C) raises where labels are read, which is in a numpy array and in an eager tensor on the CPU; in others
             it makes its own term NaN.
 
-    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46.
-    Source: Wen et al. (2016), eq. 2.
+    At or below the floor, and at or above the ceiling, the gradient is 0. Clauses CN-1 to CN-10, CV-1 to CV-46, DD-1 to
+    DD-19. Source: Wen et al. (2016), eq. 2.
     """
+    replicas = joined(across_replicas)
     factor = real("factor", factor, 0)
     _check_options(floor, ceiling, reduction)
     w = unit_weights(weights, mask, centers, embeddings=embeddings)
@@ -75,7 +80,7 @@ def center_loss(
         square = filled(square, square <= low, low)  # CN-2, CN-9
     square = tf.where(square >= high, high, square)
     terms = spoilt(factor * square, ~legal)  # CN-1, CV-33
-    return reduce(terms, units if w is None else mask, reduction, w)
+    return reduce(terms, units if w is None else mask, reduction, w, replicas=replicas)
 
 
 def _check_options(floor: float, ceiling: float, reduction: str) -> None:
@@ -102,6 +107,7 @@ def update_centers(
     *,
     alpha: float | tf.Tensor = 0.5,
     mask: tf.Tensor | None = None,
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the centers after one batch; nothing is differentiated.
 
@@ -115,6 +121,8 @@ def update_centers(
             the CPU; in others its row moves nothing.
         alpha: [0, 1]; a tensor of shape () is used as it is and not checked.
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows;
+            afterwards all have the same. False: the rows of this replica are the batch.
 
     Returns:
         The new centers, (C, D), in their dtype.
@@ -122,9 +130,10 @@ def update_centers(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Clauses CN-11 to CN-16. Source: Wen et al. (2016), eq. 4.
+    Clauses CN-11 to CN-16, DD-17. Source: Wen et al. (2016), eq. 4.
     """
     alpha = real("alpha", alpha, 0, high=1)  # CN-16
+    embeddings, labels, mask = every_row(embeddings, labels, mask, joined(across_replicas))  # DD-17
     mask, own, x = batch(mask, labels, centers, embeddings=embeddings)
     c = table("centers", centers, x.dtype, "embeddings", embeddings)
     classes, own = rows_of(c, own)
@@ -157,6 +166,8 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         floor: least squared distance that counts, [0, inf).
         ceiling: greatest squared distance that counts, [floor, inf].
         reduction: "none", "sum", "mean" (over the rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy, and the result is their number times the
+            share of this one, for Keras averages over them what `add_loss` takes; False: each has a batch of its own.
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -176,12 +187,15 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         floor: float = 0.0,
         ceiling: float = inf,
         reduction: str = "mean",
+        across_replicas: bool = False,
         **layer: Any,
     ) -> None:
         check_real("factor", factor, 0)  # CV-28
         check_reduction(reduction, REDUCTIONS[:3])
         _check_options(floor, ceiling, for_function(reduction))
+        check_bool("across_replicas", across_replicas)
         super().__init__(autocast=False, **layer)
+        self.across_replicas = across_replicas
         self.sizes = {"num_classes": num_classes, "num_features": num_features}
         self.options: dict[str, Any] = {
             "factor": float(factor), "floor": float(floor), "ceiling": float(ceiling), "reduction": reduction,
@@ -196,17 +210,20 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         """Return the loss of the rows; see `center_loss`."""
         labels, embeddings = taken(labels, embeddings)
         units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
-        options = {**self.options, "reduction": for_function(self.options["reduction"])}
-        return center_loss(embeddings, labels, tf.convert_to_tensor(self.centers), **units, **options)
+        reduction = self.options["reduction"]
+        units |= {"reduction": for_function(reduction), "across_replicas": across(self.across_replicas)}
+        found = center_loss(embeddings, labels, tf.convert_to_tensor(self.centers), **{**self.options, **units})
+        return as_added(found, reduction, self.across_replicas)
 
     def update(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, *, alpha: float | tf.Tensor = 0.5
     ) -> None:
-        """Move the centers as `update_centers` does."""
+        """Move the centers as `update_centers` does; beside other replicas the layer needs `across_replicas`."""
+        options: dict[str, Any] = {"alpha": alpha, "across_replicas": for_update(self.across_replicas)}  # DD-17
         labels, embeddings = taken(labels, embeddings)
         centers = tf.convert_to_tensor(self.centers)
-        self.centers.assign(update_centers(centers, embeddings, labels, alpha=alpha, mask=mask))
+        self.centers.assign(update_centers(centers, embeddings, labels, mask=mask, **options))
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), **self.sizes, **self.options}
+        return {**super().get_config(), **self.sizes, **self.options, "across_replicas": self.across_replicas}

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import Sets, as_sets
+from lossproof.backends.tensorflow.distributed import joined, union
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
-from lossproof.backends.tensorflow.reductions import OverNumber, reduce
+from lossproof.backends.tensorflow.reductions import OverNumber, number_or_1, reduce
 from lossproof.backends.tensorflow.weights import total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_bool, check_choice
 
@@ -29,6 +30,7 @@ def circle_loss(
     candidate_mask: tf.Tensor | None = None,
     candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the circle loss of a batch.
 
@@ -55,6 +57,8 @@ def circle_loss(
             in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those of them that
             have a positive and a negative).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 embeddings, else float32.
@@ -64,14 +68,17 @@ def circle_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: a weight clipped at 0 has derivative 0; a zero row has cosine 0 and no gradient. Memory is O(B²),
-    or O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46. Source: Sun et al. (2020), eq. 4 to 9.
+    or O(B M). Clauses CI-1 to CI-17, PW-9 to PW-14, CV-1 to CV-46, DD-1 to DD-19.
+    Source: Sun et al. (2020), eq. 4 to 9.
     """
+    replicas = joined(across_replicas)
     margin = real("margin", margin, -1, high=1)
     gamma = real("gamma", gamma, 0)
     check_bool("detach_weights", detach_weights)
     check_choice("reduction", reduction, REDUCTIONS)  # CV-27
     w = unit_weights(weights, mask, candidates, embeddings=embeddings)
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, replicas, embeddings)
 
     dtype = sets.rows.dtype
     margin = number(margin, dtype)
@@ -90,13 +97,12 @@ def circle_loss(
     terms = spoilt(filled(terms, ~both, 0.0), unknown)  # CI-6, CI-9, CI-13, CI-17
     mask = sets.takes_part
     if reduction != "mean_nonzero":
-        return reduce(terms, mask, reduction, w)
+        return reduce(terms, mask, reduction, w, replicas=replicas)
     counted = both | unknown if mask is None else (both | unknown) & mask
     total = reduce(terms, mask, "sum", w)
     if w is not None and not isinstance(reduction, OverNumber):
-        return total / total_weight(filled(w, ~counted, 0.0))  # CI-16
-    count = tf.maximum(tf.math.count_nonzero(counted, dtype=tf.int32), 1)
-    return total / tf.cast(count, dtype)  # CI-8
+        return total / total_weight(filled(w, ~counted, 0.0), replicas)  # CI-16
+    return total / number_or_1(tf.math.count_nonzero(counted, dtype=tf.int32), dtype, replicas)  # CI-8
 
 
 def _cosines(sets: Sets) -> tf.Tensor:
@@ -140,6 +146,8 @@ class CircleLoss(LabelLoss):
         detach_weights: True: the weights have no gradient, as in the paper; False: they have.
         reduction: "none", "sum", "mean" (over rows that take part), "mean_nonzero" (over those of them that
             have a positive and a negative) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -159,6 +167,14 @@ class CircleLoss(LabelLoss):
         gamma: float = 256.0,
         detach_weights: bool = True,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "circle_loss",
     ) -> None:
-        super().__init__(reduction=reduction, name=name, margin=margin, gamma=gamma, detach_weights=detach_weights)
+        super().__init__(
+            reduction=reduction,
+            across_replicas=across_replicas,
+            name=name,
+            margin=margin,
+            gamma=gamma,
+            detach_weights=detach_weights,
+        )

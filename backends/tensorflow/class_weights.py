@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled
+from lossproof.backends.tensorflow.distributed import across, as_added
 from lossproof.backends.tensorflow.labelled import for_function, taken, taken_weights
+from lossproof.spec.arguments import check_bool
 
 
 def unit_rows(x: tf.Tensor) -> tf.Tensor:
@@ -30,14 +32,22 @@ class ClassWeights(keras.layers.Layer):  # type: ignore[misc]
         function: the loss of embeddings, labels, class weights and options.
         sizes: `num_classes` and `embedding_dim`.
         options: the options of the function, which has accepted them.
+        across_replicas: whether the batch is spread over the replicas of the strategy.
         **layer: what every Keras layer takes.
     """
 
     def __init__(
-        self, function: Callable[..., tf.Tensor], sizes: dict[str, int], options: dict[str, Any], **layer: Any
+        self,
+        function: Callable[..., tf.Tensor],
+        sizes: dict[str, int],
+        options: dict[str, Any],
+        across_replicas: bool,
+        **layer: Any,
     ) -> None:
+        check_bool("across_replicas", across_replicas)
         super().__init__(autocast=False, **layer)
         self.function, self.sizes, self.options = function, sizes, options
+        self.across_replicas = across_replicas
         start = keras.initializers.RandomNormal(0.0, sizes["embedding_dim"] ** -0.5)
         self.class_weights = self.add_weight(
             shape=tuple(sizes.values()), initializer=start, autocast=False, name="class_weights"
@@ -50,9 +60,11 @@ class ClassWeights(keras.layers.Layer):  # type: ignore[misc]
         labels, embeddings = taken(labels, embeddings)
         table = tf.convert_to_tensor(self.class_weights)
         units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
-        options = {**self.options, "reduction": for_function(self.options["reduction"])}
-        return self.function(embeddings, labels, table, **units, **options)
+        reduction = self.options["reduction"]
+        units |= {"reduction": for_function(reduction), "across_replicas": across(self.across_replicas)}
+        found = self.function(embeddings, labels, table, **{**self.options, **units})
+        return as_added(found, reduction, self.across_replicas)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), **self.sizes, **self.options}
+        return {**super().get_config(), **self.sizes, **self.options, "across_replicas": self.across_replicas}

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import describe, filled, number, of_one_shape, real, rows, spoilt
 from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.distributed import joined
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
@@ -31,6 +32,7 @@ def contrastive_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the contrastive loss of pairs of rows.
 
@@ -50,6 +52,8 @@ def contrastive_loss(
         weights: floats of shape (...), [0, inf), as wide as the rows or wider: each multiplies its term, and a mean
             divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over pairs that take part) or "mean_nonzero" (over those that are positive).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
@@ -59,8 +63,9 @@ def contrastive_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: coincident rows have gradient 0, and so has a pair at the margin; the others as for the distance.
-    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
+    Clauses CO-1 to CO-10, DI-1 to DI-21, CV-1 to CV-46, DD-1 to DD-19. Source: Hadsell, Chopra & LeCun (2006), eq. 4.
     """
+    replicas = joined(across_replicas)
     margin, factor = real("margin", margin, 0), real("factor", factor, 0)  # CO-10
     eps = real("eps", eps, 0)
     check_distance(distance, p, eps, eps_at, default_eps=0.0)  # DI-20, DI-21
@@ -78,7 +83,7 @@ def contrastive_loss(
     reach = tf.where(dissimilar, filled(gap, gap <= 0, 0.0), d)  # CV-13; NaN stays, CV-10
     limit = 2.0**-2 * float(x.dtype.max) ** 0.5
     reach = filled(reach, reach > limit, limit)  # CV-19
-    return reduce(number(factor, x.dtype) * reach * reach, mask, reduction, w)  # CO-1, CO-2, CO-3
+    return reduce(number(factor, x.dtype) * reach * reach, mask, reduction, w, replicas=replicas)  # CO-1, CO-2, CO-3
 
 
 def _of_one_prediction(y_pred: tf.Tensor, labels: tf.Tensor, **options: Any) -> tf.Tensor:
@@ -114,6 +119,8 @@ class ContrastiveLoss(LabelLoss):
         eps_at: where it is added: "difference", "root" or "floor".
         reduction: "none", "sum", "mean" (over pairs that take part), "mean_nonzero" (over those that are
             positive) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -137,8 +144,17 @@ class ContrastiveLoss(LabelLoss):
         eps: float = 0.0,
         eps_at: str = "difference",
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "contrastive_loss",
     ) -> None:
         super().__init__(
-            margin=margin, factor=factor, distance=distance, p=p, eps=eps, eps_at=eps_at, reduction=reduction, name=name
+            margin=margin,
+            factor=factor,
+            distance=distance,
+            p=p,
+            eps=eps,
+            eps_at=eps_at,
+            reduction=reduction,
+            across_replicas=across_replicas,
+            name=name,
         )

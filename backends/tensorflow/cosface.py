@@ -10,6 +10,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
+from lossproof.backends.tensorflow.distributed import joined
 from lossproof.backends.tensorflow.labelled import check_reduction, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
@@ -28,6 +29,7 @@ def cosface_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the CosFace loss of rows.
 
@@ -46,6 +48,8 @@ def cosface_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
@@ -55,8 +59,9 @@ def cosface_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     At kinks: a zero row has cosine 0 and gives and gets no gradient. Clauses CF-1 to CF-10, CE-1, CE-3, CE-4,
-    CV-1 to CV-46. Source: Wang et al. (2018), eq. 4.
+    CV-1 to CV-46, DD-1 to DD-19. Source: Wang et al. (2018), eq. 4.
     """
+    replicas = joined(across_replicas)
     scale, margin = real("scale", scale, 0), real("margin", margin, 0)
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     of_units = unit_weights(weights, mask, class_weights, embeddings=embeddings)
@@ -69,7 +74,7 @@ def cosface_loss(
     own = tf.equal(labels[:, tf.newaxis], tf.range(classes, dtype=labels.dtype))
     logits = number(scale, x.dtype) * tf.where(own, cosine - number(margin, x.dtype), cosine)  # CF-1, CF-3
     terms = spoilt(cross_entropy(logits, labels), ~legal)  # CV-33
-    return reduce(terms, units if of_units is None else mask, reduction, of_units)
+    return reduce(terms, units if of_units is None else mask, reduction, of_units, replicas=replicas)
 
 
 @keras.saving.register_keras_serializable(package="lossproof")
@@ -89,6 +94,8 @@ class CosFaceLoss(ClassWeights):
         scale: [0, inf).
         margin: in the unit of the cosine, [0, inf).
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy, and the result is their number times the
+            share of this one, for Keras averages over them what `add_loss` takes; False: each has a batch of its own.
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -107,6 +114,7 @@ class CosFaceLoss(ClassWeights):
         scale: float = 64.0,
         margin: float = 0.35,
         reduction: str = "mean",
+        across_replicas: bool = False,
         **layer: Any,
     ) -> None:
         check_real("scale", scale, 0)
@@ -114,4 +122,4 @@ class CosFaceLoss(ClassWeights):
         check_reduction(reduction, REDUCTIONS[:3])
         sizes = {"num_classes": num_classes, "embedding_dim": embedding_dim}
         options = {"scale": float(scale), "margin": float(margin), "reduction": reduction}
-        super().__init__(cosface_loss, sizes, options, **layer)
+        super().__init__(cosface_loss, sizes, options, across_replicas, **layer)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, in_range, number, real, spoilt
+from lossproof.backends.tensorflow.distributed import joined
 from lossproof.backends.tensorflow.labelled import ClassesLoss, for_compile
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import of_class, unit_weights, weighing, weights_of_classes
@@ -24,6 +25,7 @@ def cross_entropy_loss(
     weights: tf.Tensor | None = None,
     class_weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the cross-entropy of rows of logits with the labels' classes.
 
@@ -46,6 +48,8 @@ def cross_entropy_loss(
             and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace. The
             `class_weight` of Keras' `fit` is another thing: it becomes a weight of each sample.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 for float64 logits, else float32.
@@ -55,9 +59,10 @@ def cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses CE-1 to CE-18, CV-1 to CV-46.
+    Clauses CE-1 to CE-18, CV-1 to CV-46, DD-1 to DD-19.
     Source: Deng et al. (2019), eq. 1; smoothing: Szegedy et al. (2016), section 7.
     """
+    replicas = joined(across_replicas)
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     w = unit_weights(weights, mask, logits=logits)
@@ -68,7 +73,7 @@ def cross_entropy_loss(
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = spoilt(cross_entropy(z, labels, smoothing, c), ~legal)  # CV-33
     of_labels = None if c is None else _counted_as(c, own)
-    return reduce(terms, units if w is None else mask, reduction, w, counted_as=of_labels)  # CE-14
+    return reduce(terms, units if w is None else mask, reduction, w, counted_as=of_labels, replicas=replicas)  # CE-14
 
 
 def cross_entropy(
@@ -114,6 +119,8 @@ class CrossEntropyLoss(ClassesLoss):
         class_weights: K numbers in [0, inf), a list or an array: each multiplies what the target gives to its class.
         label_smoothing: the share of the target that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -133,8 +140,9 @@ class CrossEntropyLoss(ClassesLoss):
         class_weights: Any = None,
         label_smoothing: float = 0.0,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "cross_entropy_loss",
     ) -> None:
         check_real("label_smoothing", label_smoothing, 0, high=1)  # CE-6
         options = {"label_smoothing": float(label_smoothing)}
-        super().__init__(class_weights, reduction=reduction, name=name, **options)
+        super().__init__(class_weights, reduction=reduction, across_replicas=across_replicas, name=name, **options)

@@ -11,9 +11,10 @@ from lossproof.backends.tensorflow.arrays import arithmetic, describe, number, r
 from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import center_loss
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
+from lossproof.backends.tensorflow.distributed import across, as_added
 from lossproof.backends.tensorflow.labelled import for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.weights import unit_weights
-from lossproof.spec.arguments import check_as_wide, check_batch, check_classes, check_real
+from lossproof.spec.arguments import check_as_wide, check_batch, check_bool, check_classes, check_real
 
 
 @for_layer("JointLoss")
@@ -29,6 +30,7 @@ def joint_loss(
     label_smoothing: float | tf.Tensor = 0.1,
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the joint loss of re-identification.
 
@@ -48,6 +50,8 @@ def joint_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies the terms of its
             row in all three parts, and each mean divides by its own sum of them. Others: an error on the host, and on a
             device (or compiled) the loss is NaN.
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss, of shape (); float64 if an input is, else float32.
@@ -55,8 +59,8 @@ def joint_loss(
     Raises:
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
-    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46.
-    Source: Luo et al. (2019), eq. 5.
+    Kinks are those of the parts. Clauses JO-1 to JO-10, with CE-1, CE-2, BH-1, BH-2, CN-1; CV-1 to CV-46, DD-1 to
+    DD-19. Source: Luo et al. (2019), eq. 5.
     """
     triplet_weight, center_weight = real("triplet_weight", triplet_weight, 0), real("center_weight", center_weight, 0)
     margin = real("triplet_margin", triplet_margin, 0)  # CV-28
@@ -70,7 +74,7 @@ def joint_loss(
     w = unit_weights(weights, mask, logits, centers, embeddings=embeddings)  # CV-45
     wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (tf.cast(value, wide) for value in (logits, embeddings, centers))
-    units: dict[str, Any] = {"mask": mask, "weights": w}  # JO-10
+    units: dict[str, Any] = {"mask": mask, "weights": w, "across_replicas": across_replicas}  # JO-10
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, **units)  # JO-3
     center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4
@@ -93,6 +97,8 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         center_weight: [0, inf).
         triplet_margin: of the batch-hard triplet loss, [0, inf).
         label_smoothing: of the cross-entropy, [0, 1].
+        across_replicas: the batch is spread over the replicas of the strategy, and the result is their number times the
+            share of this one, for Keras averages over them what `add_loss` takes; False: each has a batch of its own.
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -113,13 +119,16 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         center_weight: float = 5e-4,
         triplet_margin: float = 0.3,
         label_smoothing: float = 0.1,
+        across_replicas: bool = False,
         **layer: Any,
     ) -> None:
         given = {"triplet_weight": triplet_weight, "center_weight": center_weight, "triplet_margin": triplet_margin}
         for name, value in given.items():
             check_real(name, value, 0)  # CV-28
         check_real("label_smoothing", label_smoothing, 0, high=1)
+        check_bool("across_replicas", across_replicas)
         super().__init__(autocast=False, **layer)
+        self.across_replicas = across_replicas
         self.sizes = {"num_classes": num_classes, "num_features": num_features}
         self.options: dict[str, Any] = {
             name: float(value) for name, value in (given | {"label_smoothing": label_smoothing}).items()
@@ -139,8 +148,10 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         """Return the loss of the rows; see `joint_loss`."""
         labels, embeddings = taken(labels, embeddings)
         units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
-        return joint_loss(logits, embeddings, labels, tf.convert_to_tensor(self.centers), **units, **self.options)
+        units |= {"across_replicas": across(self.across_replicas), **self.options}
+        found = joint_loss(logits, embeddings, labels, tf.convert_to_tensor(self.centers), **units)
+        return as_added(found, "mean", self.across_replicas)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), **self.sizes, **self.options}
+        return {**super().get_config(), **self.sizes, **self.options, "across_replicas": self.across_replicas}

@@ -13,9 +13,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lossproof.backends.tensorflow.arrays import arithmetic, describe, spoilt
+from lossproof.backends.tensorflow.distributed import across, as_compiled
 from lossproof.backends.tensorflow.reductions import OverNumber
 from lossproof.backends.tensorflow.weights import checked_on_host
-from lossproof.spec.arguments import FLOAT_DTYPES, INTEGER_DTYPES, REDUCTIONS, check_choice, check_weights
+from lossproof.spec.arguments import FLOAT_DTYPES, INTEGER_DTYPES, REDUCTIONS, check_bool, check_choice, check_weights
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,6 +119,9 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
     bfloat16, and any other label makes its row NaN. There is no mask: the function is the way to leave rows out.
 
     `sample_weight`, which `fit` makes of a `class_weight` too, may be (B,) or (B, 1), floats, integers or booleans.
+
+    In the replicas of a strategy a mean is over the rows of one, divided by the number of replicas, as with the losses
+    of Keras. With `across_replicas` the batch is spread over them, and the loss is the share of one.
     """
 
     function: ClassVar[Callable[..., tf.Tensor]]
@@ -125,10 +129,12 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
     taken: ClassVar[Callable[..., tuple[Any, Any]]] = staticmethod(taken)  # from what Keras gives
     example: ClassVar[tuple[Any, Any]] = (np.zeros((0, 1), np.float32), np.zeros((0,), np.int32))
 
-    def __init__(self, *, reduction: str, name: str, **options: Any) -> None:
+    def __init__(self, *, reduction: str, across_replicas: bool, name: str, **options: Any) -> None:
         check_reduction(reduction, self.reductions)
+        check_bool("across_replicas", across_replicas)
         super().__init__(name=name, reduction="none")
         self.reduction, self.options = reduction, options  # Keras does not know all of the reductions
+        self.across_replicas = across_replicas
         self._function(*self._example(), reduction=for_function(reduction))  # an illegal option is refused here
 
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
@@ -144,9 +150,10 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         units: dict[str, Any] = {
             "weights": sample_weights(sample_weight, y_pred=rows),
             "reduction": for_function(reduction),
+            "across_replicas": across(self.across_replicas),
         }
         with tf.name_scope(self.name):
-            return self._function(rows, labels, **units)
+            return as_compiled(self._function(rows, labels, **units), reduction, self.across_replicas)
 
     def _function(self, rows: Any, labels: Any, **units: Any) -> tf.Tensor:
         return type(self).function(rows, labels, **units, **self.options)
@@ -156,7 +163,8 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""
-        return {**self.options, "reduction": self.reduction, "name": self.name}
+        across_replicas = {"across_replicas": self.across_replicas}
+        return {**self.options, "reduction": self.reduction, **across_replicas, "name": self.name}
 
 
 class ClassesLoss(LabelLoss):
@@ -164,9 +172,9 @@ class ClassesLoss(LabelLoss):
 
     of_rows: ClassVar[bool] = False  # whether a row of targets, and no label, belongs to each row of logits
 
-    def __init__(self, class_weights: Any, *, reduction: str, name: str, **options: Any) -> None:
+    def __init__(self, class_weights: Any, *, reduction: str, across_replicas: bool, name: str, **options: Any) -> None:
         self.class_weights = None if class_weights is None else _numbers("class_weights", class_weights)
-        super().__init__(reduction=reduction, name=name, **options)
+        super().__init__(reduction=reduction, across_replicas=across_replicas, name=name, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""

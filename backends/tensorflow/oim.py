@@ -19,6 +19,7 @@ from lossproof.backends.tensorflow.arrays import (
     spoilt,
     table,
 )
+from lossproof.backends.tensorflow.distributed import across, as_added, every_row, for_update, joined
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
@@ -46,6 +47,7 @@ def oim_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the OIM loss of a batch.
 
@@ -64,6 +66,8 @@ def oim_loss(
         weights: floats of shape (B,), [0, inf), as wide as the embeddings or wider: each multiplies its term, and a
             mean divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum" or "mean" (over the labelled rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32. Its gradient reaches the
@@ -73,8 +77,9 @@ def oim_loss(
         TypeError, ValueError: an argument is not what is described here; the message names it. Any other label raises
             in a numpy array and in an eager tensor on the CPU, and makes its own term NaN in others.
 
-    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46. Source: Xiao et al. (2017), eq. 3 and 4.
+    Clauses OI-1 to OI-12, OI-24, CV-1 to CV-46, DD-1 to DD-19. Source: Xiao et al. (2017), eq. 3 and 4.
     """
+    replicas = joined(across_replicas)
     temperature = real("temperature", temperature, 0, above=True)  # OI-10
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     mask, own, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
@@ -96,7 +101,7 @@ def oim_loss(
     memory = tf.stop_gradient(tf.clip_by_value(memory, -limit, limit))  # OI-9
     logits = products(x, memory)  # OI-1, OI-2
     terms = -tf.gather(tf.nn.log_softmax(logits), y, axis=1, batch_dims=1)  # OI-5, OI-8
-    return reduce(spoilt(terms, ~legal), known, reduction, w)  # OI-3, CV-33
+    return reduce(spoilt(terms, ~legal), known, reduction, w, replicas=replicas)  # OI-3, CV-33
 
 
 def _identities(
@@ -127,6 +132,7 @@ def update_oim_memory(
     normalise: bool = True,
     unlabelled: int = -1,
     mask: tf.Tensor | None = None,
+    across_replicas: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return table, queue and head after one batch; nothing is differentiated.
 
@@ -145,6 +151,8 @@ def update_oim_memory(
         normalise: divide a row of the table by its norm after every visit; a row that is zero stays zero.
         unlabelled: the label of rows without an identity, outside [0, C).
         mask: booleans of shape (B,); True takes part. What a masked row holds, NaN too, changes nothing.
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows;
+            afterwards all have the same. False: the rows of this replica are the batch.
 
     Returns:
         The new table (C, D), the new queue (Q, D) and the new head (), in their dtypes.
@@ -153,10 +161,11 @@ def update_oim_memory(
         TypeError, ValueError: an argument is not what is described here; the message names it.
 
     Takes as many steps as the most frequent identity has rows, each for all identities at once.
-    Clauses OI-13 to OI-23. Source: Xiao et al. (2017), section 3.2.
+    Clauses OI-13 to OI-23, DD-17. Source: Xiao et al. (2017), section 3.2.
     """
     gamma = real("momentum", momentum, 0, high=1)  # OI-22
     check_bool("normalise", normalise)
+    embeddings, labels, mask = every_row(embeddings, labels, mask, joined(across_replicas))  # DD-17
     mask, own, x = batch(mask, labels, lookup_table, queue, embeddings=embeddings)
     v = table("lookup_table", lookup_table, x.dtype, "embeddings", embeddings)
     q = table("queue", queue, x.dtype, "embeddings", embeddings, empty=True)
@@ -239,6 +248,8 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         normalise: whether `update` brings a row to unit length.
         unlabelled: the label of rows without an identity, outside [0, C); they are no terms.
         reduction: "none", "sum", "mean" (over the labelled rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy, and the result is their number times the
+            share of this one, for Keras averages over them what `add_loss` takes; False: each has a batch of its own.
         **layer: what every Keras layer takes: `name`, `dtype`, `trainable`.
 
     Example:
@@ -264,6 +275,7 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         normalise: bool = True,
         unlabelled: int = -1,
         reduction: str = "mean",
+        across_replicas: bool = False,
         **layer: Any,
     ) -> None:
         check_real("temperature", temperature, 0, above=True)  # OI-10
@@ -271,7 +283,9 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         check_bool("normalise", normalise)
         check_unlabelled(unlabelled, num_identities)  # OI-11
         check_reduction(reduction, REDUCTIONS[:3])
+        check_bool("across_replicas", across_replicas)
         super().__init__(autocast=False, **layer)
+        self.across_replicas = across_replicas
         self.sizes = {"num_identities": num_identities, "queue_size": queue_size, "num_features": num_features}
         self.options: dict[str, Any] = {
             "temperature": float(temperature),
@@ -293,17 +307,24 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         labels, embeddings = taken(labels, embeddings)
         lookup_table, queue = map(tf.convert_to_tensor, (self.lookup_table, self.queue))
         units: dict[str, Any] = {"mask": mask, "weights": taken_weights("weights", weights, embeddings=embeddings)}
-        options = {**self.options, "reduction": for_function(self.options["reduction"])}
-        return oim_loss(embeddings, labels, lookup_table, queue, **units, **options)
+        reduction = self.options["reduction"]
+        units |= {"reduction": for_function(reduction), "across_replicas": across(self.across_replicas)}
+        found = oim_loss(embeddings, labels, lookup_table, queue, **{**self.options, **units})
+        return as_added(found, reduction, self.across_replicas)
 
     def update(self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None) -> None:
-        """Move the memory as `update_oim_memory` does; call it after the forward pass."""
+        """Move the memory as `update_oim_memory` does; call it after the forward pass.
+
+        Beside other replicas the layer needs `across_replicas`.
+        """
+        options = {**self.memory_options, "across_replicas": for_update(self.across_replicas)}  # DD-17
         labels, embeddings = taken(labels, embeddings)
         lookup_table, queue, head = map(tf.convert_to_tensor, (self.lookup_table, self.queue, self.head))
-        memory = update_oim_memory(lookup_table, queue, head, embeddings, labels, mask=mask, **self.memory_options)
+        memory = update_oim_memory(lookup_table, queue, head, embeddings, labels, mask=mask, **options)
         for variable, value in zip((self.lookup_table, self.queue, self.head), memory, strict=True):
             variable.assign(value)
 
     def get_config(self) -> dict[str, Any]:
         """Return sizes and options, from which `from_config` builds an equal layer."""
-        return {**super().get_config(), **self.sizes, **self.options, **self.memory_options}
+        across_replicas = {"across_replicas": self.across_replicas}
+        return {**super().get_config(), **self.sizes, **self.options, **self.memory_options, **across_replicas}

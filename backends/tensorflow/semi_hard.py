@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled, followed, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import as_sets
+from lossproof.backends.tensorflow.distributed import joined, union
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import set_distances
 from lossproof.backends.tensorflow.positives import (
@@ -40,6 +41,7 @@ def semi_hard_triplet_loss(
     candidate_mask: tf.Tensor | None = None,
     candidate_index: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the semi-hard triplet loss.
 
@@ -73,6 +75,8 @@ def semi_hard_triplet_loss(
             in a numpy array and in an eager tensor on the CPU, and elsewhere the terms of the anchor are NaN.
         reduction: "none", "sum", "mean" (over positive pairs that take part) or "mean_nonzero" (over those that are
             positive).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: for "none" of shape (B, B), or (B, M) with candidates, with 0 off the pairs that take part, else ();
@@ -84,8 +88,10 @@ def semi_hard_triplet_loss(
     A pair whose anchor has no negative takes no part. A negative as far as the positive is not farther; of negatives
     that tie, the lowest index alone gets gradient; the hinge at 0 and coincident rows have gradient 0. Memory is
     O(B^2), or O(B M).
-    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46. Source: Schroff et al. (2015), section 3.2; tf.contrib.
+    Clauses SH-1 to SH-13, PW-1 to PW-14, CV-1 to CV-46, DD-1 to DD-19. Source: Schroff et al. (2015), section 3.2;
+    tf.contrib.
     """
+    replicas = joined(across_replicas)
     margin = real("margin", margin, 0)
     check_soft_margin(soft_margin, margin, 1.0)  # SH-12
     check_pair_distance(distance)  # PW-1
@@ -94,6 +100,7 @@ def semi_hard_triplet_loss(
     w = unit_weights(weights, mask, candidates, embeddings=embeddings)
     w = None if w is None else w[:, tf.newaxis]  # SH-11
     sets = as_sets(embeddings, labels, mask, candidates, candidate_labels, candidate_mask, candidate_index)
+    sets = union(sets, replicas, embeddings)
     margin = number(margin, sets.rows.dtype)
     positive, negative = sets.pairs()  # PW-2, PW-9
     sets, whole, others = sets.cleared(tf.math.is_finite)  # such a row would reach every distance: SH-10
@@ -114,12 +121,12 @@ def semi_hard_triplet_loss(
     broken = unknown[:, tf.newaxis] | tf.gather(~others, column)
     terms = spoilt(terms, broken)  # SH-10, PW-8
     if reduction != "none":
-        return reduce(terms, pairs, reduction, w)
+        return reduce(terms, pairs, reduction, w, replicas=replicas)
     full = spread_out(filled(terms, ~pairs, 0.0), column, number_of_candidates(sets))
     full = spoilt(full, (found.crowded & tf.reduce_any(negative, axis=-1))[:, tf.newaxis] & positive)
     if w is None:
         return full
-    return reduce(full, positive & tf.reduce_any(negative, axis=-1, keepdims=True), reduction, w)
+    return reduce(full, positive & tf.reduce_any(negative, axis=-1, keepdims=True), reduction, w, replicas=replicas)
 
 
 def _chosen(d: tf.Tensor, near: tf.Tensor, negative: tf.Tensor, found: Positives) -> tf.Tensor:
@@ -187,6 +194,8 @@ class SemiHardTripletLoss(LabelLoss):
             read an error is raised.
         reduction: "none", "sum", "mean" (over positive pairs that take part), "mean_nonzero" (over those
             that are positive) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -208,9 +217,11 @@ class SemiHardTripletLoss(LabelLoss):
         pairwise: str = "gram",
         max_positives: int | None = None,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "semi_hard_triplet_loss",
     ) -> None:
         super().__init__(
-            reduction=reduction, name=name, margin=margin, soft_margin=soft_margin, distance=distance,
+            reduction=reduction, across_replicas=across_replicas, name=name,
+            margin=margin, soft_margin=soft_margin, distance=distance,
             pairwise=pairwise, max_positives=max_positives,
         )  # fmt: skip

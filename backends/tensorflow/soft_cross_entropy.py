@@ -18,6 +18,7 @@ from lossproof.backends.tensorflow.arrays import (
     rows,
     spoilt,
 )
+from lossproof.backends.tensorflow.distributed import joined
 from lossproof.backends.tensorflow.labelled import ClassesLoss
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing, weights_of_classes
@@ -40,6 +41,7 @@ def soft_cross_entropy_loss(
     weights: tf.Tensor | None = None,
     class_weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the cross-entropy of rows of logits with targets that are probabilities.
 
@@ -63,6 +65,8 @@ def soft_cross_entropy_loss(
             and elsewhere each term is NaN. They are constants, and no table that is learned as in ArcFace. The
             `class_weight` of Keras' `fit` is another thing: it becomes a weight of each sample.
         reduction: "none", "sum" or "mean" (over rows that take part).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (B,) for "none", else (); float64 if an input is, else float32.
@@ -72,9 +76,10 @@ def soft_cross_entropy_loss(
         tf.errors.InvalidArgumentError: shapes that were unknown to a tf.function differ when it runs.
 
     A logit of -inf leaves its class out where the target gives it no share, and makes the loss inf where it does.
-    Clauses ST-1 to ST-22, CV-1 to CV-46.
+    Clauses ST-1 to ST-22, CV-1 to CV-46, DD-1 to DD-19.
     Source: Hinton et al. (2015), eq. 2; smoothing: Szegedy et al. (2016), section 7.
     """
+    replicas = joined(across_replicas)
     smoothing = real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
     check_choice("reduction", reduction, REDUCTIONS[:3])  # CV-27
     (shape, dtype), (shape_t, dtype_t) = describe("logits", logits), describe("targets", targets)
@@ -94,7 +99,7 @@ def soft_cross_entropy_loss(
     c = weights_of_classes(class_weights, z.dtype, logits=logits)
     terms = soft_cross_entropy(z, t, smoothing, c)
     terms = spoilt(terms, tf.reduce_any(t < 0, axis=-1))  # ST-15
-    return reduce(terms, units if w is None else mask, reduction, w)
+    return reduce(terms, units if w is None else mask, reduction, w, replicas=replicas)
 
 
 def _refuse_negative(t: tf.Tensor, targets: Any, mask: Any) -> None:
@@ -151,6 +156,8 @@ class SoftCrossEntropyLoss(ClassesLoss):
         class_weights: K numbers in [0, inf), a list or an array: each multiplies what the targets give to its class.
         label_smoothing: the share of the targets that goes to all K classes evenly, [0, 1].
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -172,8 +179,9 @@ class SoftCrossEntropyLoss(ClassesLoss):
         class_weights: Any = None,
         label_smoothing: float = 0.0,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "soft_cross_entropy_loss",
     ) -> None:
         check_real("label_smoothing", label_smoothing, 0, high=1)  # ST-8
         options = {"label_smoothing": float(label_smoothing)}
-        super().__init__(class_weights, reduction=reduction, name=name, **options)
+        super().__init__(class_weights, reduction=reduction, across_replicas=across_replicas, name=name, **options)

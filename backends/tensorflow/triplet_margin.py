@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.distributed import across, as_compiled, joined
 from lossproof.backends.tensorflow.labelled import check_reduction, for_compile, for_function, sample_weights
 from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
@@ -39,6 +40,7 @@ def triplet_margin_loss(
     mask: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
     reduction: str = "mean",
+    across_replicas: bool = False,
 ) -> tf.Tensor:
     """Return the triplet margin loss of rows.
 
@@ -65,6 +67,8 @@ def triplet_margin_loss(
             divides by their sum. Others: an error on the host, and on a device (or compiled) the term is NaN.
         reduction: "none", "sum", "mean" (over rows that take part) or "mean_nonzero" (over those that are
             positive).
+        across_replicas: the batch is spread over the replicas of the strategy, each of which gives its own rows; the
+            result is the share of this one. False: the rows of this replica are the batch.
 
     Returns:
         The loss: shape (...) for "none", else (); float64 for float64 inputs, else float32.
@@ -75,9 +79,10 @@ def triplet_margin_loss(
 
     At kinks: derivative 0 for the hinge at 0, for |t| at 0, for a norm at 0 and at or below a floor; with
     p = inf the lowest coordinate; `swap` at a tie takes d(anchor, negative).
-    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46.
+    Clauses TM-1 to TM-11, DI-1 to DI-21, CV-1 to CV-46, DD-1 to DD-19.
     Source: Schroff et al. (2015), eq. 2; Balntas et al. (2016), eq. 4.
     """
+    replicas = joined(across_replicas)
     margin = real("margin", margin, 0)  # TM-3
     check_soft_margin(soft_margin, margin, 1.0)  # TM-11
     eps = real("eps", eps, 0)
@@ -97,7 +102,7 @@ def triplet_margin_loss(
     else:
         slack = number(margin, a.dtype) + to_positive - to_negative
         terms = filled(slack, slack <= 0, 0.0)  # TM-1, TM-10, CV-13; NaN stays, CV-10
-    return reduce(terms, mask, reduction, w)
+    return reduce(terms, mask, reduction, w, replicas=replicas)
 
 
 def _check_options(distance: str, p: float, eps: float | tf.Tensor, eps_at: str, swap: bool, reduction: str) -> None:
@@ -129,6 +134,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         reduction: "none", "sum", "mean" (over rows that take part), "mean_nonzero" (over those that are
             positive) or "mean_with_sample_weight".
+        across_replicas: the batch is spread over the replicas of the strategy; False: each has a batch of its own, as
+            with the losses of Keras.
         name: name of the loss in Keras.
 
     Example:
@@ -150,6 +157,7 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         eps_at: str = "difference",
         swap: bool = False,
         reduction: str = "mean",
+        across_replicas: bool = False,
         name: str = "triplet_margin_loss",
     ) -> None:
         check_real("margin", margin, 0)  # TM-3
@@ -157,6 +165,8 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         check_reduction(reduction, REDUCTIONS)
         _check_options(distance, p, eps, eps_at, swap, for_function(reduction))
         super().__init__(name=name, reduction="none")
+        check_bool("across_replicas", across_replicas)
+        self.across_replicas = across_replicas
         self.reduction = reduction  # Keras does not know all of them, and weighs them with its own masks
         self.options: dict[str, Any] = {
             "margin": float(margin), "soft_margin": soft_margin, "distance": distance, "p": float(p),
@@ -179,11 +189,14 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
         units: dict[str, Any] = {
             "weights": sample_weights(sample_weight, y_pred=y_pred),
             "reduction": for_function(reduction),
+            "across_replicas": across(self.across_replicas),
         }
         with tf.name_scope(self.name):
             anchor, positive, negative = tf.split(y_pred, 3, axis=-1)  # S6
-            return triplet_margin_loss(anchor, positive, negative, **units, **self.options)
+            found = triplet_margin_loss(anchor, positive, negative, **units, **self.options)
+            return as_compiled(found, reduction, self.across_replicas)
 
     def get_config(self) -> dict[str, Any]:
         """Return the options, from which `from_config` builds an equal loss."""
-        return {**self.options, "reduction": self.reduction, "name": self.name}
+        across_replicas = {"across_replicas": self.across_replicas}
+        return {**self.options, "reduction": self.reduction, **across_replicas, "name": self.name}

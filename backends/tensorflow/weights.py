@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import arithmetic, describe, filled, of_one_shape, on_host, spoilt
+from lossproof.backends.tensorflow.distributed import Replicas, over
 from lossproof.spec.arguments import check_class_weights, check_mask, check_weight_range, check_weights
 
 
@@ -109,8 +110,8 @@ def weighed(terms: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return spoilt(filled(terms, tf.equal(known, 0), 0.0) * known, wild)  # CV-39, CV-46
 
 
-def total_weight(weights: tf.Tensor) -> tf.Tensor:
+def total_weight(weights: tf.Tensor, replicas: Replicas | None = None) -> tf.Tensor:
     """Return the sum of weights, by which a mean divides; 1 where it is 0 (CV-43), and NaN adds nothing (CV-46)."""
-    total = tf.reduce_sum(filled(weights, tf.math.is_nan(weights), 0.0))
+    total = over(replicas, tf.reduce_sum(filled(weights, tf.math.is_nan(weights), 0.0)))
     tiny = np.finfo(total.dtype.as_numpy_dtype).smallest_normal  # the inverse of a subnormal sum is infinite
     return filled(total, total < tiny, 1.0)

@@ -31,7 +31,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     else:
         judge.structures(probe, result, collect)
     result.planned += len(cases)
-    found = again(judge, cases, REPEATS, apart)
+    spread = any(case.split for case in cases)  # over processes, where a call costs more
+    found = again(judge, cases, REPEATS // 4 if spread else REPEATS, apart)
     if found:
         result.findings.append(judge.finding(probe, *found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from lossproof.conformance.plan.cases.structures import Structure, generator, sp
 from lossproof.conformance.plan.probe import OfDevices, Probe
 from lossproof.spec import losses
 
+TIES = 8  # boundary cases of each clause
 FARTHEST = 2.0**-24  # relative, in float64: what no rounding explains, of a second derivative
 
 
@@ -90,8 +92,11 @@ def _ties(judge: Judge, probe: Probe, result: Result) -> None:
     modes = offer.choices("mode", probe.vary["mode"])
     if not modes:
         raise Unsupported("no processes")
-    whole = [case for clause in loss.boundaries.gradient for case in loss.boundaries.cases(clause, offer, judge.seed)]
-    whole = [case for case in whole if case.order and case.dtype not in HALVES and "candidates" not in case.inputs]
+    whole: list[Case] = []
+    for clause in loss.boundaries.gradient:
+        cases = loss.boundaries.cases(clause, offer, judge.seed)
+        fitting = (c for c in cases if c.order and c.dtype not in HALVES and "candidates" not in c.inputs)
+        whole += itertools.islice(fitting, TIES if offer.effort == 1 else TIES // 4)
     for number, case in enumerate(whole):
         mode = modes[number % len(modes)]
         count = next(iter(case.inputs.values())).shape[0]
