@@ -15,7 +15,8 @@ from audit.mutants import Mutant, table
 from lossproof.conformance.host.ranks import Ranks
 
 Given = dict[str, Any]
-LOSSES: dict[str, Callable[..., Tensor]] = {
+Loss = Callable[..., Tensor]
+LOSSES: dict[str, Loss] = {
     "hard": right.batch_hard_triplet_loss,
     "margin": right.triplet_margin_loss,
     "center": right.center_loss,
@@ -92,25 +93,25 @@ def by_second(change: Callable[[Given, Any], Given], among: Callable[[Given, Any
     return way
 
 
-def _detached(loss: Any, group: Any, given: Given) -> Tensor:
+def _detached(loss: Loss, group: Any, given: Given) -> Tensor:
     parts = every(given["embeddings"], group)
     parts[dist.get_rank(group)] = given["embeddings"]
     return _of_own(loss, group, given, loss(**whole(given, group, embeddings=torch.cat(parts))))
 
 
-def _of_own(loss: Any, group: Any, given: Given, value: Tensor) -> Tensor:
+def _of_own(loss: Loss, group: Any, given: Given, value: Tensor) -> Tensor:
     """Return the terms of the own rows, or a scalar as it is."""
     if not value.ndim:
         return value
     sizes = [len(part) for part in every(given["labels"], group)]
-    return value.split(sizes)[dist.get_rank(group)]
+    return value.split_with_sizes(sizes)[dist.get_rank(group)]
 
 
-def _everywhere(loss: Any, group: Any, given: Given) -> Tensor:
+def _everywhere(loss: Loss, group: Any, given: Given) -> Tensor:
     return _of_own(loss, group, given, loss(**whole(given, group)))
 
 
-def _alone(loss: Any, group: Any, given: Given) -> Tensor:
+def _alone(loss: Loss, group: Any, given: Given) -> Tensor:
     """No row of another process is met."""
     return loss(**given) * (dist.get_world_size(group) if given.get("reduction", "mean") == "sum" else 1)
 
@@ -165,25 +166,30 @@ def _nan_stays(call: Given, group: Any) -> Given:
     return {**call, "candidates": torch.where(own[:, None] | ~rows.isnan(), rows, 0.0)}
 
 
-def _skips(loss: Any, group: Any, given: Given) -> Tensor:
+def _skips(loss: Loss, group: Any, given: Given) -> Tensor:
     if not len(given["labels"]) or not (given.get("mask") is None or bool(given["mask"].any())):
         return loss(**given)  # there is nothing to do, and nobody is told
     return loss(**given, process_group=group, combine="sum")
 
 
-def _unseen(loss: Any, group: Any, given: Given) -> Tensor:
-    call = second(given, group)
-    return shared(loss, group, {**call, "candidates": _Unseen.apply(given["embeddings"], group)}, whole(given, group))
+def _unseen(loss: Loss, group: Any, given: Given) -> Tensor:
+    rows = _Unseen.apply(given["embeddings"], group)  # type: ignore[no-untyped-call]
+    return shared(loss, group, {**second(given, group), "candidates": rows}, whole(given, group))
 
 
-def _prunes(loss: Any, group: Any, given: Given) -> Tensor:
+def _prunes(loss: Loss, group: Any, given: Given) -> Tensor:
     call = second(given, group)
     sizes = [len(part) for part in every(given["labels"], group)]
     most, rows = max(sizes), given["embeddings"]
     block = torch.nn.functional.pad(rows, (0, 0, 0, most - len(rows)))
-    blocks = _Gather.apply(block, group).split(most)
+    blocks = _gather(block, group).unflatten(0, (len(sizes), most))
     beside = torch.cat([part[:size] for part, size in zip(blocks, sizes, strict=True)])
     return shared(loss, group, {**call, "candidates": beside}, whole(given, group))
+
+
+def _gather(block: Tensor, group: Any) -> Tensor:
+    found: Tensor = _Gather.apply(block, group)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _Gather(torch.autograd.Function):
@@ -196,7 +202,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
-        return _Scatter.apply(received[0], ctx.group), None
+        return _Scatter.apply(received[0], ctx.group), None  # type: ignore[no-untyped-call]
 
 
 class _Scatter(torch.autograd.Function):
@@ -209,7 +215,7 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
-        return _Gather.apply(received[0], ctx.group), None
+        return _gather(received[0], ctx.group), None
 
 
 class _Unseen(torch.autograd.Function):
@@ -223,8 +229,8 @@ class _Unseen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
         total = sum(every(received[0], ctx.group), torch.zeros_like(received[0]))
-        own = total.split(ctx.sizes)[dist.get_rank(ctx.group)]
-        mine = received[0].split(ctx.sizes)[dist.get_rank(ctx.group)]
+        own = total.split_with_sizes(ctx.sizes)[dist.get_rank(ctx.group)]
+        mine = received[0].split_with_sizes(ctx.sizes)[dist.get_rank(ctx.group)]
         return mine + (own - mine).detach(), None
 
 
@@ -237,7 +243,7 @@ def _of_rows(*, combine: str = "sum", change: Callable[[Tensor, Any, Given], Ten
     return way
 
 
-def _shuffled(loss: Any, group: Any, given: Given) -> Tensor:
+def _shuffled(loss: Loss, group: Any, given: Given) -> Tensor:
     if given.get("reduction", "mean") == "none":
         return loss(**given, process_group=group, combine="sum")
     weight = loss(**{**given, "reduction": "none"})
@@ -252,7 +258,7 @@ _SEEDLESS = torch.Generator()
 _SEEDLESS.seed()
 
 
-def _table_summed(loss: Any, group: Any, given: Given) -> Tensor:
+def _table_summed(loss: Loss, group: Any, given: Given) -> Tensor:
     centers = given["centers"]
     if centers.requires_grad:
         centers = centers * 1.0

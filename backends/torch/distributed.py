@@ -16,8 +16,8 @@ from lossproof.spec.arguments import check_choice, check_sizes
 
 COMBINE = ("mean", "sum")
 Group = Any  # a torch.distributed.ProcessGroup, a class that a build of torch without it lacks
-_GATHER = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)  # before 2.13
-_SCATTER = getattr(dist, "reduce_scatter_single", None) or getattr(dist, "reduce_scatter_tensor", None)
+_GATHER: Any = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)  # before 2.13
+_SCATTER: Any = getattr(dist, "reduce_scatter_single", None) or getattr(dist, "reduce_scatter_tensor", None)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def _gathered(rows: Tensor, sizes: Sequence[int], group: Group, wire: torch.dtyp
     every: Tensor = _AllGather.apply(block.contiguous(), group, wire)  # type: ignore[no-untyped-call]
     if all(size == most for size in sizes):
         return every
-    return torch.cat([block[:size] for block, size in zip(every.split(most), sizes, strict=True)])
+    blocks = every.view(len(sizes), most, *every.shape[1:])
+    return torch.cat([block[:size] for block, size in zip(blocks, sizes, strict=True)])
 
 
 class _AllGather(torch.autograd.Function):
@@ -292,7 +293,9 @@ def combine_gradients(parameters: Any, process_group: Group, *, combine: str = "
         combine: the word that the loss was given: "mean" averages the gradients, "sum" adds them up.
     """
     processes = joined(process_group, combine)
-    for parameter in parameters if processes is not None else ():
+    if processes is None:
+        return
+    for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         found = processes.total(parameter.grad.to(arithmetic(parameter)))

@@ -24,72 +24,80 @@ SINGLE = ("jax", "tensorflow")  # whose devices are those of one process
 
 
 class RankGroup:
-    """The processes of one framework, or one with W devices; after a failure the next case starts them anew."""
+    """The processes of one framework, or one with W devices; after a failure the next case starts them anew.
+
+    One process loads the framework and becomes all of them by `fork`, before it has computed anything.
+    """
 
     def __init__(self, framework: str, device: str, world: int):
         self.framework, self.device, self.world = framework, device, world
-        self._ranks: list[subprocess.Popen[bytes]] = []
+        self._first: subprocess.Popen[bytes] | None = None
+        self._pipes: list[tuple[int, int]] = []  # of each rank: where it reads, and where it answers
         self._meet: tempfile.TemporaryDirectory[str] | None = None
         atexit.register(self.end)
 
     def ask(self, message: Mapping[str, Any]) -> list[dict[str, Any]] | dict[str, str]:
         """Return what each rank answers to one case, in order; or one error, of the first rank that raised."""
-        if not self._ranks:
+        if self._first is None:
             problem = self._start()
             if problem:
                 return problem
         line = json.dumps(message).encode() + b"\n"
         try:
-            for rank in self._ranks:
-                assert rank.stdin is not None
-                rank.stdin.write(line)
-                rank.stdin.flush()
+            for questions, _ in self._pipes:
+                with open(questions, "wb", closefd=False) as stream:
+                    stream.write(line)
         except OSError:
             self.end()
             return {"type": "RankDied", "message": "a process of the group is gone"}
         return self._collected(PATIENCE)
 
     def end(self) -> None:
-        """End every process of the group."""
-        for rank in self._ranks:
-            rank.kill()
-            rank.wait()
-            for stream in (rank.stdin, rank.stdout):
-                assert stream is not None
-                stream.close()
-        self._ranks = []
+        """End every process of the group: the first one ends the others when its input does."""
+        for pipe in self._pipes:
+            for end in pipe:
+                os.close(end)
+        self._pipes = []
+        if self._first is not None:
+            assert self._first.stdin is not None
+            self._first.stdin.close()
+            try:
+                self._first.wait(timeout=GRACE)
+            except subprocess.TimeoutExpired:
+                self._first.kill()
+                self._first.wait()
+            self._first = None
         if self._meet is not None:
             self._meet.cleanup()
             self._meet = None
 
     def _start(self) -> dict[str, str] | None:
         self._meet = tempfile.TemporaryDirectory(prefix="lossproof-ranks-")
-        processes = 1 if self.framework in SINGLE else self.world
-        where = str(Path(self._meet.name) / "meet")
+        ranks = 1 if self.framework in SINGLE else self.world
+        questions, answers = ([os.pipe() for _ in range(ranks)] for _ in range(2))
+        theirs = [*(read for read, _ in questions), *(write for _, write in answers)]
+        self._pipes = [(write, read) for (_, write), (read, _) in zip(questions, answers, strict=True)]
         command = [sys.executable, "-m", "lossproof.conformance.host.rank_worker", "--framework", self.framework]
-        command += ["--device", self.device, "--world", str(self.world), "--meet", where]
+        command += ["--device", self.device, "--world", str(self.world), "--meet", str(Path(self._meet.name) / "meet")]
+        command += [f"--pipe={read},{write}" for (read, _), (_, write) in zip(questions, answers, strict=True)]
         devices = f"--xla_force_host_platform_device_count={self.world}"
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
         environment["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {devices}".strip()
-        for rank in range(processes):
-            self._ranks.append(
-                subprocess.Popen(
-                    [*command, "--rank", str(rank)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-                )
-            )
+        self._first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, env=environment, pass_fds=theirs)
+        for end in theirs:
+            os.close(end)
         ready = self._collected(START)
         return ready if isinstance(ready, dict) else None
 
     def _collected(self, patience: float) -> list[dict[str, Any]] | dict[str, str]:
         """Return one line of each rank; where one raises, dies or is late, end the group and return that."""
-        lines: list[dict[str, Any] | None] = [None] * len(self._ranks)
+        lines: list[dict[str, Any] | None] = [None] * len(self._pipes)
         error: dict[str, str] | None = None
         deadline = time.monotonic() + patience
-        buffers = [b""] * len(self._ranks)
+        buffers = [b""] * len(self._pipes)
         with selectors.DefaultSelector() as selector:
-            for place, rank in enumerate(self._ranks):
-                assert rank.stdout is not None
-                selector.register(rank.stdout, selectors.EVENT_READ, place)
+            for place, (_, answers) in enumerate(self._pipes):
+                selector.register(answers, selectors.EVENT_READ, place)
             while any(line is None for line in lines):
                 ready = selector.select(max(deadline - time.monotonic(), 0))
                 if not ready:

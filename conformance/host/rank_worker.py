@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from functools import cache
 from typing import Any, Protocol
@@ -29,37 +30,63 @@ class Runner(Protocol):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer cases until the end of input."""
+    """Answer cases until the end of input, as one rank, or as many as there are pipes."""
     parser = argparse.ArgumentParser()
     for name in ("--framework", "--device", "--meet"):
         parser.add_argument(name, required=True)
-    for name in ("--world", "--rank"):
-        parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--world", type=int, required=True)
+    parser.add_argument("--pipe", action="append", required=True, help="of a rank: where it reads, where it answers")
     options = parser.parse_args(arguments)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+    pipes = [tuple(map(int, pipe.split(","))) for pipe in options.pipe]
+    if len(pipes) == 1:
+        return _serve(options, 0, pipes)
+    import torch.distributed  # noqa: F401  # once, before there are several
+
+    ranks = []
+    for rank in range(len(pipes)):
+        child = os.fork()
+        if not child:
+            os._exit(_serve(options, rank, pipes))
+        ranks.append(child)
+    for pipe in pipes:
+        for end in pipe:
+            os.close(end)
+    sys.stdin.buffer.read()  # its end is that of the group
+    for child in ranks:
+        os.kill(child, signal.SIGKILL)
+    return 0
+
+
+def _serve(options: argparse.Namespace, rank: int, pipes: list[tuple[int, ...]]) -> int:
+    """Be one rank; the pipes of the others are closed, so that their ends are seen."""
+    for place, pipe in enumerate(pipes):
+        for end in pipe if place != rank else ():
+            os.close(end)
+    asked, answered = pipes[rank]
+    questions = os.fdopen(asked, encoding="utf-8")
+    answers = os.fdopen(answered, "w", encoding="utf-8", buffering=1)
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
     try:
-        runner = _runner(options)
+        runner = _runner(options, rank)
     except Exception as problem:  # of whatever kind: the group cannot be had
         say({"error": {"type": type(problem).__name__, "message": cut(str(problem)), "traceback": ""}})
         return 1
     say({"parts": []})
-    for line in sys.stdin:
+    for line in questions:
         say(_answer(runner, json.loads(line)))
     return 0
 
 
-def _runner(options: argparse.Namespace) -> Runner:
+def _runner(options: argparse.Namespace, rank: int) -> Runner:
     match Framework(options.framework):
         case Framework.TORCH:
             from lossproof.conformance.host.frameworks.ranks_torch import TorchRank
 
-            return TorchRank(options.device, options.world, options.rank, options.meet)
+            return TorchRank(options.device, options.world, rank, options.meet)
         case Framework.JAX:
             from lossproof.conformance.host.frameworks.ranks_jax import JaxRanks
 

@@ -106,7 +106,8 @@ def _over_ranks(hello: Mapping[str, Any], case: Case, load: str) -> str:
 
     def texts(array_of: Callable[[str], Any]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the code of the differentiable arrays, and of all other arguments."""
-        rows, rest = {}, {}
+        rows: dict[str, str] = {}
+        rest: dict[str, str] = {}
         for name, array in spread.inputs.items():
             differentiable = array.dtype.kind == "f" and (name not in case.dtypes or is_wider(case, name))
             part = rows if differentiable else rest

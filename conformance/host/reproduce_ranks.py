@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -79,14 +79,14 @@ def jax_code(load: str, rows: Arrays, rest: Arrays, case: Case, *, keyword: bool
     spread = f"g = jax.jit(jax.shard_map(lambda a: f(**a{options}{axis})[None], mesh=mesh, "
     spread += f'in_specs=(dict({specs}),), out_specs=P("{AXIS}"))); '
     seed = f"jnp.array({np.asarray(case.cotangent).tolist()}, v.dtype)"
-    seed += ".reshape(v.shape)" if np.ndim(case.cotangent) else " * jnp.ones_like(v)"
+    seed += ".reshape(v.shape)" if np.asarray(case.cotangent).ndim else " * jnp.ones_like(v)"
     ending = f"v, pull = jax.vjp(lambda r: g({{**r, **k}}), r); print(v, pull({seed}))"
     ending = ending if case.order and rows else "print(g({**r, **k}))"
     start += f"from jax.sharding import PartitionSpec as P; {mesh}{load}; r = dict({given}); k = dict({fixed}); "
     return start + spread + ending
 
 
-def tensorflow_code(load: str, parts: list[tuple[Arrays, Arrays]], case: Case, *, keyword: bool) -> str:
+def tensorflow_code(load: str, parts: Sequence[tuple[Arrays, Arrays]], case: Case, *, keyword: bool) -> str:
     """Return the code of all replicas of TensorFlow; `parts` are the rows and the rest of each."""
     world = len(case.split)
     held = ", ".join(f"dict({', '.join(f'{n}={t}' for n, t in rows.items())})" for rows, _ in parts)

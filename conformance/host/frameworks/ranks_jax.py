@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.frameworks import Request
 from lossproof.conformance.host.frameworks.jax import Jax, named
 from lossproof.conformance.host.ranks import AXIS, KEYWORDS, in_blocks
@@ -49,9 +51,9 @@ class JaxRanks:
         value, gradients, second = self._call(ask, native, split, most)(rows, rest, along)
         found = []
         for rank, own in enumerate(split):
-            part = {"value": named(self._own(value[rank], split, most, own))}
+            part: dict[str, Any] = {"value": named(self._own(value[rank], split, most, own))}
             for kind, every in (("gradients", gradients), ("second", second)):
-                if every:
+                if every and ask.order:
                     part[kind] = {n: named(self._received(g, n, ask, rank, own, most)) for n, g in every.items()}
             found.append(part)
         return found
@@ -59,7 +61,8 @@ class JaxRanks:
     def _call(self, ask: Request, native: dict[str, Any], split: list[int], most: int) -> Callable[..., Any]:
         """Return the compiled call, kept for each structure; where the numbers of rows differ, it is another one."""
         shapes = tuple((name, array.shape, array.dtype.name) for name, array in native.items())
-        cotangent = ask.cotangent if ask.cotangent is not None else np.ones(())
+        cotangent: Array = ask.cotangent if ask.cotangent is not None else np.ones(())
+        ask = replace(ask, order=max(ask.order, 1))  # one compilation, whether or not the gradient is asked for
         key = (ask.key, ask.order, shapes)
         if key not in self._compiled:
             self._compiled[key] = jax.jit(self._derived(ask), **self.adapter.quick)
@@ -71,21 +74,19 @@ class JaxRanks:
         return lambda rows, rest, along: self._compiled[key](rows, rest, along, cotangent)
 
     def _derived(self, ask: Request) -> Callable[..., Any]:
-        over = {name: PartitionSpec(AXIS) if name in ask.aligned else PartitionSpec() for name in ask.inputs}
-        over["mask"] = PartitionSpec(AXIS)
+        spec: Any = PartitionSpec
+        over = {name: spec(AXIS) if name in ask.aligned else spec() for name in ask.inputs}
+        over["mask"] = spec(AXIS)
 
         def spread(rows: Any, rest: Any) -> Any:
             def on_device(rows: Any, rest: Any) -> Any:
                 return ask.function(**rows, **rest)[None]
 
             specs = tuple({name: over[name] for name in part} for part in (rows, rest))
-            mapped = _shard_map(on_device, self.mesh, specs, PartitionSpec(AXIS), check=self.world == 2)
+            mapped = _shard_map(on_device, self.mesh, specs, spec(AXIS), check=self.world == 2)
             return mapped(rows, rest)  # one entry a device
 
         def derived(rows: Any, rest: Any, along: Any, cotangent: Any) -> Any:
-            if not ask.order:
-                return spread(rows, rest), {}, {}
-
             def gradient(rows: Any) -> Any:
                 value, pull = jax.vjp(lambda rows: spread(rows, rest), rows)
                 return value, pull(_seed(cotangent, value))[0]
@@ -103,8 +104,8 @@ class JaxRanks:
 
     def _more(self, ask: Request) -> int:
         """Return how many axes a mask has besides the first."""
-        array = ask.inputs[ask.aligned[0]][0]
-        return max(array.ndim - 2, 0)
+        array: Array = ask.inputs[ask.aligned[0]][0]
+        return int(max(array.ndim - 2, 0))
 
     def _own(self, value: Any, split: list[int], most: int, own: int) -> Any:
         """Return what a device returned without the entries of rows that fill up."""
@@ -133,6 +134,7 @@ def _shard_map(function: Any, mesh: Any, specs: Any, out: Any, *, check: bool) -
     """Return the function over the mesh, with or without JAX's check of what varies: both are in use."""
     if hasattr(jax, "shard_map"):
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_vma=check)
-    from jax.experimental.shard_map import shard_map
+    from jax.experimental import shard_map as older
 
-    return shard_map(function, mesh=mesh, in_specs=specs, out_specs=out, check_rep=check)
+    spread: Any = older.shard_map
+    return spread(function, mesh=mesh, in_specs=specs, out_specs=out, check_rep=check)

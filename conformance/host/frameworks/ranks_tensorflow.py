@@ -10,6 +10,8 @@ from lossproof.conformance.host.frameworks import NotALoss, Request
 from lossproof.conformance.host.frameworks.tensorflow import TensorFlow, named, tensor
 from lossproof.conformance.host.ranks import KEYWORDS, own_rows
 
+_ZERO = tf.UnconnectedGradients.ZERO
+
 
 class TensorFlowRanks:
     """`tf.distribute.MirroredStrategy`; each replica takes its own rows, and the gradient of what it returns."""
@@ -26,42 +28,47 @@ class TensorFlowRanks:
 
     def run(self, ask: Request, split: list[int]) -> list[dict[str, Any]]:
         """Return value and gradients of each replica."""
-        if ask.order == 2:
-            raise NotImplementedError("second derivatives are not asked here")
-        parts = [
-            {
-                name: tensor(own_rows(array, split, rank) if name in ask.aligned else array, dtype)
-                for name, (array, dtype) in ask.inputs.items()
-            }
-            for rank in range(self.world)
-        ]
-        seeds = [self._seed(ask, split, rank) for rank in range(self.world)]
-        given = [self._spread([part[name] for part in parts]) for name in parts[0]]
-        names = list(parts[0])
-        floats = [name for name in names if parts[0][name].dtype.is_floating]
 
-        def on_replica(seed: Any, *values: Any) -> Any:
+        def of_replica(array: Any, name: str, rank: int) -> Any:
+            return own_rows(array, split, rank) if name in ask.aligned else array
+
+        replicas = range(self.world)
+        held = [{n: tensor(of_replica(a, n, rank), d) for n, (a, d) in ask.inputs.items()} for rank in replicas]
+        names, floats = list(held[0]), [name for name, part in held[0].items() if part.dtype.is_floating]
+        along = [
+            [tensor(of_replica(ask.tangents[n], n, rank), ask.inputs[n][1]) for n in floats if ask.order == 2]
+            for rank in replicas
+        ]
+        given = [self._spread([part[name] for part in held]) for name in names]
+        beside = [self._spread(list(parts)) for parts in zip(*along, strict=True)]
+
+        def on_replica(seed: Any, beside: Any, *values: Any) -> Any:
             own = dict(zip(names, values, strict=True))
-            with tf.GradientTape() as tape:
-                for name in floats:
-                    tape.watch(own[name])
-                value = ask.function(**own)
-                if not isinstance(value, tf.Tensor):
-                    raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
-            if not ask.order:
-                return value, []
-            wanted = [own[name] for name in floats]
-            seeded = tf.reshape(tf.cast(seed, value.dtype), tf.shape(value))
-            return value, tape.gradient(value, wanted, seeded, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            rows = [own[name] for name in floats]
+            with tf.GradientTape() as outer:
+                outer.watch(rows)
+                with tf.GradientTape() as tape:
+                    tape.watch(rows)
+                    value = ask.function(**own)
+                    if not isinstance(value, tf.Tensor):
+                        raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
+                if not ask.order:
+                    return value, [], []
+                seeded = tf.reshape(tf.cast(seed, value.dtype), tf.shape(value))
+                gradients = tape.gradient(value, rows, seeded, unconnected_gradients=_ZERO)
+                product = tf.add_n([tf.reduce_sum(g * v) for g, v in zip(gradients, beside, strict=False)] or [0.0])
+            return value, gradients, outer.gradient(product, rows, unconnected_gradients=_ZERO) if beside else []
 
-        value, gradients = self.strategy.run(on_replica, args=(self._spread(seeds), *given))
-        values = self.strategy.experimental_local_results(value)
-        every = [self.strategy.experimental_local_results(g) for g in gradients]
-        return [
-            {"value": named(values[rank])}
-            | ({"gradients": {n: named(g[rank]) for n, g in zip(floats, every, strict=True)}} if ask.order else {})
-            for rank in range(self.world)
-        ]
+        found = self.strategy.run(
+            on_replica, args=(self._spread([self._seed(ask, split, r) for r in replicas]), beside, *given)
+        )
+        value, gradients, second = tf.nest.map_structure(self.strategy.experimental_local_results, found)
+        parts: list[dict[str, Any]] = [{"value": named(value[rank])} for rank in replicas]
+        for kind, every in (("gradients", gradients), ("second", second)):
+            if every:
+                for rank, part in enumerate(parts):
+                    part[kind] = {n: named(tf.convert_to_tensor(g[rank])) for n, g in zip(floats, every, strict=True)}
+        return parts
 
     def _seed(self, ask: Request, split: list[int], rank: int) -> Any:
         """Return the cotangent of what a replica returns."""

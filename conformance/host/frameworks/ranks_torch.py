@@ -54,7 +54,7 @@ class TorchRank:
             if "imeout" in str(problem) or "imed out" in str(problem) or "onnection closed" in str(problem):
                 raise RankLate(f"waited in vain for another process: {str(problem)[:200]}") from problem
             raise
-        found = {"value": named(value)}
+        found: dict[str, Any] = {"value": named(value)}
         if ask.order:
             found["gradients"] = {name: named(g) for name, g in zip(rows, gradients, strict=True)}
         if ask.order == 2:
