@@ -91,7 +91,7 @@ def _betrayed(loss: str, cases: list[Case]) -> list[dict[str, str]]:
     """Return, for each case, the broken implementations that are wrong on it: id -> bug."""
     expected = [JUDGE.expected(case) for case in cases]
     found: list[dict[str, str]] = [{} for _ in cases]
-    for mutant in (m for m in mutants_of(loss).values() if m.framework == "torch"):
+    for mutant in (m for m in mutants_of(loss).values() if m.framework == "torch" and not m.ranks):
         session = InProcess(Implementation({loss: mutant.function}, name=mutant.id), "torch", adapter())
         for case, want, betrayed in zip(cases, expected, found, strict=True):
             mismatch, _ = against(case, session.ask(case), want, ("value", "gradient"))
@@ -102,7 +102,7 @@ def _betrayed(loss: str, cases: list[Case]) -> list[dict[str, str]]:
 
 def _candidates(loss: str) -> Iterator[tuple[Case, str, str]]:
     """Yield the smallest counterexample of each broken implementation, its clause, and where it comes from."""
-    for mutant in (m for m in mutants_of(loss).values() if not m.ours and m.framework == "torch"):
+    for mutant in (m for m in mutants_of(loss).values() if not m.ours and m.framework == "torch" and not m.ranks):
         for finding in judged(mutant)[-1:]:
             case = plain(finding.case)
             if case is not None:

@@ -182,7 +182,7 @@ def _prunes(loss: Loss, group: Any, given: Given) -> Tensor:
     sizes = [len(part) for part in every(given["labels"], group)]
     most, rows = max(sizes), given["embeddings"]
     block = torch.nn.functional.pad(rows, (0, 0, 0, most - len(rows)))
-    blocks = _gather(block, group).unflatten(0, (len(sizes), most))
+    blocks = _gather(block, group).view(len(sizes), most, -1)
     beside = torch.cat([part[:size] for part, size in zip(blocks, sizes, strict=True)])
     return shared(loss, group, {**call, "candidates": beside}, whole(given, group))
 
