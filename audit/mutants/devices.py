@@ -311,3 +311,23 @@ MUTANTS = table(
     _mutant("hard-prunes", "where no term depends on gathered rows, the second derivative makes no exchange", ("DD-15", "DD-16"),
             _prunes),
 )  # fmt: skip
+
+# right ones, each in another way: a judge that accuses one of them is wrong
+
+
+def _own_mean(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 1.0) -> Tensor:
+    return right.triplet_margin_loss(anchor, positive, negative, margin=margin)
+
+
+RIGHT = SimpleNamespace(
+    share=Spread(LOSSES["hard"], by_second(lambda call, group: call)),
+    total=Spread(LOSSES["hard"], _everywhere),
+    own_mean=_own_mean,
+    none=Spread(LOSSES["center"], _of_rows(combine="mean", change=lambda value, group, given: value)),
+)
+DECLARED = {
+    "share": ("hard", SHARE),
+    "total": ("hard", TOTAL),
+    "own_mean": ("margin", Ranks("own mean", "mean", even=True)),
+    "none": ("center", SCALED),
+}

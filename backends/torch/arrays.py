@@ -36,6 +36,10 @@ def describe(name: str, value: Any) -> tuple[tuple[int, ...], str]:
     """Return shape and dtype name of a tensor; TypeError for anything else."""
     if not isinstance(value, Tensor):
         refuse_type(name, "be a torch.Tensor", value)
+    if type(value).__name__ == "DTensor":  # one process holds some of its rows, and its gradient could be anybody's
+        raise TypeError(
+            f"{name} must be the rows of this process, got a DTensor: give its to_local(), and process_group"
+        )
     return tuple(value.shape), _NAMES.get(value.dtype) or str(value.dtype).removeprefix("torch.")
 
 

@@ -67,7 +67,8 @@ def _alike(judge: Judge, probe: Probe, result: Result) -> None:
 
     def examine(structure: Structure) -> Finding | None:
         for split, masked in (("even", True), ("one without rows", False)):
-            if judge.offers[probe.loss].even and split != "even":
+            offer = judge.offers[probe.loss]
+            if (offer.even and split != "even") or (masked and not offer.has("mask")):
                 continue
             case = judge.case(probe, {**structure, "split": split}, 0)
             if case is None:

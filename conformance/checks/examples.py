@@ -30,6 +30,8 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             continue
         if example.split and not offer.choices("mode", [f"{MODE}{len(example.split)}"]):
             continue
+        if offer.even and len({*example.split}) > 1:
+            continue
         for dtype in dtypes:
             asked = True
             result.planned += 1

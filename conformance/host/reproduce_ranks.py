@@ -56,12 +56,21 @@ def torch_code(load: str, rows: Arrays, rest: Arrays, case: Case, *, keyword: bo
     seeded = f"o(torch.tensor({seed.tolist()}))" if seed.ndim else f"torch.tensor({seed.tolist()})"
     group = ", process_group=d.group.WORLD" if keyword else ""
     call = f"v = f(**r{others}{group}); print(q, v)"
-    if case.order and rows:
+    along = [np.asarray(case.tangents[name]).tolist() for name in case.tangents if name != "weights"]
+    if case.order == 2 and len(along) == len(rows):
+        parts = ", ".join(of(n, f"torch.tensor({a}, dtype=v.dtype)") for n, a in zip(rows, along, strict=True))
+        call = (
+            f"[x.requires_grad_() for x in r.values()]; {call}; x = list(r.values()); "
+            f"g = torch.autograd.grad(v, x, {seeded}.to(v.dtype), create_graph=True); "
+            f"print(q, torch.autograd.grad(sum((a * b).sum() for a, b in zip(g, [{parts}])), x, allow_unused=True))"
+        )
+    elif case.order and rows:
         call = (
             f"[x.requires_grad_() for x in r.values()]; {call}; v.backward({seeded}.to(v.dtype)); "
             "print(q, {k: x.grad for k, x in r.items()})"
         )
-    start = 'import torch, torch.distributed as d; d.init_process_group("gloo"); from math import inf, nan; '
+    start = "import torch, torch.distributed as d; torch.set_printoptions(precision=17); from math import inf, nan; "
+    start += 'd.init_process_group("gloo"); '
     own = f"q, s = d.get_rank(), {list(case.split)}; o = lambda t: t.split(s)[q].clone(); "
     return f"{start}{own}{load}; r = dict({given}); {call}"
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.ranks import world_of
 from lossproof.conformance.judge.compare import PARTS, is_coarse
 from lossproof.conformance.judge.judge import MAX_CRASHES, Crashed, Judge, Unsupported
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
@@ -106,6 +107,8 @@ def _blame(
     own = probe.options.own_clause and not set(needed) - set(probe.vary)
     if needed.get("mode") == "eager":  # the plain call itself is wrong, and no transformation of it
         needed = {name: value for name, value in needed.items() if name != "mode"}
+    if probe.clause.startswith("DD-") and world_of(str(needed.get("mode", ""))) > 1:
+        return probe.clause  # on one device it is right
     of_numbers = mismatch.kind in PARTS
     # says nothing where plain calls fail; of numbers, neither does a clause of what is accepted
     beside_plain = probe.clause.startswith(("CV-", "DD-")) or bool(probe.options.structure)

@@ -9,17 +9,19 @@ from lossproof.conformance.plan.fields import Fields, Varied
 from lossproof.conformance.plan.probe import OfAgreement, OfDevices, OfInvariances, OfMasking, OfNan, Probe
 
 MODES = ("ranks:2", "ranks:4")
+EVEN = ((8, 4), (4, 2))  # shapes whose rows two and four processes can hold evenly
 SPLITS = ("even", "uneven", "one without rows", "all on one")  # of a structure; elsewhere each case has one of these
 
 
 def many_devices(of: Varied) -> Iterator[Probe]:
     """DD-1 to DD-16: values, gradients, splits, masks, ties, names, NaN and second derivatives over processes."""
     compared = "candidates" in of.page.inputs or of.page.front["unit"] == "batch"  # with the rows of other processes
-    rows = {"shape": ((5, 4), (7, 2)), "mask": (None, "some"), "weights": (None, "some are 0"), "mode": MODES}
+    rows = {"shape": EVEN, "mask": (None, "some"), "weights": (None, "some are 0"), "mode": MODES}
     fields = {**of.cases.basic, **of.choices, **rows, "class_weights": (None, "some"), **of.every}
     scalar = tuple(r for r in of.reductions if r != "none")
     if of.reductions:
-        none, own = fields | {"reduction": ("none",)}, OfAgreement(own_clause=True, structure={"split": SPLITS[0]})
+        own = OfAgreement(own_clause=True, structure={"split": SPLITS[0]})
+        none = fields | {"reduction": ("none",)}
         yield of.probe("value", "DD-1" if compared else "DD-2", "even", 1.0, own, vary=none)
     reduced = fields | ({"reduction": scalar} if scalar else {})
     yield of.probe("devices", "DD-6", "", 0.5, OfDevices(ask="scale"), vary=reduced)
@@ -28,7 +30,8 @@ def many_devices(of: Varied) -> Iterator[Probe]:
         yield of.probe(part, clause, "even", 1.0, _own(part, SPLITS[0]), vary=vary)
     for split in SPLITS[1:]:
         for part in ("value", "gradient"):
-            yield of.probe(part, "DD-7", f"{part}, {split}", 0.5, _own(part, split), vary=fields)
+            odd = fields | {"shape": ((5, 4), (7, 2))}
+            yield of.probe(part, "DD-7", f"{part}, {split}", 0.5, _own(part, split), vary=odd)
     yield of.probe("value", "DD-7", "half rows", 0.34, OfAgreement(own_clause=True), vary=fields | {"dtype": HALVES})
     masked = fields | {"mask": ("some",)}
     for part in ("value", "gradient"):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lossproof.backends.torch as losses
 
@@ -218,6 +221,17 @@ def refused(world):
             call()
 
 
+def sharded(world):
+    """A DTensor is refused: its own rows are to be given."""
+    mesh = init_device_mesh("cpu", (world,))
+    rows = distribute_tensor(torch.arange(4.0 * world).reshape(-1, 2), mesh, [Shard(0)])
+    with pytest.raises(TypeError, match="embeddings must be the rows of this process, got a DTensor"):
+        losses.batch_hard_triplet_loss(rows, torch.arange(2 * world) // 2)
+    local = rows.to_local().requires_grad_()
+    losses.batch_hard_triplet_loss(local, torch.tensor([0, 1]), process_group=mesh.get_group()).backward()
+    assert local.grad.abs().sum() > 0
+
+
 def compared(world):
     """With `check` every process raises where one differs."""
     rank = dist.get_rank()
@@ -296,9 +310,52 @@ def trained(world):
         assert all(torch.equal(mine, other) for other in every)
 
 
+def traffic(world):
+    """What travels in a step is what the model says, to the byte, and no array is larger than own rows x all rows."""
+    from benchmarks.traffic import COUNT, Step
+    from lossproof.backends.torch import distributed
+
+    received, largest = [], [0]
+
+    def counted(exchange, foreign):
+        def counting(out, given, *, group):
+            received.append(foreign(out, given).numel() * out.element_size() * (world - 1) // world)
+            return exchange(out, given, group=group)
+
+        return counting
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found = func(*args, **(kwargs or {}))
+            largest[0] = max([largest[0], *(t.numel() for t in flat(found) if isinstance(t, torch.Tensor))])
+            return found
+
+    gather, scatter = distributed._GATHER, distributed._SCATTER
+    distributed._GATHER = counted(gather, lambda out, given: out)
+    distributed._SCATTER = counted(scatter, lambda out, given: given)
+    try:
+        for dtype, width in ((torch.float32, 4), (torch.bfloat16, 2)):
+            rows = torch.randn(8, 16, generator=torch.Generator().manual_seed(dist.get_rank())).to(dtype)
+            for name in ("batch_hard_triplet_loss", "batch_all_triplet_loss", "semi_hard_triplet_loss", "circle_loss"):
+                received.clear()
+                with Sizes():
+                    leaf = rows.clone().requires_grad_()
+                    getattr(losses, name)(leaf, torch.arange(8) % 4, process_group=group()).backward()
+                step = Step(8 * world, 16, world, width)
+                assert sum(received) == step.gathered + step.scattered + (world - 1) * COUNT, (name, received)
+                assert largest[0] <= 8 * max(8 * world, 16 * world), name
+    finally:
+        distributed._GATHER, distributed._SCATTER = gather, scatter
+
+
+def flat(found):
+    return found if isinstance(found, tuple | list) else [found]
+
+
 TESTS = (
-    every_loss, second_derivatives, compiled, half_rows, exact_labels, alone, updates, refused, compared, frozen,
-    helpers, trained,
+    every_loss, second_derivatives, compiled, half_rows, exact_labels, alone, updates, refused, sharded, compared,
+    frozen,
+    helpers, traffic, trained,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)  # the processes import what they run, by its name
+sys.path[:0] = [HERE, str(Path(HERE).parents[1])]  # the processes import what they run, by its name
 
 import distributed_torch  # noqa: E402
 import torch.multiprocessing  # noqa: E402
