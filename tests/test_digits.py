@@ -88,3 +88,30 @@ def test_val_at_far_counts_the_pairs_below_the_threshold():
     # same: 1, 4, 9; different: 49, 81, 100. FAR 0 allows t < 49, FAR 0.5 allows t < 81.
     assert shared.val_at_far(embeddings, labels, 0.0) == 1.0
     assert shared.val_at_far(10 * np.array([[0.0], [1.0], [0.5]]), np.array([0, 0, 1]), 0.01) == 0.0
+
+
+def test_batch_over_two_processes_trains_as_one_process_does():
+    pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone, spread, plan = (import_module(name) for name in ("train_torch", "spread_torch", "spread"))
+    run = plan.plan(3)
+    _, *losses, _ = alone.train(run, "float64")
+    *found, weights = spread.train(run, "float64", (40, 24))
+    np.testing.assert_allclose(found, losses, rtol=1e-12)
+    assert weights.size == sum(w.size for w in run.weights.values())
+    # Gradients that are added up where they should be averaged, or the other way round, are another training.
+    other = replace(run, objective=replace(run.objective, options={"combine": "sum"}))
+    *wrong, _ = spread.train(other, "float64", (40, 24))
+    assert abs(2 * wrong[-1] / losses[-1] - 1) > 1e-3
+
+
+def test_splits_are_of_the_whole_batch_and_batches_are_dealt():
+    plan = import_module("spread")
+    for splits in plan.SPLITS.values():
+        assert all(len(split) == world and sum(split) == shared.ROWS for world, split in splits.items())
+    assert [np.arange(5)[part].tolist() for part in plan.parts((2, 0, 3))] == [[0, 1], [], [2, 3, 4]]
+    run = plan.plan(2)
+    assert run.batches.shape == (2, 1, shared.ROWS)
+    assert len(set(run.labels[run.batches[1, 0, :8]])) == 8
+    assert set(run.batches[1, 0]) == set(shared.setup("batch_hard").batches[1, 0])

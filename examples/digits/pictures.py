@@ -1,4 +1,4 @@
-"""The two pictures of an objective: its loss curves, and the held-out digits before and after."""
+"""The two pictures of an objective, its loss curves and the held-out digits, and that of W processes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from shared import Array, val_at_far
 
 LINES = {"torch": ("-", 4.0, "#f4a582"), "tensorflow": ("-", 2.0, "#4393c3"), "jax": (":", 1.6, "#000000")}
+SPREAD = {1: ("-", 5.0, "#f4a582"), 2: ("-", 2.5, "#4393c3"), 4: (":", 1.8, "#000000")}
 SPAN = 10  # steps of the running mean that is drawn
 
 
@@ -48,6 +49,36 @@ def draw_embeddings(path: Path, objective: str, embeddings: Mapping[str, Array],
     shown = "in 2-D" if width == 2 else f"along two principal axes of {width}"
     figure.suptitle(f"{objective}: held-out digits {shown}, VAL at FAR 1e-2 (float64)")
     figure.colorbar(dots, ax=axes, ticks=range(10), label="digit", aspect=40)
+    _save(figure, path)
+
+
+def draw_spread(
+    path: Path,
+    curves: Mapping[str, Mapping[int, Array]],
+    apart: Mapping[tuple[str, str, int], Array],
+    limit: float,
+) -> None:
+    """Draw a column for each framework: the float64 curves of every W, and below how far they are from W = 1."""
+    figure, axes = plt.subplots(
+        2, len(curves), figsize=(10, 6), sharex=True, sharey="row", squeeze=False, layout="constrained"
+    )
+    for (above, below), (framework, of_worlds) in zip(axes.T, curves.items(), strict=True):
+        for world, losses in of_worlds.items():
+            style, width, color = SPREAD[world]
+            above.plot(losses, style, lw=width, color=color, label=f"W = {world}")
+        above.set(title=framework, ylim=(0, None))
+        for (name, dtype, world), size in apart.items():
+            if name == framework:
+                style, color = "-" if dtype == "float64" else "--", SPREAD[world][2]
+                so_far = np.maximum.accumulate(np.maximum(size, 1e-17))
+                below.semilogy(so_far, style, lw=1, color=color, label=f"W = {world}, {dtype}")
+        below.axhline(limit, color="#b2182b", lw=1, label=f"limit of float64, {limit:.0e}")
+        below.set(xlabel="step")
+    axes[0, 0].set(ylabel="loss (float64)")
+    axes[1, 0].set(ylabel="relative difference to W = 1,\nlargest so far")
+    axes[0, 0].legend()
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
+    figure.suptitle("batch-hard: one batch of 64 digits over W processes, replicas or devices")
     _save(figure, path)
 
 

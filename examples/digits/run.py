@@ -20,10 +20,9 @@ from pictures import draw_curves, draw_embeddings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from shared import OBJECTIVES, STEPS, Array, setup, val_at_far
+from shared import DTYPES, OBJECTIVES, STEPS, Array, setup, val_at_far
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
-DTYPES = ("float64", "float32")
 COMPARED = 100  # steps over which float64 curves have to agree
 LIMIT = 1e-9
 HERE = Path(__file__).parent
@@ -45,21 +44,28 @@ def work(objective: str, framework: str, epochs: int, out: str) -> None:
 
 
 def trained(objective: str, framework: str, epochs: int, progress: Progress) -> dict[str, Array]:
-    """Return what a worker found, and its seconds; a worker that fails shows what it said."""
-    task = progress.add_task(f"{objective} in {framework}", total=len(DTYPES) * STEPS * epochs)
+    """Return what a worker found, and its seconds."""
+    line = [__file__, objective, "--epochs", str(epochs), "--worker", framework]
+    return called(f"{objective} in {framework}", line, len(DTYPES) * STEPS * epochs, progress)
+
+
+def called(what: str, line: list[str], total: int, progress: Progress) -> dict[str, Array]:
+    """Return what the worker of a command line writes to its last argument; one that fails shows what it said."""
+    task = progress.add_task(what, total=total)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out, said = Path(folder) / "results.npz", Path(folder) / "stderr"
-        line = [sys.executable, __file__, objective, "--epochs", str(epochs), "--worker", framework, str(out)]
         quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         with (
             said.open("w") as stderr,
-            subprocess.Popen(line, stdout=subprocess.PIPE, stderr=stderr, text=True, env=quiet) as process,
+            subprocess.Popen(
+                [sys.executable, *line, str(out)], stdout=subprocess.PIPE, stderr=stderr, text=True, env=quiet
+            ) as process,
         ):
             for step in process.stdout or ():
                 progress.advance(task, step.strip() == ".")
         if process.returncode:
-            raise click.ClickException(f"{objective} in {framework} failed\n{said.read_text()}")
+            raise click.ClickException(f"{what} failed\n{said.read_text()}")
         return {**np.load(out), "seconds": np.array(time.perf_counter() - start)}
 
 

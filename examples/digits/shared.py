@@ -17,6 +17,7 @@ Array = NDArray[Any]
 TRAINED = 1200  # rows that are trained on; the other 597 are looked at
 FEATURES, HIDDEN, CLASSES = 64, 64, 10
 STEPS, ROWS = 200, 64  # of an epoch, of a batch
+DTYPES = ("float64", "float32")
 MOMENTUM = 0.875  # dyadic, as the rates: Keras holds them in float32
 
 
