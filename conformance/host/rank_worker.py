@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     pipes = [tuple(map(int, pipe.split(","))) for pipe in options.pipe]
     if len(pipes) == 1:
         return _serve(options, 0, pipes)
-    import torch.distributed  # noqa: F401  # once, before there are several
+    from lossproof.conformance.host.frameworks import ranks_torch  # noqa: F401  # once, before there are several
 
     ranks = []
     for rank in range(len(pipes)):

@@ -28,6 +28,7 @@ OF = {
     "second_set": probes.OfSecondSet,
     "weights": probes.OfWeights,
     "determinism": probes.OfDeterminism,
+    "devices": probes.OfDevices,
     "vectors": probes.OfVectors,
     "functions": probes.OfFunctions,
     "function_purity": probes.OfPurity,
