@@ -149,7 +149,10 @@ def tried(key: str, named: Sequence[str] | None = None) -> dict[str, Any]:
     """
     mutant = mutants()[key]
     kills = [kill(mutant, seed) for seed in SEEDS]  # first: what a mutant keeps between calls may wear off
-    found = named or {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
+    if named is None:
+        found = {finding.clause for finding in findings(mutant, probes(mutant), SEEDS[0])}
+    else:
+        found = {*named, *(k.clause for k in kills if k.clause)}
     return {
         "mutant": mutant.id,
         "bug": mutant.bug,
@@ -197,7 +200,8 @@ def main() -> int:
     asked = options.parse_args()
     console, only = Console(), asked.only
     broken = [m.id for m in mutants().values() if not only or m.loss in only or m.id in only]
-    named = {row["mutant"]: row["named"] for row in measured()["mutants"]} if asked.by_clause else {}
+    earlier = {row["mutant"]: row["named"] for row in measured()["mutants"]}
+    named = {key: earlier.get(key, []) for key in broken} if asked.by_clause else {}
     found = rows_of(broken, console, resume=asked.resume, named=named)
     seconds = [second for row in found.values() for second in row.pop("seconds")]
     for row in (row for row in found.values() if not row["killed"]):
