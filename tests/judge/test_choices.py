@@ -14,6 +14,7 @@ from audit.mutants.correct import CORRECT
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.host.ranks import Ranks
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, Result
 from lossproof.conformance.plan.plan import losses_known, plan
@@ -27,18 +28,21 @@ OTHERS = {
 }
 
 
-def judged(loss: str, function: Any, asked: set[str], *, ours: bool = False) -> Iterator[Result]:
-    session: Any = InProcess(Implementation({loss: function}), "torch", adapter("torch"))
-    session.hello["modes"] = session.hello["modes"][:1]
+def judged(
+    loss: str, function: Any, asked: set[str], *, ours: bool = False, ranks: Ranks | None = None, target: str = ""
+) -> Iterator[Result]:
+    session: Any = InProcess(Implementation({loss: function}, ranks=ranks, target=target), "torch", adapter("torch"))
+    session.hello["modes"] = [session.hello["modes"][0], *(ranks.modes if ranks else ())]
     judge = Judge.of(session, losses_known(), ours=ours)
     for probe in plan(loss, losses_known()[loss]):
-        if probe.clause in asked and probe.check in ("boundary", "examples"):
+        if probe.clause in asked and probe.check in ("boundary", "examples", "devices"):
             yield judge.run(probe, CHECKS[probe.check])
 
 
 @pytest.mark.parametrize("mutant", OTHERS.values(), ids=OTHERS)
 def test_another_choice_is_named_and_not_accused(mutant: Mutant) -> None:
-    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses)))
+    of = {"ranks": mutant.ranks, "target": mutant.target}
+    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses), **of))
     assert not [finding for result in found for finding in result.findings]
     chosen = [result for result in found if result.verdict == OTHER_CHOICE]
     assert chosen
@@ -47,7 +51,8 @@ def test_another_choice_is_named_and_not_accused(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", OTHERS.values(), ids=OTHERS)
 def test_in_our_own_code_it_is_a_fault(mutant: Mutant) -> None:
-    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses), ours=True))
+    of = {"ranks": mutant.ranks, "target": mutant.target}
+    found = list(judged(mutant.loss, mutant.function, set(mutant.clauses), ours=True, **of))
     assert NONCONFORMANT in [result.verdict for result in found]
     assert not [result for result in found if result.choice]
 

@@ -35,7 +35,8 @@ def test_a_right_implementation_is_not_accused(name):
     probes = [p for p in plan(loss, known[loss]) if p.clause.startswith("DD-")]
     results = {p.name: judge.run(p, CHECKS[p.check]) for p in probes}
     assert {key: r.findings for key, r in results.items() if r.findings} == {}
-    assert sum(r.verdict == "conformant" for r in results.values()) > len(probes) / 2
+    asked = [r for r in results.values() if r.verdict == "conformant"]
+    assert len(asked) > (4 if ranks.even else len(probes) / 2)  # an even one is not asked of other splits
 
 
 def test_a_group_that_hangs_is_an_error_of_its_case_and_starts_again():
