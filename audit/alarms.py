@@ -96,7 +96,7 @@ def hunt(
             whole = plan(loss, spaces[loss])
             slow = ("compiled",), ("captured",)
             probes = [p for p in whole if p.check not in left_out and p.vary.get("mode") not in slow]
-            probes = [p for p in probes if p.clause.startswith("DD-") == spread]
+            probes = [p for p in probes if p.over_processes == spread]
             asked, seed = 0, settings.seed
             sets = fills or (FILLS if first.offers[loss].effort == 1 else FILLS_IF_COMPILED)
             each = max(2, round(cases / seeds / len(probes) / sets))

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from lossproof.backends.torch.arrays import real
 from lossproof.backends.torch.candidates import Sets, as_sets
 from lossproof.backends.torch.counts import counted
-from lossproof.backends.torch.distributed import Group, agreed, joined, over, share, union
+from lossproof.backends.torch.distributed import Group, agreed, joined, share, union
 from lossproof.backends.torch.gram import gram
 from lossproof.backends.torch.pairwise import finite
 from lossproof.backends.torch.positives import columns, sorted_positives, spread_out
-from lossproof.backends.torch.reductions import reduce
+from lossproof.backends.torch.reductions import number, reduce
 from lossproof.backends.torch.weights import in_arithmetic, total_weight, unit_weights
 from lossproof.spec.arguments import REDUCTIONS, check_choice, check_pair_distance, check_pairwise
 
@@ -105,7 +105,7 @@ def batch_all_triplet_loss(
         return reduce(sums, None, reduction, w, processes=processes)
     counts = (found.every if reduction == "mean" else found.active).to(sums.dtype)  # BA-3, BA-4
     if w is None:
-        divisor = over(processes, counts.sum()).clamp(min=1)
+        divisor = number(processes, counts, sums.dtype)
     else:
         divisor = total_weight(in_arithmetic(w, sums.dtype) * counts, processes)  # BA-9
     return share(processes, reduce(sums, None, "sum", w) / divisor)
@@ -235,9 +235,8 @@ class BatchAllTripletLoss(nn.Module):
         }  # fmt: skip
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         nothing = torch.zeros(0, 1)
-        batch_all_triplet_loss(
-            nothing, nothing[:, 0].long(), combine=combine, **self.options
-        )  # an illegal option is refused here
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here
+        batch_all_triplet_loss(nothing, nothing[:, 0].long(), **legal)
 
     def forward(
         self,

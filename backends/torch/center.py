@@ -191,9 +191,8 @@ class CenterLoss(nn.Module):
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         self.centers = nn.Parameter(torch.randn(num_classes, num_features, device=device, dtype=dtype))
         row = torch.zeros(1, 1)
-        center_loss(
-            row, torch.zeros(1, dtype=torch.long), row, combine=combine, **self.options
-        )  # an illegal option is refused here
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here
+        center_loss(row, torch.zeros(1, dtype=torch.long), row, **legal)
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None

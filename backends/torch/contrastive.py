@@ -132,9 +132,8 @@ class ContrastiveLoss(nn.Module):
         }  # fmt: skip
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         row = torch.zeros(1)
-        contrastive_loss(
-            row, row, torch.tensor(False), combine=combine, **self.options
-        )  # an illegal option is refused here
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here
+        contrastive_loss(row, row, torch.tensor(False), **legal)
 
     def forward(
         self, x1: Tensor, x2: Tensor, dissimilar: Tensor, mask: Tensor | None = None, weights: Tensor | None = None

@@ -147,9 +147,8 @@ class JointLoss(nn.Module):
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         self.centers = nn.Parameter(torch.randn(num_classes, num_features, device=device, dtype=dtype))
         row = torch.zeros(1, 1)
-        joint_loss(
-            row, row, torch.zeros(1, dtype=torch.long), row, combine=combine, **self.options
-        )  # refuses an illegal option
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here
+        joint_loss(row, row, torch.zeros(1, dtype=torch.long), row, **legal)
 
     def forward(
         self,

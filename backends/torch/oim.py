@@ -293,9 +293,8 @@ class OIMLoss(nn.Module):
         self.register_buffer("head", torch.zeros((), dtype=torch.int64, device=device))
         table_ = torch.zeros(num_identities, 1)
         nothing = table_[:0], torch.zeros(0, dtype=torch.long)
-        oim_loss(
-            *nothing, table_, table_, combine=combine, **self.options
-        )  # an illegal option is refused here, not in training
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here, not in training
+        oim_loss(*nothing, table_, table_, **legal)
         update_oim_memory(table_, table_, nothing[1].sum(), *nothing, **self.memory_options)
 
     def forward(

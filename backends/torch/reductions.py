@@ -54,7 +54,7 @@ def _reduced(
 
 
 def number(processes: Processes | None, counted: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return how many are counted, or 1 for none, on all processes; as floats, which add up without end: DD-13."""
+    """Return the sum of flags or counts on all processes, or 1 for 0; as floats, which add up without end: DD-13."""
     found = counted.sum()
     return (found if processes is None else over(processes, found.to(dtype))).clamp(min=1)
 

@@ -229,9 +229,8 @@ class SemiHardTripletLoss(nn.Module):
         }  # fmt: skip
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         nothing = torch.zeros(0, 1)
-        semi_hard_triplet_loss(
-            nothing, nothing[:, 0].long(), combine=combine, **self.options
-        )  # an illegal option is refused here
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here
+        semi_hard_triplet_loss(nothing, nothing[:, 0].long(), **legal)
 
     def forward(
         self,

@@ -151,9 +151,8 @@ class TripletMarginLoss(nn.Module):
         }  # fmt: skip
         self.processes: dict[str, Any] = {"process_group": process_group, "combine": combine, "check": check}
         row = torch.zeros(1)
-        triplet_margin_loss(
-            row, row, row, combine=combine, **self.options
-        )  # an illegal option is refused here, not in training
+        legal = {"combine": combine, **self.options}  # an illegal option is refused here, not in training
+        triplet_margin_loss(row, row, row, **legal)
 
     def forward(
         self,

@@ -61,7 +61,7 @@ class Implementation:
     origin: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     target: str = ""
 
-    def accepts(self, loss: str, keyword: str) -> bool:
+    def takes(self, loss: str, keyword: str) -> bool:
         """Whether the function of a loss has a parameter of this name."""
         return any(p.name == keyword for p in parameters(self.losses[loss]))
 

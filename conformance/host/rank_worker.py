@@ -110,7 +110,7 @@ def _answer(runner: Runner, message: dict[str, Any]) -> dict[str, Any]:
         loss, case = message["case"]["loss"], message["case"]
         implementation = _implementation(message["target"], loss, tuple(sorted(message["rename"].items())))
         parameters = {name: from_json(value) for name, value in case["parameters"].items()}
-        accepted, call = implementation.accepts(loss, runner.keyword), implementation.caller(loss)
+        accepted, call = implementation.takes(loss, runner.keyword), implementation.caller(loss)
         given = {**parameters, **({runner.keyword: runner.group} if accepted else {})}
 
         def function(**inputs: Any) -> Any:

@@ -64,6 +64,24 @@ def in_blocks(array: Array, split: Sequence[int], most: int, filling: Any = None
     return whole
 
 
+def seed_in_blocks(cotangent: Array, split: Sequence[int], most: int) -> Array:
+    """Return the cotangent of what all processes return, in blocks of `most` rows, 0 where they are filled up.
+
+    Of a term a pair the columns are rows of the union, which have blocks too.
+    """
+    if not cotangent.ndim:
+        return cotangent
+    seed = in_blocks(cotangent, split, most, 0.0)
+    if cotangent.ndim > 1 and cotangent.shape[1] == sum(split):
+        seed = np.moveaxis(in_blocks(np.moveaxis(seed, 1, 0), split, most, 0.0), 0, 1)
+    return seed.reshape(len(split), most, *seed.shape[1:])
+
+
+def mask_of_all(rows: Array) -> Array:
+    """Return a mask with which every row (..., D), or every entry (B,), takes part."""
+    return np.ones(rows.shape[: max(rows.ndim - 1, 1)], bool)
+
+
 def merged(parts: Sequence[Mapping[str, Any]], loss: str, ranks: Ranks) -> dict[str, Any]:
     """Return the answers of all processes, in order of rank, as the answer of one device (DD-2 to DD-6).
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.host.ranks import AXIS, in_blocks, own_rows
+from lossproof.conformance.host.ranks import AXIS, in_blocks, mask_of_all, own_rows, seed_in_blocks
 from lossproof.spec import losses
 
 Arrays = Mapping[str, str]
@@ -25,19 +25,11 @@ def launched(framework: str, code: str, case: Case) -> str:
 
 def filled(case: Case) -> Case:
     """Return the case with blocks of one size, as JAX has them: shorter ones are filled up with masked rows."""
-    aligned = losses()[case.loss].aligned
-    inputs = dict(case.inputs)
+    aligned, most, inputs = losses()[case.loss].aligned, max(case.split), dict(case.inputs)
     if len({*case.split}) > 1 and "mask" in losses()[case.loss].inputs:
-        first = inputs[aligned[0]]
-        inputs.setdefault("mask", np.ones(first.shape[: max(first.ndim - 1, 1)], bool))
-    most = max(case.split)
+        inputs.setdefault("mask", mask_of_all(inputs[aligned[0]]))
     spread = {name: in_blocks(a, case.split, most) if name in aligned else a for name, a in inputs.items()}
-    cotangent = np.ones(()) if case.cotangent is None else np.asarray(case.cotangent)
-    if cotangent.ndim:
-        cotangent = in_blocks(cotangent, case.split, most, 0.0)
-        if cotangent.ndim > 1 and cotangent.shape[1] == sum(case.split):
-            cotangent = np.moveaxis(in_blocks(np.moveaxis(cotangent, 1, 0), case.split, most, 0.0), 0, 1)
-        cotangent = cotangent.reshape(len(case.split), most, *cotangent.shape[1:])
+    cotangent = seed_in_blocks(np.asarray(1.0 if case.cotangent is None else case.cotangent), case.split, most)
     return Case(
         case.loss, spread, case.dtype, case.parameters, case.mode, case.order, cotangent, {}, case.dtypes,
         split=case.split,

@@ -122,7 +122,7 @@ def _ranks_of(adapter: Adapter, implementation: Implementation) -> dict[str, Any
     if implementation.ranks is None:
         return {}
     keyword = KEYWORDS.get(adapter.name, "")
-    taking = [loss for loss in implementation.losses if implementation.accepts(loss, keyword)]
+    taking = [loss for loss in implementation.losses if implementation.takes(loss, keyword)]
     return {"ranks": {**asdict(implementation.ranks), "keyword": taking}}
 
 

@@ -102,16 +102,16 @@ def _blame(
     loss = judge.losses[probe.loss]
     if mismatch.of_shape:
         return judge.shape_clause(case)
-    if probe.clause.startswith("DD-") and mismatch.kind == "gradient" and _of_a_table(loss, mismatch):
+    if probe.over_processes and mismatch.kind == "gradient" and _of_a_table(loss, mismatch):
         return "DD-5"
     own = probe.options.own_clause and not set(needed) - set(probe.vary)
     if needed.get("mode") == "eager":  # the plain call itself is wrong, and no transformation of it
         needed = {name: value for name, value in needed.items() if name != "mode"}
-    if probe.clause.startswith("DD-") and world_of(str(needed.get("mode", ""))) > 1:
+    if probe.over_processes and world_of(str(needed.get("mode", ""))) > 1:
         return probe.clause  # on one device it is right
     of_numbers = mismatch.kind in PARTS
     # says nothing where plain calls fail; of numbers, neither does a clause of what is accepted
-    beside_plain = probe.clause.startswith(("CV-", "DD-")) or bool(probe.options.structure)
+    beside_plain = probe.clause.startswith("CV-") or probe.over_processes or bool(probe.options.structure)
     beside_plain = beside_plain or (of_numbers and clauses()[probe.clause].kind == "interface")
     parts = (mismatch.kind,) if of_numbers else PARTS[:1]
     if own and (not beside_plain or judge.control(probe.loss, {}, parts)):

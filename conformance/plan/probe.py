@@ -184,6 +184,11 @@ class Probe:
         """Return the name under which the probe is reported: loss/check/clause[label]."""
         return f"{self.loss}/{self.check}/{self.clause}" + (f"[{self.label}]" if self.label else "")
 
+    @property
+    def over_processes(self) -> bool:
+        """Whether it asks about a batch that is spread over processes."""
+        return self.clause.startswith("DD-")
+
     def of(self, kind: type[Own]) -> Own:
         """Return the options as its check has them; those of another check are a mistake of the plan."""
         if type(self.options) is Options:

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.frameworks import Request
 from lossproof.conformance.host.frameworks.jax import Jax, named
-from lossproof.conformance.host.ranks import AXIS, KEYWORDS, in_blocks
+from lossproof.conformance.host.ranks import AXIS, KEYWORDS, in_blocks, mask_of_all, seed_in_blocks
 
 
 class JaxRanks:
@@ -35,7 +34,7 @@ class JaxRanks:
         most = split[0] if len({*split}) == 1 else sum(split)  # one size for all splits, or each costs a compilation
         inputs = dict(ask.inputs)
         if len({*split}) > 1 and "mask" in ask.aligned and "mask" not in inputs:
-            inputs["mask"] = (np.ones(inputs[ask.aligned[0]][0].shape[: 1 + self._more(ask)], bool), "bool")
+            inputs["mask"] = (mask_of_all(inputs[ask.aligned[0]][0]), "bool")
         native = {
             name: jnp.asarray(in_blocks(array, split, most) if name in ask.aligned else array,
                               dtype if array.dtype.kind == "f" else array.dtype)
@@ -61,17 +60,12 @@ class JaxRanks:
     def _call(self, ask: Request, native: dict[str, Any], split: list[int], most: int) -> Callable[..., Any]:
         """Return the compiled call, kept for each structure; where the numbers of rows differ, it is another one."""
         shapes = tuple((name, array.shape, array.dtype.name) for name, array in native.items())
-        cotangent: Array = ask.cotangent if ask.cotangent is not None else np.ones(())
+        seed = seed_in_blocks(np.asarray(1.0 if ask.cotangent is None else ask.cotangent), split, most)
         ask = replace(ask, order=max(ask.order, 1))  # one compilation, whether or not the gradient is asked for
         key = (ask.key, ask.order, shapes)
         if key not in self._compiled:
             self._compiled[key] = jax.jit(self._derived(ask), **self.adapter.quick)
-        if cotangent.ndim:
-            blocks = in_blocks(cotangent, split, most, 0.0)
-            if cotangent.ndim > 1 and cotangent.shape[1] == sum(split):  # of pairs: columns are rows of the union too
-                blocks = np.moveaxis(in_blocks(np.moveaxis(blocks, 1, 0), split, most, 0.0), 0, 1)
-            cotangent = blocks
-        return lambda rows, rest, along: self._compiled[key](rows, rest, along, cotangent)
+        return lambda rows, rest, along: self._compiled[key](rows, rest, along, seed)
 
     def _derived(self, ask: Request) -> Callable[..., Any]:
         spec: Any = PartitionSpec
@@ -101,11 +95,6 @@ class JaxRanks:
             return value, gradients, jax.grad(product)(rows)
 
         return derived
-
-    def _more(self, ask: Request) -> int:
-        """Return how many axes a mask has besides the first."""
-        array: Array = ask.inputs[ask.aligned[0]][0]
-        return int(max(array.ndim - 2, 0))
 
     def _own(self, value: Any, split: list[int], most: int, own: int) -> Any:
         """Return what a device returned without the entries of rows that fill up."""
