@@ -71,4 +71,4 @@ def test_the_whole_plan_is_not_asked_where_an_earlier_run_has_named_its_clauses(
     monkeypatch.setattr(kills, "findings", lambda *_: pytest.fail("the whole plan was asked"))
     monkeypatch.setattr(kills, "kill", lambda mutant, seed: kills.Kill(mutant.id, mutant.clauses[0], "value", 0.1))
     row = kills.tried("ci-no-one", named=["CI-1"])
-    assert (row["killed"], row["named"]) == (True, ["CI-1"])
+    assert (row["killed"], row["named"]) == (True, ["CI-1", "CI-5"])  # the earlier run's, and what killed it now

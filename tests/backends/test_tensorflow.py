@@ -370,7 +370,13 @@ def test_the_config_of_the_keras_loss_makes_an_equal_loss():
     assert (
         copy.get_config()
         == loss.get_config()
-        == {"soft_margin": False, "distance": "p_norm", "eps_at": "difference", **options}
+        == {
+            "soft_margin": False,
+            "distance": "p_norm",
+            "eps_at": "difference",
+            "across_replicas": False,
+            **options,
+        }
     )
     assert copy(None, S6) == loss(None, S6)
 
