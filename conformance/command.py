@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command_endings import Commands, end
+from lossproof.conformance.command_identify import identify_command
 from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.session import SessionError
@@ -30,6 +31,8 @@ from lossproof.spec import clauses, page, page_names
 def main() -> None:
     """Say what a metric-learning loss means, and judge whether an implementation means the same."""
 
+
+main.add_command(identify_command)
 
 _EXAMPLES = """\b
 Examples:
