@@ -143,7 +143,10 @@ def _unexplained(pair: Pair, own: list[Options], befores: list[list[Options]]) -
     if befores == [[{}], [{}]]:
         names = [n for n in {**own[0], **own[1]} if own[0].get(n) != own[1].get(n)]
         return f"not by one option: {a}, and {b}; their options differ in {', '.join(names)}"
-    return f"{'from the page' if [{}] in befores and [] in befores else 'not by one option'}: {a}, and {b}"
+    if [{}] in befores and [] in befores:
+        wrong = pair.letters[befores.index([])]
+        return f"from the page: {a}, and {b}; `lossproof certify` names the clause that {wrong} breaks"
+    return f"not by one option: {a}, and {b}"
 
 
 def _equal(letter: str, before: list[Options]) -> str:

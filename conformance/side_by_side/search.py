@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge.compare import PARTS
-from lossproof.conformance.judge.judge import Unsupported
+from lossproof.conformance.judge.judge import Crashed, Unsupported
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
 from lossproof.conformance.judge.smallest import shrunk
 from lossproof.conformance.plan.cases.structures import Structure
@@ -56,10 +56,15 @@ def search(pair: Pair, loss: str, advance: Callable[[], None] = lambda: None) ->
 def _first(pair: Pair, probe: Probe) -> tuple[Structure, int, tuple[Case, Mismatch]] | None:
     """Return the first difference among the cases of a probe, with its structure and its set of numbers."""
     found: list[tuple[Structure, int, tuple[Case, Mismatch]]] = []
+    crashed: list[Crashed] = []  # raised when the drawing is over: it would draw once more
 
     def examine(structure: Structure) -> Finding | None:
-        for fill in range(0 if found else pair.fills):
-            failure = pair.failure(probe, structure, fill, BOTH_PARTS)
+        for fill in range(0 if found or crashed else pair.fills):
+            try:
+                failure = pair.failure(probe, structure, fill, BOTH_PARTS)
+            except Crashed as problem:
+                crashed.append(problem)
+                break
             if failure:
                 found.append((structure, fill, failure))
                 break
@@ -69,6 +74,8 @@ def _first(pair: Pair, probe: Probe) -> tuple[Structure, int, tuple[Case, Mismat
         pair.structures(probe, Result(probe), examine)
     except Unsupported:
         return None
+    if crashed:
+        raise crashed[0]
     return found[0] if found else None
 
 

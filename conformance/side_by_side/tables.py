@@ -26,7 +26,9 @@ def show_case(case: Case, console: Console) -> None:
     options = [f"{name} = {shown(value)}" for name, value in case.parameters.items()]
     _line(console, ", ".join([case.loss, case.dtype, *options]), "bold")
     for name, array in case.inputs.items():
-        _line(console, f"  {name} = {cut(str(array.tolist()), 300)}")
+        _line(
+            console, f"  {name} = {cut(str(array.tolist()), 300) if array.size else f'nothing, of shape {array.shape}'}"
+        )
 
 
 def show_answers(rows: Sequence[ask.Row], console: Console) -> None:
@@ -70,7 +72,7 @@ def _numbers(array: Array, beside: Array | None = None, place: tuple[int, ...] |
     """Return the numbers of an array with the digits that tell it from another; of a large one, one of them."""
     if array.size > MOST:
         if place is None:
-            first = ", ".join(f"{x:.4g}" for x in array.ravel()[:3])
+            first = ", ".join(f"{x + 0.0:.4g}" for x in array.ravel()[:3])
             return f"{first}, … ({array.size})"
         return f"{_digits(array[place], None if beside is None else beside[place])} at {list(place)}"
     others = np.full(array.shape, None) if beside is None else beside
@@ -87,7 +89,7 @@ def _numbers(array: Array, beside: Array | None = None, place: tuple[int, ...] |
 
 def _digits(number: float, other: float | None) -> str:
     for digits in (6, 10, 17):
-        text = f"{number:.{digits}g}"
+        text = f"{number + 0.0:.{digits}g}"  # zero has no sign
         if other is None or other == number or text != f"{other:.{digits}g}":
             break
     return text

@@ -7,9 +7,10 @@ import pytest
 
 from lossproof import reference
 from lossproof.conformance import Implementation
-from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.implementation import resolve
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.judge.judge import Crashed
 from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.side_by_side.ask import NOTHING, RIGHT, UNSAID, WRONG, page_row, row
@@ -363,3 +364,28 @@ def test_somebody_is_wrong_beside_an_undecided_decision():
         return larger(last_of_ties(embeddings, labels, margin=margin, reduction=reduction, cotangent=cotangent))
 
     assert table_of(tied, theirs(wrong, TIED.loss))[0].says == WRONG
+
+
+# Processes that are none
+
+
+class Crashing(InProcess):
+    """Answers plain calls, and crashes on the others."""
+
+    def ask(self, case):
+        plain_call = case.inputs["anchor"].ravel()[:2].tolist() == [1.0, 2.0]
+        return super().ask(case) if plain_call else Answer(failure="crashed (exit status 7)")
+
+
+def test_a_process_that_dies_again_and_again_ends_the_search():
+    dying = Side("", "dying", Crashing(Implementation({LOSS: reference.triplet_margin_loss}), "numpy"), False)
+    pair = pair_of(ours(), dying)
+    with pytest.raises(Crashed, match="exit status 7"):
+        search(pair, LOSS)
+    assert pair.stopped == {"B": "crashed (exit status 7)"}
+
+
+def test_a_process_that_dies_is_said_in_its_row():
+    dying = Side("", "dying", Crashing(Implementation({LOSS: reference.triplet_margin_loss}), "numpy"), False)
+    (entry,) = table_of(replace(VECTOR, inputs=ROWS, cotangent=np.ones(5)), dying)
+    assert (entry.says, entry.words) == (WRONG, "errored: crashed (exit status 7)")
