@@ -1,4 +1,4 @@
-"""The command line: `lossproof certify` and `lossproof spec`."""
+"""The command line: `lossproof certify`, `ask`, `diff` and `spec`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.command_ask import ask_command
+from lossproof.conformance.command_diff import diff_command
 from lossproof.conformance.command_endings import Commands, end
 from lossproof.conformance.command_identify import identify_command
-from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
+from lossproof.conformance.command_options import (
+    DEVICE,
+    EXAMPLES,
+    FRAMEWORK,
+    LOSSES,
+    SEED,
+    TIME_LIMIT,
+    claimed,
+    console_of,
+    is_complete,
+)
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.session import SessionError
 from lossproof.conformance.host.words import meant
@@ -32,6 +44,8 @@ def main() -> None:
     """Say what a metric-learning loss means, and judge whether an implementation means the same."""
 
 
+main.add_command(ask_command)
+main.add_command(diff_command)
 main.add_command(identify_command)
 
 _EXAMPLES = """\b
@@ -61,14 +75,8 @@ Examples:
     help=f"Run this check only; may be given again. One of {', '.join(CHECKS)}.",
 )
 @DEVICE
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
-@click.option(
-    "--examples",
-    type=click.IntRange(min=1),
-    default=6,
-    show_default=True,
-    help="Structures a probe; scales the effort.",
-)
+@SEED
+@EXAMPLES
 @click.option(
     "--known-failures",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -89,13 +97,7 @@ Examples:
     show_default=True,
     help="Folder for certificates (JSON), pages (HTML) and JUnit files.",
 )
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="Seconds for one case.",
-)
+@TIME_LIMIT
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

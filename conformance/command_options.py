@@ -34,6 +34,21 @@ DEVICE = click.option(
     show_default=True,
     help="Where the rows of a call lie.",
 )
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
+EXAMPLES = click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Structures a probe; scales the effort.",
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one case.",
+)
 CLAIMS = (
     click.option(
         "--fixed",

@@ -110,9 +110,9 @@ def test_module_imports_nothing_beyond_its_wall(path, allowed):
 
 
 # The rooms of the judge, the lowest first: a room imports what lies below it. The face is what lies in no room.
-FLOORS = ("schemas", "host", "identify", "plan", "judge", "checks", "report", "face")
+FLOORS = ("schemas", "host", "identify", "plan", "judge", "checks", "report", "side_by_side", "face")
 BELOW = {room: set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)} | {"peers": {"host"}}
-for other in ("plan", "judge", "checks", "report"):
+for other in ("plan", "judge", "checks", "report", "side_by_side"):
     BELOW[other] -= {"identify"}  # which setting a function is has no part in whether it is right
 BELOW["report"] -= {"checks"}  # what a person reads does not depend on how it was asked
 
