@@ -1,4 +1,4 @@
-"""The files of a report: certificate, page and badge of a run, the clauses that they point at, the index of the folder."""
+"""The files of a report: certificate, page and badge of a run, the clauses they point at, the index of the folder."""
 
 from __future__ import annotations
 
