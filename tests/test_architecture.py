@@ -73,6 +73,7 @@ OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}
 WALLS = [
     (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
+    (ROOT / "package" / "testing.py", {"lossproof.conformance", "pytest"}),
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
     (ROOT / "backends" / "__init__.py", set()),
