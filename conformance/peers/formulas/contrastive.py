@@ -77,7 +77,7 @@ def _flat(rows: Tensor) -> Tensor:
     return rows.reshape(-1, rows.shape[-1])
 
 
-EUCLIDEAN = {"distance": "euclidean", "factor": 0.5}
+EUCLIDEAN = {"distance": "p_norm", "p": 2.0, "eps": 0.0, "factor": 0.5}
 hadsell_contrastive = Implementation(
     losses={"contrastive_loss": hadsell},
     name="formula of Hadsell, Chopra & LeCun",

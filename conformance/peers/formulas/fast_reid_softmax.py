@@ -9,7 +9,7 @@ from torch.nn import functional
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.peers.formulas.fast_reid import COMMIT
 from lossproof.conformance.peers.formulas.pairs import FORMATS
-from lossproof.conformance.peers.formulas.softmax import cosines
+from lossproof.conformance.peers.formulas.softmax import cosines, entropy
 
 
 def cos_softmax(logits: Tensor, targets: Tensor, s: float, m: float) -> Tensor:
@@ -23,10 +23,9 @@ def arc_softmax(logits: Tensor, targets: Tensor, s: float, m: float) -> Tensor:
 
 
 def _at(logits: Tensor, targets: Tensor, m: float) -> Tensor:
-    margins = torch.zeros_like(logits)
     rows = torch.where(targets != -1)[0]
-    margins[rows, targets[rows]] = m
-    return margins
+    margins = torch.zeros(len(rows), logits.shape[1], dtype=logits.dtype).scatter(1, targets[rows, None], m)
+    return torch.zeros_like(logits).index_copy(0, rows, margins)
 
 
 def cross_entropy_loss(pred_class_outputs: Tensor, gt_classes: Tensor, eps: float, alpha: float = 0.2) -> Tensor:
@@ -43,7 +42,7 @@ def cross_entropy_loss(pred_class_outputs: Tensor, gt_classes: Tensor, eps: floa
     targets = torch.ones_like(costs) * (share / (pred_class_outputs.shape[1] - 1))
     targets = targets.scatter(1, given, (1 - share) if isinstance(share, float) else (1 - share).expand_as(given))
     terms = (targets * costs).sum(dim=1)
-    return terms.sum() / max(int((terms != 0).sum()), 1)
+    return terms.sum() / max(len(terms.detach().nonzero()), 1)
 
 
 def cosface(
@@ -56,7 +55,7 @@ def cosface(
 ) -> Tensor:
     """Return the plain cross-entropy of the head CosSoftmax, with the page's defaults."""
     logits = cos_softmax(cosines(embeddings, class_weights), labels, scale, margin)
-    return functional.cross_entropy(logits, labels, reduction=reduction)
+    return entropy(logits, labels, reduction)
 
 
 def arcface(
@@ -69,7 +68,7 @@ def arcface(
 ) -> Tensor:
     """Return the plain cross-entropy of the head ArcSoftmax, with the page's defaults."""
     logits = arc_softmax(cosines(embeddings, class_weights), labels, scale, margin)
-    return functional.cross_entropy(logits, labels, reduction=reduction)
+    return entropy(logits, labels, reduction)
 
 
 def smoothed_over_others(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.peers.formulas.pairs import FORMATS
-from lossproof.conformance.peers.formulas.softmax import cosines
+from lossproof.conformance.peers.formulas.softmax import cosines, entropy
 
 COMMIT = "7fadd420"
 
@@ -49,7 +48,7 @@ def arcface(
 ) -> Tensor:
     """Return the cross-entropy of ArcFace, of cosines within [-1, 1] as PartialFC has them."""
     logits = arc_face(cosines(embeddings, class_weights).clamp(-1, 1), labels, scale, margin)
-    return functional.cross_entropy(logits, labels, reduction=reduction)
+    return entropy(logits, labels, reduction)
 
 
 def cosface(
@@ -62,7 +61,7 @@ def cosface(
 ) -> Tensor:
     """Return the cross-entropy of CombinedMarginLoss with m3 alone; with m3 = 0 it is ArcFace, here with m2 = 0."""
     logits = combined_margin(cosines(embeddings, class_weights).clamp(-1, 1), labels, scale, 1.0, 0.0, margin)
-    return functional.cross_entropy(logits, labels, reduction=reduction)
+    return entropy(logits, labels, reduction)
 
 
 arc = Implementation(

@@ -70,12 +70,12 @@ def _flat(rows: Tensor) -> Tensor:
     return rows.reshape(-1, rows.shape[-1])
 
 
-ROOT = {"distance": "p_norm", "p": 2.0, "eps": EPS, "eps_at": "root"}
+NORM = {"distance": "p_norm", "p": 2.0}
 contrastive = Implementation(
     losses={"contrastive_loss": given_pairs},
     name="formula of siamese-triplet ContrastiveLoss",
     version=COMMIT,
-    fixed={**ROOT, "factor": 0.5},
+    fixed={**NORM, "eps": EPS, "eps_at": "root", "factor": 0.5},
     limits={"dtype": FORMATS, "reduction": ["sum", "mean"]},
 )
 triplet = Implementation(
@@ -89,6 +89,6 @@ online_contrastive = Implementation(
     losses={"contrastive_loss": selected_pairs},
     name="formula of siamese-triplet OnlineContrastiveLoss",
     version=COMMIT,
-    fixed={"distance": "euclidean", "factor": 1.0, "reduction": "mean"},
+    fixed={**NORM, "eps": 0.0, "factor": 1.0, "reduction": "mean"},
     limits={"dtype": FORMATS},
 )

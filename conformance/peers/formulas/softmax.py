@@ -12,6 +12,12 @@ def cosines(embeddings: Tensor, class_weights: Tensor) -> Tensor:
     return functional.linear(functional.normalize(embeddings), functional.normalize(class_weights))
 
 
+def entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    """Return the plain cross-entropy that follows a head where the head alone is judged."""
+    terms = functional.cross_entropy(logits, labels.long(), reduction="none")
+    return {"none": terms, "sum": terms.sum(), "mean": terms.sum() / max(len(terms), 1)}[reduction]
+
+
 def smoothed(logits: Tensor, labels: Tensor, epsilon: float) -> Tensor:
     """Return the cross-entropy with (1 - e) of the label and e/K of all K classes, in float32, averaged over rows."""
     targets = torch.zeros(logits.size()).scatter_(1, labels.unsqueeze(1), 1)
