@@ -52,40 +52,120 @@ def tinyzea(x):
 
 
 MEASURED = {
-    "fast-reid hard": (lambda x: fast_reid.triplet_loss(x, LABELS, 0.3, hard_mining=True), 1.7324568190657688, 0.7428014545752804),
-    "fast-reid hard, unit rows": (lambda x: fast_reid.triplet_loss(x, LABELS, 0.3, True, True), 1.8148887744913087, 0.7671320178204648),
-    "fast-reid soft": (lambda x: fast_reid.triplet_loss(x, LABELS, 0.0, hard_mining=True), 1.658686790588974, 0.6119733173946427),
+    "fast-reid hard": (
+        lambda x: fast_reid.triplet_loss(x, LABELS, 0.3, hard_mining=True),
+        1.7324568190657688,
+        0.7428014545752804,
+    ),
+    "fast-reid hard, unit rows": (
+        lambda x: fast_reid.triplet_loss(x, LABELS, 0.3, True, True),
+        1.8148887744913087,
+        0.7671320178204648,
+    ),
+    "fast-reid soft": (
+        lambda x: fast_reid.triplet_loss(x, LABELS, 0.0, hard_mining=True),
+        1.658686790588974,
+        0.6119733173946427,
+    ),
     "fast-reid weighted": (lambda x: fast_reid.triplet_loss(x, LABELS), 1.0587833881569242, 0.6767396358983481),
     "fast-reid circle": (lambda x: fast_reid.pairwise_circleloss(x, LABELS), 226.82456424486332, 66.69354737970599),
-    "fast-reid ArcSoftmax": (of_head(lambda z, y: fast_reid_softmax.arc_softmax(z, y, 16.0, 0.5)), 14.602790224480945, 3.5997044513607173),
-    "fast-reid CosSoftmax": (of_head(lambda z, y: fast_reid_softmax.cos_softmax(z, y, 16.0, 0.35)), 13.430536733364995, 4.051113199046687),
+    "fast-reid ArcSoftmax": (
+        of_head(lambda z, y: fast_reid_softmax.arc_softmax(z, y, 16.0, 0.5)),
+        14.602790224480945,
+        3.5997044513607173,
+    ),
+    "fast-reid CosSoftmax": (
+        of_head(lambda z, y: fast_reid_softmax.cos_softmax(z, y, 16.0, 0.35)),
+        13.430536733364995,
+        4.051113199046687,
+    ),
     "torchreid triplet": (lambda x: torchreid.hard_triplet_loss(x, LABELS), 1.7324568190657688, 0.7428014545752805),
     "open-reid triplet": (lambda x: open_reid.triplet_loss(x, LABELS, 0.3), 1.7324568190657688, 0.7428014545752805),
-    "reid-strong-baseline triplet": (lambda x: reid_strong_baseline.triplet_loss(x, EVEN, 0.3), 2.07826966800149, 0.7524065872721183),
-    "reid-strong-baseline soft": (lambda x: reid_strong_baseline.triplet_loss(x, EVEN), 1.9704601121901426, 0.631023521374615),
-    "pytorch-center-loss": (lambda x: center.torch_center_loss(x, LABELS, TABLE), 11.170580669642023, 2.2281612418852377),
-    "insightface ArcFace": (of_head(lambda z, y: insightface.arc_face(z, y, 16.0)), 14.602790224480945, 4.111711171284225),
-    "insightface CombinedMarginLoss": (of_head(lambda z, y: insightface.combined_margin(z, y, 16.0, 1.0, 0.0, 0.35)), 13.430536733364995, 4.051113199046687),
+    "reid-strong-baseline triplet": (
+        lambda x: reid_strong_baseline.triplet_loss(x, EVEN, 0.3),
+        2.07826966800149,
+        0.7524065872721183,
+    ),
+    "reid-strong-baseline soft": (
+        lambda x: reid_strong_baseline.triplet_loss(x, EVEN),
+        1.9704601121901426,
+        0.631023521374615,
+    ),
+    "pytorch-center-loss": (
+        lambda x: center.torch_center_loss(x, LABELS, TABLE),
+        11.170580669642023,
+        2.2281612418852377,
+    ),
+    "insightface ArcFace": (
+        of_head(lambda z, y: insightface.arc_face(z, y, 16.0)),
+        14.602790224480945,
+        4.111711171284225,
+    ),
+    "insightface CombinedMarginLoss": (
+        of_head(lambda z, y: insightface.combined_margin(z, y, 16.0, 1.0, 0.0, 0.35)),
+        13.430536733364995,
+        4.051113199046687,
+    ),
     "TinyZeaMays circle": (tinyzea, 432.7438636625201, 209.64934616996197),
-    "SeqNet": (lambda x: oim.seqnet(unit(x), labelled(5554), unit(TABLE), unit(QUEUE)), 21.202762013718896, 6.762017176342661),
-    "person_search": (lambda x: oim.person_search(unit(x), labelled(-1), unit(TABLE), unit(QUEUE)), 7.268250694099201, 2.250686938660193),
-    "siamese-triplet contrastive": (lambda x: siamese_triplet.contrastive_loss(x, MORE, ALIKE, 3.0), 2.19268836436431, 0.6980430366096326),
-    "siamese-triplet triplet": (lambda x: siamese_triplet.triplet_loss(x, MORE, OTHERS, 1.0), 2.3589887990514367, 0.8962731740881026),
+    "SeqNet": (
+        lambda x: oim.seqnet(unit(x), labelled(5554), unit(TABLE), unit(QUEUE)),
+        21.202762013718896,
+        6.762017176342661,
+    ),
+    "person_search": (
+        lambda x: oim.person_search(unit(x), labelled(-1), unit(TABLE), unit(QUEUE)),
+        7.268250694099201,
+        2.250686938660193,
+    ),
+    "siamese-triplet contrastive": (
+        lambda x: siamese_triplet.contrastive_loss(x, MORE, ALIKE, 3.0),
+        2.19268836436431,
+        0.6980430366096326,
+    ),
+    "siamese-triplet triplet": (
+        lambda x: siamese_triplet.triplet_loss(x, MORE, OTHERS, 1.0),
+        2.3589887990514367,
+        0.8962731740881026,
+    ),
     "chainer triplet": (lambda x: chainer.triplet(x, MORE, OTHERS, 1.0), 2.3589887990514367, 0.8962731740881026),
     "chainer contrastive": (lambda x: contrastive.chainer(x, MORE, ALIKE, 3.0), 2.192688364442258, 0.6980430366296683),
-}  # fmt: skip
+}
 IN_FLOAT32 = {
     "batch all": (lambda x: omoindrot.batch_all_triplet_loss(LABELS, x, 0.3), 1.1401689052581787, 0.5874894261360168),
-    "batch all, squared": (lambda x: omoindrot.batch_all_triplet_loss(LABELS, x, 0.3, True), 5.728883266448975, 3.9960145950317383),
+    "batch all, squared": (
+        lambda x: omoindrot.batch_all_triplet_loss(LABELS, x, 0.3, True),
+        5.728883266448975,
+        3.9960145950317383,
+    ),
     "batch hard": (lambda x: omoindrot.batch_hard_triplet_loss(LABELS, x, 0.3), 1.7324568033218384, 0.7428014278411865),
-    "batch hard, squared": (lambda x: omoindrot.batch_hard_triplet_loss(LABELS, x, 0.3, True), 7.456262588500977, 4.30191707611084),
-}  # fmt: skip
+    "batch hard, squared": (
+        lambda x: omoindrot.batch_hard_triplet_loss(LABELS, x, 0.3, True),
+        7.456262588500977,
+        4.30191707611084,
+    ),
+}
 OF_LOGITS = {
-    "fast-reid": (lambda z: fast_reid_softmax.cross_entropy_loss(z, LABELS, 0.1), 1.7190295349714038, 0.2822284864488419),
-    "fast-reid, adaptive": (lambda z: fast_reid_softmax.cross_entropy_loss(z, LABELS, -1.0), 1.7455983727247453, 0.3044708314866899),
-    "torchreid": (lambda z: torchreid.cross_entropy_loss(z.float(), LABELS, 0.1), 1.723653793334961, 0.29131898283958435),
-    "reid-strong-baseline": (lambda z: reid_strong_baseline.cross_entropy_label_smooth(z.float(), LABELS, 0.1), 1.723653793334961, 0.29131898283958435),
-}  # fmt: skip
+    "fast-reid": (
+        lambda z: fast_reid_softmax.cross_entropy_loss(z, LABELS, 0.1),
+        1.7190295349714038,
+        0.2822284864488419,
+    ),
+    "fast-reid, adaptive": (
+        lambda z: fast_reid_softmax.cross_entropy_loss(z, LABELS, -1.0),
+        1.7455983727247453,
+        0.3044708314866899,
+    ),
+    "torchreid": (
+        lambda z: torchreid.cross_entropy_loss(z.float(), LABELS, 0.1),
+        1.723653793334961,
+        0.29131898283958435,
+    ),
+    "reid-strong-baseline": (
+        lambda z: reid_strong_baseline.cross_entropy_label_smooth(z.float(), LABELS, 0.1),
+        1.723653793334961,
+        0.29131898283958435,
+    ),
+}
 
 
 def measured(function, rows):
