@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FLOOR, FORMATS
 
 CEILING = 1e12
@@ -47,6 +47,11 @@ def caffe_center_loss(embeddings: Tensor, labels: Tensor, centers: Tensor) -> Te
     return loss
 
 
+def by_product(embeddings: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
+    """Return the loss of the torch module with the page's names."""
+    return torch_center_loss(embeddings, labels, centers)
+
+
 def caffe_update(centers: Tensor, embeddings: Tensor, labels: Tensor, alpha: float = 0.5) -> Tensor:
     """Return the centers after a step of plain SGD, at the learning rate alpha, on what the layer hands the solver."""
     with torch.enable_grad():
@@ -55,18 +60,8 @@ def caffe_update(centers: Tensor, embeddings: Tensor, labels: Tensor, alpha: flo
     return (centers - alpha * step).detach()
 
 
-pytorch_center_loss = Implementation(
-    losses={"center_loss": torch_center_loss},
-    name="formula of pytorch-center-loss CenterLoss",
-    version="082ffa2",
-    rename={"x": "embeddings"},
-    fixed={"factor": 1.0, "floor": FLOOR, "ceiling": CEILING, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-)
-caffe_face = Implementation(
-    losses={"center_loss": caffe_center_loss, "update_centers": caffe_update},
-    name="formula of caffe-face CenterLossLayer",
-    version="48ff38e",
-    fixed={"factor": 0.5, "floor": 0.0, "ceiling": float("inf"), "reduction": "mean"},
-    limits={"dtype": FORMATS},
+LIMITS = {"dtype": FORMATS}
+pytorch_center_loss = formula("KaiyangZhou/pytorch-center-loss", "CenterLoss", by_product, limits=LIMITS)
+caffe_face = formula(
+    "ydwen/caffe-face", "CenterLoss", caffe_center_loss, ("update_centers", caffe_update), limits=LIMITS
 )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 
 
@@ -49,10 +49,4 @@ def given_triplets(
     return loss.reshape(anchor.shape[:-1]) if reduction == "none" else loss
 
 
-triplets = Implementation(
-    losses={"triplet_margin_loss": given_triplets},
-    name="formula of chainer triplet",
-    version="7.8",
-    fixed={"distance": "squared_euclidean", "soft_margin": False, "swap": False},
-    limits={"dtype": FORMATS, "reduction": ["none", "mean"]},
-)
+triplets = formula("chainer", "triplet", given_triplets, limits={"dtype": FORMATS, "reduction": ["none", "mean"]})

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 
@@ -77,25 +78,14 @@ def _flat(rows: Tensor) -> Tensor:
     return rows.reshape(-1, rows.shape[-1])
 
 
-EUCLIDEAN = {"distance": "p_norm", "p": 2.0, "eps": 0.0, "factor": 0.5}
 hadsell_contrastive = Implementation(
     losses={"contrastive_loss": hadsell},
     name="formula of Hadsell, Chopra & LeCun",
     version="2006",
-    fixed={**EUCLIDEAN, "reduction": "sum"},
+    fixed={"distance": "p_norm", "p": 2.0, "eps": 0.0, "factor": 0.5, "reduction": "sum"},
     limits={"dtype": FORMATS},
 )
-caffe_contrastive = Implementation(
-    losses={"contrastive_loss": caffe_pairs},
-    name="formula of Caffe ContrastiveLossLayer",
-    version="48ff38e",
-    fixed={**EUCLIDEAN, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-)
-chainer_contrastive = Implementation(
-    losses={"contrastive_loss": chainer_pairs},
-    name="formula of chainer contrastive",
-    version="7.8",
-    fixed=EUCLIDEAN,
-    limits={"dtype": FORMATS, "reduction": ["none", "mean"]},
+caffe_contrastive = formula("ydwen/caffe-face", "ContrastiveLoss", caffe_pairs, limits={"dtype": FORMATS})
+chainer_contrastive = formula(
+    "chainer", "contrastive", chainer_pairs, limits={"dtype": FORMATS, "reduction": ["none", "mean"]}
 )

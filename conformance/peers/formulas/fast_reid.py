@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS, MARGINS, alike, floored, ranked, softly
 
-COMMIT = "c9bc3ce"
+REPOSITORY = "JDAI-CV/fast-reid"
 FAR = 1e9  # the distance of a positive where negatives are compared
 NEVER = -99999999.0  # added to the exponent of a pair that does not take part
 
@@ -76,26 +76,9 @@ def circle(embeddings: Tensor, labels: Tensor, margin: float = 0.25, gamma: floa
     return pairwise_circleloss(embeddings, labels, margin, gamma)
 
 
-SUMMED = {"floor": 1e-12, "include_self": True, "reduction": "sum"}
-hard_triplet = Implementation(
-    losses={"batch_hard_triplet_loss": hardest},
-    name="formula of fast-reid triplet_loss, HARD_MINING",
-    version=COMMIT,
-    fixed={**SUMMED, "distance": "euclidean"},
-    limits={"margin": MARGINS, "dtype": FORMATS},
-    grade="normwise",
+LIMITS = {"margin": MARGINS, "dtype": FORMATS}
+hard_triplet = formula(REPOSITORY, "TripletLoss", hardest, limits=LIMITS, grade="normwise", hard_mining=True)
+hard_triplet_of_unit_rows = formula(
+    REPOSITORY, "TripletLoss with NORM_FEAT", hardest_of_unit_rows, limits=LIMITS, hard_mining=True
 )
-hard_triplet_of_unit_rows = Implementation(
-    losses={"batch_hard_triplet_loss": hardest_of_unit_rows},
-    name="formula of fast-reid triplet_loss, HARD_MINING and NORM_FEAT",
-    version=COMMIT,
-    fixed={**SUMMED, "floor": 0.0, "distance": "cosine"},
-    limits={"margin": MARGINS, "dtype": FORMATS},
-)
-circle_loss = Implementation(
-    losses={"circle_loss": circle},
-    name="formula of fast-reid pairwise_circleloss",
-    version=COMMIT,
-    fixed={"detach_weights": True, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-)
+circle_loss = formula(REPOSITORY, "CircleLoss", circle, limits={"dtype": FORMATS})

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossproof.conformance.host.implementation import Implementation
-from lossproof.conformance.peers.formulas.fast_reid import COMMIT
+from lossproof.conformance.host.formulas import formula
+from lossproof.conformance.peers.formulas.fast_reid import REPOSITORY
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 from lossproof.conformance.peers.formulas.softmax import cosines, entropy
 
@@ -77,20 +77,7 @@ def smoothed_over_others(logits: Tensor, labels: Tensor, label_smoothing: float 
     return cross_entropy_loss(logits, labels, label_smoothing * (classes - 1) / classes)
 
 
-cos_head = Implementation(
-    losses={"cosface_loss": cosface}, name="formula of fast-reid CosSoftmax", version=COMMIT, limits={"dtype": FORMATS}
-)
-arc_head = Implementation(
-    losses={"arcface_loss": arcface},
-    name="formula of fast-reid ArcSoftmax",
-    version=COMMIT,
-    fixed={"beyond_pi": "keep"},
-    limits={"dtype": FORMATS},
-)
-cross_entropy = Implementation(
-    losses={"cross_entropy_loss": smoothed_over_others},
-    name="formula of fast-reid cross_entropy_loss",
-    version=COMMIT,
-    fixed={"reduction": "mean"},
-    limits={"dtype": FORMATS},
-)
+LIMITS = {"dtype": FORMATS}
+cos_head = formula(REPOSITORY, "CosSoftmax", cosface, limits=LIMITS)
+arc_head = formula(REPOSITORY, "ArcSoftmax", arcface, limits=LIMITS)
+cross_entropy = formula(REPOSITORY, "CrossEntropyLoss", smoothed_over_others, limits=LIMITS)

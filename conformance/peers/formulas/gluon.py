@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 
 
@@ -22,10 +22,4 @@ def terms(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.
     return triplet_loss(rows, positive, negative, margin).reshape(anchor.shape[:-1])
 
 
-triplet = Implementation(
-    losses={"triplet_margin_loss": terms},
-    name="formula of gluon TripletLoss",
-    version="1.9",
-    fixed={"distance": "squared_euclidean", "soft_margin": False, "swap": False, "reduction": "none"},
-    limits={"dtype": FORMATS},
-)
+triplet = formula("apache/mxnet", "gluon.loss.TripletLoss", terms, limits={"dtype": FORMATS})

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 from lossproof.conformance.peers.formulas.softmax import cosines, entropy
-
-COMMIT = "7fadd420"
 
 
 def arc_face(logits: Tensor, labels: Tensor, s: float = 64.0, margin: float = 0.5) -> Tensor:
@@ -64,16 +62,6 @@ def cosface(
     return entropy(logits, labels, reduction)
 
 
-arc = Implementation(
-    losses={"arcface_loss": arcface},
-    name="formula of insightface ArcFace",
-    version=COMMIT,
-    fixed={"beyond_pi": "keep"},
-    limits={"dtype": FORMATS},
-)
-combined = Implementation(
-    losses={"cosface_loss": cosface},
-    name="formula of insightface CombinedMarginLoss, m3",
-    version=COMMIT,
-    limits={"dtype": FORMATS},
-)
+REPOSITORY, LIMITS = "deepinsight/insightface", {"dtype": FORMATS}
+arc = formula(REPOSITORY, "ArcFace", arcface, limits=LIMITS)
+combined = formula(REPOSITORY, "CombinedMarginLoss with m3", cosface, limits=LIMITS)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas import oim
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 
 Memory = tuple[Tensor, Tensor, Tensor]
+UPDATE = "update_oim_memory"
+UNLABELLED = {"unlabelled": -1}  # the label of the page, which becomes that of the repository
 
 
 def open_reid_loss(
@@ -56,24 +55,14 @@ def _ignored(labels: Tensor) -> Tensor:
     return labels.where(labels != -1, oim.IGNORED)
 
 
-def _implementation(name: str, version: str, losses: Mapping[str, Callable[..., Any]], **fixed: Any) -> Implementation:
-    return Implementation(
-        losses=losses,
-        name=f"formula of {name}",
-        version=version,
-        fixed={"unlabelled": -1, "reduction": "mean", **fixed},
-        limits={"dtype": FORMATS},
-    )
-
-
-open_reid = _implementation("open-reid OIMLoss", "3293ca7", {"oim_loss": open_reid_loss})
-seqnet = _implementation(
-    "SeqNet OIMLoss", "edec285", {"oim_loss": seqnet_loss, "update_oim_memory": seqnet_update}, normalise=True
-)
-person_search = _implementation(
-    "person_search OIM",
-    "6da9f51",
-    {"oim_loss": person_search_loss, "update_oim_memory": person_search_update},
-    normalise=False,
-    temperature=0.1,
+LIMITS = {"dtype": FORMATS}
+open_reid = formula("Cysu/open-reid", "OIMLoss", open_reid_loss, limits=LIMITS)
+seqnet = formula("serend1p1ty/SeqNet", "OIMLoss", seqnet_loss, (UPDATE, seqnet_update), limits=LIMITS, also=UNLABELLED)
+person_search = formula(
+    "serend1p1ty/person_search",
+    "OIM",
+    person_search_loss,
+    (UPDATE, person_search_update),
+    limits=LIMITS,
+    also={**UNLABELLED, "normalise": False},
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS, alike
 
-COMMIT = "fc69836"
 TINY = 1e-16
 
 
@@ -52,19 +51,6 @@ def hardest(embeddings: Tensor, labels: Tensor, margin: float = 0.3, distance: s
 
 
 DISTANCES = ["euclidean", "squared_euclidean"]
-batch_all = Implementation(
-    losses={"batch_all_triplet_loss": every},
-    name="formula of tensorflow-triplet-loss batch_all_triplet_loss",
-    version=COMMIT,
-    fixed={"reduction": "mean_nonzero"},
-    limits={"dtype": FORMATS, "distance": DISTANCES},
-    grade="normwise",
-)
-batch_hard = Implementation(
-    losses={"batch_hard_triplet_loss": hardest},
-    name="formula of tensorflow-triplet-loss batch_hard_triplet_loss",
-    version=COMMIT,
-    fixed={"reduction": "sum", "include_self": True, "floor": 0.0, "soft_margin": False},
-    limits={"dtype": FORMATS, "distance": DISTANCES},
-    grade="normwise",
-)
+REPOSITORY, LIMITS = "omoindrot/tensorflow-triplet-loss", {"dtype": FORMATS, "distance": DISTANCES}
+batch_all = formula(REPOSITORY, "batch_all_triplet_loss", every, limits=LIMITS, grade="normwise")
+batch_hard = formula(REPOSITORY, "batch_hard_triplet_loss", hardest, limits=LIMITS, grade="normwise")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 from lossproof.conformance.peers.formulas.torchreid import hard_triplet_loss
 
@@ -14,17 +14,9 @@ def triplet_loss(inputs: Tensor, targets: Tensor, margin: float = 0.0) -> Tensor
     return hard_triplet_loss(inputs, targets, margin)
 
 
-def hardest(inputs: Tensor, targets: Tensor, margin: float = 0.3) -> Tensor:
-    """Return the triplet loss with the page's default."""
-    return triplet_loss(inputs, targets, margin)
+def hardest(embeddings: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
+    """Return the triplet loss with the page's names and default."""
+    return triplet_loss(embeddings, labels, margin)
 
 
-hard_triplet = Implementation(
-    losses={"batch_hard_triplet_loss": hardest},
-    name="formula of open-reid TripletLoss",
-    version="3293ca7",
-    rename={"inputs": "embeddings", "targets": "labels"},
-    fixed={"distance": "euclidean", "floor": 1e-12, "include_self": True, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-    grade="normwise",
-)
+hard_triplet = formula("Cysu/open-reid", "TripletLoss", hardest, limits={"dtype": FORMATS}, grade="normwise")

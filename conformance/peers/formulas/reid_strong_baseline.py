@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS, alike, floored, ranked, softly
 from lossproof.conformance.peers.formulas.softmax import smoothed
-
-COMMIT = "3da7e6f"
 
 
 def triplet_loss(global_feat: Tensor, labels: Tensor, margin: float | None = None) -> Tensor:
@@ -33,18 +31,8 @@ def cross_entropy_label_smooth(logits: Tensor, labels: Tensor, label_smoothing: 
     return smoothed(logits, labels, label_smoothing)
 
 
-hard_triplet = Implementation(
-    losses={"batch_hard_triplet_loss": hardest},
-    name="formula of reid-strong-baseline TripletLoss",
-    version=COMMIT,
-    fixed={"distance": "euclidean", "floor": 1e-12, "include_self": True, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-    grade="normwise",
-)
-cross_entropy = Implementation(
-    losses={"cross_entropy_loss": cross_entropy_label_smooth},
-    name="formula of reid-strong-baseline CrossEntropyLabelSmooth",
-    version=COMMIT,
-    fixed={"reduction": "mean"},
-    limits={"dtype": ["float32"]},  # the targets are float32
+REPOSITORY = "michuanhaohao/reid-strong-baseline"
+hard_triplet = formula(REPOSITORY, "TripletLoss", hardest, limits={"dtype": FORMATS}, grade="normwise")
+cross_entropy = formula(  # the targets are float32
+    REPOSITORY, "CrossEntropyLabelSmooth", cross_entropy_label_smooth, limits={"dtype": ["float32"]}
 )

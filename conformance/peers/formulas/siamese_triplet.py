@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS
 
-COMMIT = "0c719f9"
 EPS = 1e-9  # under the root of the dissimilar pairs
 
 
@@ -70,25 +69,7 @@ def _flat(rows: Tensor) -> Tensor:
     return rows.reshape(-1, rows.shape[-1])
 
 
-NORM = {"distance": "p_norm", "p": 2.0}
-contrastive = Implementation(
-    losses={"contrastive_loss": given_pairs},
-    name="formula of siamese-triplet ContrastiveLoss",
-    version=COMMIT,
-    fixed={**NORM, "eps": EPS, "eps_at": "root", "factor": 0.5},
-    limits={"dtype": FORMATS, "reduction": ["sum", "mean"]},
-)
-triplet = Implementation(
-    losses={"triplet_margin_loss": given_triplets},
-    name="formula of siamese-triplet TripletLoss",
-    version=COMMIT,
-    fixed={"distance": "squared_euclidean", "soft_margin": False, "swap": False},
-    limits={"dtype": FORMATS, "reduction": ["sum", "mean"]},
-)
-online_contrastive = Implementation(
-    losses={"contrastive_loss": selected_pairs},
-    name="formula of siamese-triplet OnlineContrastiveLoss",
-    version=COMMIT,
-    fixed={**NORM, "eps": 0.0, "factor": 1.0, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-)
+REPOSITORY, LIMITS = "adambielski/siamese-triplet", {"dtype": FORMATS, "reduction": ["sum", "mean"]}
+contrastive = formula(REPOSITORY, "ContrastiveLoss", given_pairs, limits=LIMITS)
+triplet = formula(REPOSITORY, "TripletLoss", given_triplets, limits=LIMITS)
+online_contrastive = formula(REPOSITORY, "OnlineContrastiveLoss", selected_pairs, limits={"dtype": FORMATS})

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS, alike, floored, ranked
 from lossproof.conformance.peers.formulas.softmax import smoothed
-
-COMMIT = "f8cd150"
 
 
 def hard_triplet_loss(inputs: Tensor, targets: Tensor, margin: float = 0.3) -> Tensor:
@@ -23,24 +21,18 @@ def hard_triplet_loss(inputs: Tensor, targets: Tensor, margin: float = 0.3) -> T
     return ranked(near, far, margin)
 
 
+def hardest(embeddings: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
+    """Return the triplet loss with the page's names."""
+    return hard_triplet_loss(embeddings, labels, margin)
+
+
 def cross_entropy_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the cross-entropy with e/K; its own default is 0.1, and 0 where it is told not to smooth."""
     return smoothed(logits, labels, label_smoothing)
 
 
-hard_triplet = Implementation(
-    losses={"batch_hard_triplet_loss": hard_triplet_loss},
-    name="formula of torchreid TripletLoss",
-    version=COMMIT,
-    rename={"inputs": "embeddings", "targets": "labels"},
-    fixed={"distance": "euclidean", "floor": 1e-12, "include_self": True, "reduction": "mean"},
-    limits={"dtype": FORMATS},
-    grade="normwise",
-)
-cross_entropy = Implementation(
-    losses={"cross_entropy_loss": cross_entropy_loss},
-    name="formula of torchreid CrossEntropyLoss",
-    version=COMMIT,
-    fixed={"reduction": "mean"},
-    limits={"dtype": ["float32"]},  # the targets are float32
+REPOSITORY = "KaiyangZhou/deep-person-reid"
+hard_triplet = formula(REPOSITORY, "TripletLoss", hardest, limits={"dtype": FORMATS}, grade="normwise")
+cross_entropy = formula(  # the targets are float32
+    REPOSITORY, "CrossEntropyLoss", cross_entropy_loss, limits={"dtype": ["float32"]}
 )
