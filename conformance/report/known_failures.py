@@ -9,7 +9,7 @@ from typing import Any
 
 from lossproof.conformance.host.words import meant
 from lossproof.conformance.judge.results import KNOWN, Finding, Result
-from lossproof.spec import clauses, losses
+from lossproof.spec import clauses, functions, losses
 
 _FIELDS = {"loss", "finding", "reason", "reproduce", "link"}
 
@@ -35,9 +35,8 @@ def load(path: Path) -> list[Mapping[str, Any]]:
         wrong = [name for name, value in entry.items() if not isinstance(value, str)]
         if wrong:
             raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
-        if entry["loss"] not in losses():
-            near = meant(entry["loss"], losses())
-            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{near}")
+        if entry["loss"] not in (known := (*losses(), *functions())):
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{meant(entry['loss'], known)}")
         if entry["finding"].split("/")[0] not in clauses():
             near = meant(entry["finding"].split("/")[0], clauses())
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")

@@ -46,7 +46,11 @@ def seqnet_update(
 
 
 def person_search(features: Tensor, pid_labels: Tensor, lookup_table: Tensor, queue: Tensor) -> Tensor:
-    """Return the cross-entropy of 10 (x·table, x·queue), over the rows whose label is neither -1 nor -2."""
+    """Return the cross-entropy of 10 (x·table, x·queue), over the rows whose label is neither -1 nor -2.
+
+    The backward pass moves the rows of the table that are named, so that a label beyond it raises.
+    """
+    _ = lookup_table[pid_labels[pid_labels >= 0]]
     scores = features @ torch.cat([lookup_table.detach(), queue.detach()]).T
     return functional.cross_entropy(scores * 10, pid_labels.where(pid_labels != -2, -1), ignore_index=-1)
 

@@ -9,6 +9,7 @@ from lossproof.conformance.host.formulas import formula
 from lossproof.conformance.peers.formulas.pairs import FORMATS, alike
 
 TINY = 1e-16
+SQUARED = {"euclidean": False, "squared_euclidean": True}
 
 
 def pairwise_distances(embeddings: Tensor, squared: bool = False) -> Tensor:
@@ -42,15 +43,14 @@ def batch_hard_triplet_loss(labels: Tensor, embeddings: Tensor, margin: float, s
 
 def every(embeddings: Tensor, labels: Tensor, margin: float = 1.0, distance: str = "euclidean") -> Tensor:
     """Return the batch-all loss with the page's names."""
-    return batch_all_triplet_loss(labels, embeddings, margin, distance == "squared_euclidean")
+    return batch_all_triplet_loss(labels, embeddings, margin, SQUARED[distance])
 
 
 def hardest(embeddings: Tensor, labels: Tensor, margin: float = 0.3, distance: str = "euclidean") -> Tensor:
     """Return the batch-hard loss as a sum: its mean is over all rows."""
-    return len(labels) * batch_hard_triplet_loss(labels, embeddings, margin, distance == "squared_euclidean")
+    return len(labels) * batch_hard_triplet_loss(labels, embeddings, margin, SQUARED[distance])
 
 
-DISTANCES = ["euclidean", "squared_euclidean"]
-REPOSITORY, LIMITS = "omoindrot/tensorflow-triplet-loss", {"dtype": FORMATS, "distance": DISTANCES}
+REPOSITORY, LIMITS = "omoindrot/tensorflow-triplet-loss", {"dtype": FORMATS, "distance": list(SQUARED)}
 batch_all = formula(REPOSITORY, "batch_all_triplet_loss", every, limits=LIMITS, grade="normwise")
 batch_hard = formula(REPOSITORY, "batch_hard_triplet_loss", hardest, limits=LIMITS, grade="normwise")
