@@ -5,6 +5,10 @@ where they take it: torch 2.13, TensorFlow 2.21 for tensorflow-triplet-loss, cha
 MXNet and Caffe.
 """
 
+import contextlib
+import tomllib
+from importlib.resources import files
+
 import numpy as np
 import pytest
 import torch
@@ -321,3 +325,24 @@ def test_gluon_sums_over_all_axes_but_the_first_and_gives_the_others_the_shape_o
 def test_hadsell_is_half_of_both_parts():
     x, y = torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.5, 0.0]])
     assert contrastive.hadsell(x, y, torch.tensor([False, True])).item() == 12.625
+
+
+# what is declared
+
+KNOWN = files("lossproof.conformance.peers") / "known" / "repositories"
+DECLARED = [
+    pytest.param(entry, id=f"{path.name}: {entry['loss']}, {entry['finding']}")
+    for path in sorted(KNOWN.iterdir(), key=lambda path: path.name)
+    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["failure"]
+    if "torch.compile(" not in entry["reproduce"]  # takes seconds each
+]
+
+
+@pytest.mark.parametrize("entry", DECLARED)
+def test_line_of_a_declared_failure_shows_what_its_reason_says(entry, capsys):
+    line, reason = entry["reproduce"], entry["reason"]
+    code = line.removeprefix("python -c '").removesuffix("'")
+    raises = any(word in reason for word in ("raises", "refused"))
+    with pytest.raises(Exception) if raises else contextlib.nullcontext():
+        exec(code, {})
+    assert raises or "NaN" not in reason or "nan" in capsys.readouterr().out

@@ -50,7 +50,8 @@ def person_search(features: Tensor, pid_labels: Tensor, lookup_table: Tensor, qu
 
     The backward pass moves the rows of the table that are named, so that a label beyond it raises.
     """
-    _ = lookup_table[pid_labels[pid_labels >= 0]]
+    if (pid_labels >= len(lookup_table)).any():
+        raise IndexError(f"a label is out of bounds of {len(lookup_table)} rows")
     scores = features @ torch.cat([lookup_table.detach(), queue.detach()]).T
     return functional.cross_entropy(scores * 10, pid_labels.where(pid_labels != -2, -1), ignore_index=-1)
 
