@@ -1,7 +1,9 @@
 """Formulas of repositories that are no packages: what of each is judged, and how.
 
 A formula that was typed anew has the mathematics of its repository, and what raises there; it has neither the argument
-checks of its code, nor the operations that a compiler would meet. So what asks about those is left out.
+checks of its code, nor the operations that a compiler would meet. So what asks about those is left out. The triplet loss
+of reid-strong-baseline raises on every batch whose labels are not all as frequent, the judge's plain call among them,
+so it stands in its dialect alone.
 """
 
 from lossproof.conformance.peers.formulas.center import caffe_face as caffe_face_center
@@ -28,7 +30,6 @@ from lossproof.conformance.peers.formulas.omoindrot import batch_all as tensorfl
 from lossproof.conformance.peers.formulas.omoindrot import batch_hard as tensorflow_triplet_loss_batch_hard
 from lossproof.conformance.peers.formulas.open_reid import hard_triplet as open_reid_triplet
 from lossproof.conformance.peers.formulas.reid_strong_baseline import cross_entropy as strong_baseline_cross_entropy
-from lossproof.conformance.peers.formulas.reid_strong_baseline import hard_triplet as strong_baseline_triplet
 from lossproof.conformance.peers.formulas.siamese_triplet import contrastive as siamese_triplet_contrastive
 from lossproof.conformance.peers.formulas.siamese_triplet import online_contrastive as siamese_triplet_online
 from lossproof.conformance.peers.formulas.siamese_triplet import triplet as siamese_triplet_triplet
@@ -61,7 +62,6 @@ __all__ = [
     "siamese_triplet_online",
     "siamese_triplet_triplet",
     "strong_baseline_cross_entropy",
-    "strong_baseline_triplet",
     "tensorflow_triplet_loss_batch_all",
     "tensorflow_triplet_loss_batch_hard",
     "torchreid_cross_entropy",

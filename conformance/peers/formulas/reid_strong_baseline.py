@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lossproof.conformance.host.formulas import formula
-from lossproof.conformance.peers.formulas.pairs import FORMATS, alike, floored, ranked, softly
+from lossproof.conformance.peers.formulas.pairs import alike, floored, ranked, softly
 from lossproof.conformance.peers.formulas.softmax import smoothed
 
 
@@ -21,18 +21,12 @@ def triplet_loss(global_feat: Tensor, labels: Tensor, margin: float | None = Non
     return softly(near, far) if margin is None else ranked(near, far, margin)
 
 
-def hardest(embeddings: Tensor, labels: Tensor, margin: float = 0.3, soft_margin: bool = False) -> Tensor:
-    """Return the triplet loss; no margin is a soft margin."""
-    return triplet_loss(embeddings, labels, None if soft_margin else margin)
-
-
 def cross_entropy_label_smooth(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the cross-entropy with e/K; its own default is 0.1."""
     return smoothed(logits, labels, label_smoothing)
 
 
 REPOSITORY = "michuanhaohao/reid-strong-baseline"
-hard_triplet = formula(REPOSITORY, "TripletLoss", hardest, limits={"dtype": FORMATS}, grade="normwise")
 cross_entropy = formula(  # the targets are float32
     REPOSITORY, "CrossEntropyLabelSmooth", cross_entropy_label_smooth, limits={"dtype": ["float32"]}
 )
