@@ -1,9 +1,9 @@
 """Formulas of repositories that are no packages: what of each is judged, and how.
 
 A formula that was typed anew has the mathematics of its repository, and what raises there; it has neither the argument
-checks of its code, nor the operations that a compiler would meet. So what asks about those is left out. The triplet loss
-of reid-strong-baseline raises on every batch whose labels are not all as frequent, the judge's plain call among them,
-so it stands in its dialect alone.
+checks of its code, nor the operations that a compiler would meet. So what asks about those is left out. The triplet
+loss of reid-strong-baseline raises on every batch whose labels are not all as frequent, the judge's plain call among
+them, so it stands in its dialect alone.
 """
 
 from lossproof.conformance.peers.formulas.center import caffe_face as caffe_face_center
