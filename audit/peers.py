@@ -100,6 +100,7 @@ def row(name: str, peer: Implementation, certificate: Mapping[str, Any]) -> dict
             kind: {word: sum(counts[kind][verdict] for verdict in of) for word, of in names.items()} for kind in CLASSES
         },
         "findings": len(certificate["findings"]),
+        "complete": not certificate["scope"]["partial"],
         "declared": certificate["declared"],
         "lacks": sorted({option for options in lacks.values() for option in options}),
         "examples": certificate["examples"],

@@ -69,7 +69,7 @@ OF_MUTANTS = {
     "second_set": {"torch", "lossproof.backends"},  # right losses: what is broken is what they are compared with
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
-OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}
+OF_TOOLS = {"migrating": {"lossproof.backends.migration"}, "mutation": {"torch", "cosmic_ray"}}
 WALLS = [
     (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),

@@ -19,3 +19,7 @@ LINES = [
 def test_the_line_of_a_declared_failure_imports_the_library_alone(library, line):
     assert "lossproof" not in (line.replace(FORMULAS, "", 1) if library == "repositories" else line)
     assert (FORMULAS in line) == (library == "repositories")
+
+
+def test_there_are_lines():
+    assert len(LINES) > 100
