@@ -86,7 +86,7 @@ WALLS = [
     *(
         (path, {"lossproof.spec", "lossproof.reference", "lossproof.conformance", *JUDGE})
         for path in modules("conformance")
-        if path.parent.name not in ("frameworks", "peers")
+        if path.parent.name not in ("frameworks", "peers", "formulas")
     ),
     *(
         (path, {"lossproof.conformance", *BASE, *own})
@@ -101,7 +101,7 @@ WALLS = [
         (path, {"lossproof.conformance", "audit.mutants", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})
         for path in modules("audit/mutants")
     ),
-    *((path, {"lossproof.conformance", *BASE, path.stem}) for path in modules("conformance/peers")),
+    *((path, {"lossproof.conformance", *BASE, path.stem, "torch"}) for path in modules("conformance/peers")),
 ]
 
 

@@ -38,10 +38,8 @@ def load(path: Path, *, filled: bool = True) -> list[Mapping[str, Any]]:
         wrong = [name for name, value in entry.items() if not isinstance(value, str)]
         if wrong:
             raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
-        known = (*losses(), *functions())
-        if entry["loss"] not in known:
-            near = meant(entry["loss"], known)
-            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{near}")
+        if entry["loss"] not in (known := (*losses(), *functions())):
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{meant(entry['loss'], known)}")
         if entry["finding"].split("/")[0] not in clauses():
             near = meant(entry["finding"].split("/")[0], clauses())
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")
