@@ -7,6 +7,7 @@ not even numpy.
 """
 
 from lossproof.spec.dialect import Dialect, Difference, Setting, dialect_schema, dialects
+from lossproof.spec.dialect_lookup import find
 from lossproof.spec.page import Clause, Example, Page, clauses, functions, losses, page, page_names, spec_version
 from lossproof.spec.vector import Vector, vector_schema, vectors
 
@@ -21,6 +22,7 @@ __all__ = [
     "clauses",
     "dialect_schema",
     "dialects",
+    "find",
     "functions",
     "losses",
     "page",

@@ -71,11 +71,12 @@ OF_MUTANTS = {
 }
 OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}
 WALLS = [
-    (ROOT / "package" / "__init__.py", set()),
+    (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
     (ROOT / "backends" / "__init__.py", set()),
+    (ROOT / "backends" / "migration.py", {"lossproof.spec", "lossproof.backends", *FRAMEWORKS}),
     *(
         (path, {"lossproof.spec.arguments", f"lossproof.backends.{framework}", *own})
         for framework, own in FRAMEWORKS.items()
@@ -193,7 +194,14 @@ def test_spec_loads_no_numpy():
 
 @pytest.mark.parametrize(
     "module",
-    ["lossproof", "lossproof.spec", "lossproof.reference", "lossproof.backends", "lossproof.conformance"],
+    [
+        "lossproof",
+        "lossproof.spec",
+        "lossproof.reference",
+        "lossproof.backends",
+        "lossproof.backends.migration",
+        "lossproof.conformance",
+    ],
 )
 def test_import_loads_no_framework(module):
     assert loaded_by(f"import {module}").isdisjoint({"torch", "tensorflow", "keras", "jax"})

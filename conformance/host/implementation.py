@@ -43,7 +43,8 @@ class Implementation:
             rounding decides ties of distances, and they are not judged.
         ranks: how it spreads a batch over processes, if it does; its function gets the group of a keyword
             `process_group`, `axis_name` or `across_replicas` where it has that.
-        origin: loss -> (module or file, expression in it), for the lines that reproduce a finding; set by `resolve`.
+        origin: loss -> (module or file, expression in it), or (what to import, expression), for the lines that
+            reproduce a finding; set by `resolve` where it is not given.
         target: what was resolved, so that other processes can; set by `resolve`.
 
     A name in any of these that no page of its losses has is an error.
@@ -177,7 +178,7 @@ def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | Non
         origin = {
             loss: home(function, module_name) or place(module_name, f"{attribute}.losses[{loss!r}]")
             for loss, function in thing.losses.items()
-        }
+        } | dict(thing.origin)
         return replace(thing, origin=origin, name=thing.name or target, target=target)
     if inspect.isclass(thing):
         raise TargetError(_advice(target, attribute, known))

@@ -69,12 +69,7 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     if framework not in _IMPORTS or case.loss not in hello.get("origin", {}):
         messages = ({"type": "hello", "protocol": 1}, case.message(1))
         return f"printf '%s\\n' {' '.join(shlex.quote(json.dumps(m)) for m in messages)} | {_absolute(target)}"
-    module, expression = hello["origin"][case.loss]
-    expression = expression.replace("'", '"')  # the code stands between single quotes of the shell
-    if module.endswith(".py"):
-        loading = f"import runpy, types; m = types.SimpleNamespace(**runpy.run_path({json.dumps(module)}))"
-    else:
-        loading = f"import {module} as m"
+    load = _loaded(*hello["origin"][case.loss])
     own = {spec_name: name for name, spec_name in hello.get("rename", {}).items()}
     differentiable = [
         n for n, a in case.inputs.items() if a.dtype.kind == "f" and (n not in case.dtypes or is_wider(case, n))
@@ -86,7 +81,7 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     rest |= {own.get(n, n): json.dumps(v) if isinstance(v, str) else repr(v) for n, v in case.parameters.items()}
     others = "".join(f", {name}={text}" for name, text in rest.items())
     if case.split:
-        return _over_ranks(hello, case, f"{loading}; f = m.{expression}")
+        return _over_ranks(hello, case, load)
     seed = np.asarray(1.0 if case.cotangent is None else case.cotangent).tolist()
     here = (framework, case.mode)
     plain = case.mode in ("eager", "compiled", "captured", "functional", "ambient")
@@ -98,11 +93,20 @@ def line(target: str, hello: Mapping[str, Any], case: Case) -> str:
     transformed = _in_order(hello.get("positional", {}).get(case.loss))
     transformed += MODES.get(here, "").replace("@rows", json.dumps(aligned))
     given = ", ".join(f"{name}={text}" for name, text in rows.items())
-    code = (
-        f"{_IMPORTS[framework]}; from math import inf, nan; {loading}; f = m.{expression}; {transformed}"
-        f"r = dict({given}); {ending}"
-    )
+    code = f"{_IMPORTS[framework]}; from math import inf, nan; {load}; {transformed}r = dict({given}); {ending}"
     return f"python -c {shlex.quote(code)}"
+
+
+def _loaded(module: str, expression: str) -> str:
+    """Return code that calls the function `f`; where the module is an import statement, the expression is all of it."""
+    expression = expression.replace("'", '"')  # the code stands between single quotes of the shell
+    if module.startswith(("import ", "from ")):
+        return f"{module}; f = {expression}"
+    if module.endswith(".py"):
+        loading = f"import runpy, types; m = types.SimpleNamespace(**runpy.run_path({json.dumps(module)}))"
+    else:
+        loading = f"import {module} as m"
+    return f"{loading}; f = m.{expression}"
 
 
 def _over_ranks(hello: Mapping[str, Any], case: Case, load: str) -> str:

@@ -1,0 +1,36 @@
+"""Every dialect beside the library itself, where it is installed in a version that the dialect speaks of."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import pytest
+from drawn import BATCHES, PAIRS, options_of
+
+from lossproof.spec import dialects
+from lossproof.spec.dialect_lookup import covers
+
+
+def installed(dialect):
+    try:
+        return covers(dialect.versions, version(dialect.library))
+    except PackageNotFoundError:
+        return False
+
+
+CASES = [
+    pytest.param(dialect, own, id=f"{dialect.name}({', '.join(f'{n}={v}' for n, v in own.items())})")
+    for dialect in dialects()
+    if dialect.python and dialect.framework in PAIRS
+    for own in options_of(dialect)
+]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("dialect", "own"), CASES)
+def test_our_call_gives_the_number_and_the_gradient_of_the_library(dialect, own, batch):
+    if not installed(dialect):
+        pytest.skip(f"{dialect.library} {dialect.versions} is not installed")
+    there, here = PAIRS[dialect.framework](dialect, own, batch, seed=3)
+    np.testing.assert_allclose(here[0], there[0], rtol=1e-9, atol=1e-12)
+    for name, gradient in there[1].items():
+        np.testing.assert_allclose(here[1][name], gradient, rtol=1e-7, atol=1e-10, err_msg=name)
