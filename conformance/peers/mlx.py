@@ -11,6 +11,9 @@ import numpy as np
 
 from lossproof.conformance.host.frameworks import NotALoss
 from lossproof.conformance.host.frameworks.eager import Eager
+from lossproof.conformance.host.peers import peer
+
+FRAMEWORK = "lossproof.conformance.peers.mlx:Mlx"
 
 
 class Mlx(Eager):
@@ -42,3 +45,8 @@ class Mlx(Eager):
         along = mx.array(ones, dtype=value.dtype)
         _, found = mx.vjp(lambda *arrays: call(**dict(zip(rows, arrays, strict=True))), [*rows.values()], [along])
         return value, dict(zip(rows, found, strict=True))
+
+
+triplet_loss = peer("mlx", "triplet_loss")
+cross_entropy = peer("mlx", "cross_entropy")
+cross_entropy_with_probabilities = peer("mlx", "cross_entropy with probabilities")

@@ -11,7 +11,9 @@ from paddle.nn import functional
 
 from lossproof.conformance.host.frameworks import NotALoss
 from lossproof.conformance.host.frameworks.eager import Eager
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.peers import peer
+
+FRAMEWORK = "lossproof.conformance.peers.paddle:Paddle"
 
 
 class Paddle(Eager):
@@ -42,9 +44,11 @@ class Paddle(Eager):
         return value, {n: z if g is None else g for n, g, z in zip(rows, found, zeros, strict=True)}
 
 
-triplet_margin = Implementation(
-    losses={"triplet_margin_loss": functional.triplet_margin_loss},
-    name="paddle.nn.functional.triplet_margin_loss",
-    version=paddle.__version__,
-    rename={"input": "anchor", "epsilon": "eps"},
+triplet_margin_loss = peer("paddlepaddle", "triplet_margin_loss", functional.triplet_margin_loss)
+triplet_margin_with_distance_loss = peer(
+    "paddlepaddle", "triplet_margin_with_distance_loss", functional.triplet_margin_with_distance_loss
 )
+margin_ranking_loss = peer("paddlepaddle", "margin_ranking_loss")
+cross_entropy = peer("paddlepaddle", "cross_entropy")
+cross_entropy_with_label_smoothing = peer("paddlepaddle", "cross_entropy with label_smoothing")
+cross_entropy_with_probabilities = peer("paddlepaddle", "cross_entropy with probabilities")
