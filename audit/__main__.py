@@ -15,6 +15,8 @@ TOOLS = {
     "explore": "climb towards the worst errors of an implementation",
     "same": "whether two certificates say the same, after a change that is meant to change nothing",
     "vectors": "make the frozen vectors of the spec",
+    "peers": "judge the public functions of other libraries; --table writes docs/peers.md",
+    "migrating": "make the tables of docs/migrating.md from the dialects",
     "mutation": "which slips in the reference or in the judge nobody would notice",
 }
 

@@ -125,6 +125,14 @@ class Dialect:
         return re.sub(r"(?<=\(), |, (?=\))", "", whole)
 
 
+def value_of(word: str) -> Any:
+    """Return the value that a word of `values` stands for: a number, true, false, or the word."""
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
+
+
 def code(value: Any) -> str:
     """Return the value of an own option as Python: a word with a dot or a bracket is an expression, others a text."""
     expression = isinstance(value, str) and ("." in value or "(" in value or value == "None")

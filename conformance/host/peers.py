@@ -16,7 +16,8 @@ from lossproof.conformance.host.options import required_of
 from lossproof.conformance.host.ranks import Ranks
 from lossproof.conformance.host.targets import TargetError
 from lossproof.spec import Dialect, find, losses
-from lossproof.spec.dialect import code
+from lossproof.spec.dialect import code, value_of
+from lossproof.spec.dialect_lookup import covers
 
 _LABELS = {
     "torch": {"similar": "(~{0}).long()", "sign": "1 - 2 * {0}.long()"},
@@ -61,7 +62,9 @@ def peer(
         ranks: how it spreads a batch over processes.
         held: options of the library's own that keep this value.
     """
-    dialect = find(library, name)
+    dialect, installed = find(library, name), _version(library)
+    if installed and not covers(dialect.versions, installed):
+        raise TargetError(f"{dialect.library} {installed} is installed, and its dialect speaks of {dialect.versions}")
     shown = dialect.name + (f"({', '.join(f'{n}={code(v)}' for n, v in held.items())})" if held else "")
     own = _own(dialect, held)
     if function is not None:
@@ -72,16 +75,14 @@ def peer(
         if other:
             raise TargetError(f"{dialect.name}: the default of {other[0]} is not that of the page: give its `python`")
         return Implementation(
-            {dialect.loss: function}, shown, _version(dialect), rename, own.fixed, own.limits, grade=grade, ranks=ranks
+            {dialect.loss: function}, shown, installed, rename, own.fixed, own.limits, grade=grade, ranks=ranks
         )
     text = _text(dialect, own)
     imports = dialect.imports or _FRAMEWORK[dialect.framework]
     space: dict[str, Any] = {}
     exec(f"{_FRAMEWORK[dialect.framework]}; from math import inf, nan; {imports}", space)
     made, origin = {dialect.loss: eval(text, space)}, {dialect.loss: (imports, text)}
-    return Implementation(
-        made, shown, _version(dialect), {}, own.fixed, own.limits, grade=grade, ranks=ranks, origin=origin
-    )
+    return Implementation(made, shown, installed, {}, own.fixed, own.limits, grade=grade, ranks=ranks, origin=origin)
 
 
 @dataclass
@@ -107,15 +108,15 @@ def _own(dialect: Dialect, held: Mapping[str, Any]) -> _Own:
             found.code.append(f"{name}={option}" if times is None else f"{name}={option} / {times!r}")
         elif len(words) > 1:
             (option,) = {option for option, _ in words.values()}
-            of = {value: _value(word) for word, (_, value) in words.items()}
+            of = {value: value_of(word) for word, (_, value) in words.items()}
             default = page[option].get("default")
             found.free[option] = default if default in of else next(iter(of))
             found.limits.setdefault(option, list(of))
             chosen[name] = of[found.free[option]]
-            table = ", ".join(f"{value!r}: {code(word)}" for value, word in of.items())
+            table = ", ".join(f"{value!r}: {code(value_of(word))}" for value, word in of.items())
             found.code.append(f"{name}={{{table}}}[{option}]")
         elif words:
-            chosen[name] = _value(next(iter(words)))
+            chosen[name] = value_of(next(iter(words)))
             found.code.append(f"{name}={code(chosen[name])}")
     setting = dialect.setting(**chosen)
     found.fixed = {name: value for name, value in setting.options.items() if name not in found.free}
@@ -133,10 +134,6 @@ def _words(dialect: Dialect, name: str) -> dict[str, tuple[str, Any]]:
     return found if len({option for option, _ in found.values()}) == 1 else {}
 
 
-def _value(word: str) -> Any:
-    return {"true": True, "false": False}.get(word, word)
-
-
 def _text(dialect: Dialect, own: _Own) -> str:
     """Return the function, under the names of the page, as a line of Python."""
     page, convert = losses()[dialect.loss], own.convert
@@ -146,6 +143,7 @@ def _text(dialect: Dialect, own: _Own) -> str:
         raise TargetError(f"{dialect.name}: no call of the page is {word!r}; hold an option that turns it off")
     arrays = dict(dialect.arguments)
     if convert.get("rows") == "distances":
+        own.limits.setdefault("dtype", ["float32", "float64"])  # half rows are no matter of what takes distances
         (zero,) = [name for name in page.rows if name not in arrays.values()]
         for own_name, name in arrays.items():
             if name in page.rows:
@@ -163,8 +161,8 @@ def _text(dialect: Dialect, own: _Own) -> str:
     return f"lambda {', '.join(given)}: {call}"
 
 
-def _version(dialect: Dialect) -> str:
+def _version(library: str) -> str:
     try:
-        return version(dialect.library)
+        return version(library.partition("==")[0])
     except PackageNotFoundError:
         return ""

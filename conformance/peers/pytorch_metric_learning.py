@@ -1,7 +1,6 @@
-"""pytorch-metric-learning: its triplet loss of all triplets and its circle loss, plain and over processes.
+"""pytorch-metric-learning: its losses, and the triplet and circle loss under its wrapper for processes.
 
-The options of the pages become the objects that the library has for them, with the defaults of the pages. Its wrapper
-for processes gathers rows without their gradient and multiplies by W, for DistributedDataParallel, which averages
+The wrapper gathers rows without their gradient and multiplies by W, for DistributedDataParallel, which averages
 gradients. It takes the default group of torch.distributed, and is the plain loss where there is none.
 """
 
@@ -17,7 +16,16 @@ from pytorch_metric_learning.reducers import AvgNonZeroReducer, MeanReducer, Sum
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 
 from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.peers import peer
 from lossproof.conformance.host.ranks import Ranks
+
+NAME = "pytorch_metric_learning"
+triplet_margin_loss = peer(NAME, "TripletMarginLoss")
+batch_hard = peer(NAME, "TripletMarginLoss with BatchHardMiner")
+circle_loss = peer(NAME, "CircleLoss")
+arcface_loss = peer(NAME, "ArcFaceLoss")
+cosface_loss = peer(NAME, "CosFaceLoss")
+normalized_softmax_loss = peer(NAME, "NormalizedSoftmaxLoss")
 
 Way = Callable[[Any], Any]
 DISTANCES = {
@@ -28,7 +36,7 @@ DISTANCES = {
 REDUCERS = {"sum": SumReducer, "mean": MeanReducer, "mean_nonzero": AvgNonZeroReducer}
 
 
-def _implementation(way: Way, name: str, ranks: Ranks | None = None) -> Implementation:
+def _over_processes(way: Way, name: str) -> Implementation:
     """Return both losses; `way` is what is done with the object of the library before it is called."""
 
     def batch_all(
@@ -47,24 +55,11 @@ def _implementation(way: Way, name: str, ranks: Ranks | None = None) -> Implemen
         name=f"pytorch_metric_learning {name}",
         version=pytorch_metric_learning.__version__,
         limits={"reduction": list(REDUCERS)},
-        ranks=ranks,
+        ranks=Ranks("scaled", "mean", even=True),  # its gather takes for granted that all hold as many rows
     )
 
 
-def _plain(loss: Any) -> Any:
-    return loss
-
-
-def _wrapped(loss: Any) -> Any:
-    return DistributedLossWrapper(loss)
-
-
-def _efficient(loss: Any) -> Any:
-    return DistributedLossWrapper(loss, efficient=True)
-
-
-AVERAGED = Ranks("scaled", "mean", even=True)  # its gather takes for granted that all hold as many rows
-
-plain = _implementation(_plain, "losses")
-distributed = _implementation(_wrapped, "DistributedLossWrapper", AVERAGED)
-distributed_efficient = _implementation(_efficient, "DistributedLossWrapper, efficient", AVERAGED)
+distributed = _over_processes(DistributedLossWrapper, "DistributedLossWrapper")
+distributed_efficient = _over_processes(
+    lambda loss: DistributedLossWrapper(loss, efficient=True), "DistributedLossWrapper, efficient"
+)

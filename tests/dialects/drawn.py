@@ -4,6 +4,7 @@ import numpy as np
 
 from lossproof.backends.migration import dialect as dialect_of
 from lossproof.spec import losses
+from lossproof.spec.dialect import value_of
 
 BATCHES = {
     "plain": (8, [0, 0, 0, 1, 1, 2, 2, 1], lambda rows: rows),
@@ -62,7 +63,7 @@ def options_of(dialect):
             limits = dialect.limits.get(option, [c for c in entry["choices"] if c != "mean_nonzero"])
             tried += [{**given, name: choice} for choice in limits]
     for name, words in dialect.values.items():
-        tried += [{**given, name: {"true": True, "false": False}.get(word, word)} for word in words]
+        tried += [{**given, name: value_of(word)} for word in words]
     return [own for own in tried if not dialect.setting(**own).departs]
 
 
