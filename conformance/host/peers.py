@@ -24,12 +24,12 @@ _LABELS = {
     "tensorflow": {"similar": "tf.cast(~{0}, tf.int32)", "sign": "1 - 2 * tf.cast({0}, tf.int32)"},
     "jax": {"similar": "(~{0}).astype(int)", "sign": "1 - 2 * {0}.astype(int)"},
 }
-_DISTANCE = {
+_DISTANCE = {  # with the gradient 0 at 0, and NaN where a row holds NaN
     "torch": "torch.linalg.vector_norm({0} - {1}, dim=-1)",
-    "tensorflow": "(lambda s: tf.sqrt(tf.where(s > 0, s, 1)) * tf.cast(s > 0, s.dtype))"
+    "tensorflow": "(lambda s: tf.sqrt(tf.where(s == 0, 1, s)) * tf.cast(s != 0, s.dtype))"
     "(tf.reduce_sum(({0} - {1}) ** 2, -1))",
-    "jax": "(lambda s: jnp.sqrt(jnp.where(s > 0, s, 1)) * (s > 0))((({0} - {1}) ** 2).sum(-1))",
-    "paddle": "(lambda s: paddle.sqrt(paddle.where(s > 0, s, paddle.ones_like(s))) * (s > 0).astype(s.dtype))"
+    "jax": "(lambda s: jnp.sqrt(jnp.where(s == 0, 1, s)) * (s != 0))((({0} - {1}) ** 2).sum(-1))",
+    "paddle": "(lambda s: paddle.sqrt(paddle.where(s == 0, paddle.ones_like(s), s)) * (s != 0).astype(s.dtype))"
     "((({0} - {1}) ** 2).sum(-1))",
 }
 _COLUMNS = {"torch": "{0}.T", "tensorflow": "tf.transpose({0})", "jax": "{0}.T"}

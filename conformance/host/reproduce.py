@@ -41,7 +41,7 @@ _GRADIENTS = {
     "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
     "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
     "paddle": '[setattr(x, "stop_gradient", False) for x in r.values()]; v = f(**r{0}); '
-    "print(v, paddle.grad(v, [*r.values()], paddle.to_tensor({1}, v.dtype)))",
+    "print(v, paddle.grad(v, [*r.values()], paddle.to_tensor({1}, v.dtype), allow_unused=True))",
     "mlx": "v = f(**r{0}); print(v, mx.vjp(lambda *a: f(**dict(zip(r, a)){0}), [*r.values()], "
     "[mx.array({1}, dtype=v.dtype)])[1])",
 }
