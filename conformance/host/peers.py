@@ -29,7 +29,7 @@ _DISTANCE = {  # with the gradient 0 at 0, and NaN where a row holds NaN
     "tensorflow": "(lambda s: tf.sqrt(tf.where(s == 0, 1, s)) * tf.cast(s != 0, s.dtype))"
     "(tf.reduce_sum(({0} - {1}) ** 2, -1))",
     "jax": "(lambda s: jnp.sqrt(jnp.where(s == 0, 1, s)) * (s != 0))((({0} - {1}) ** 2).sum(-1))",
-    "paddle": "(lambda s: paddle.sqrt(paddle.where(s == 0, paddle.ones_like(s), s)) * (s != 0).astype(s.dtype))"
+    "paddle": "(lambda s: paddle.sqrt(paddle.where(s <= 0, paddle.ones_like(s), s)) * (1 - (s <= 0).astype(s.dtype)))"
     "((({0} - {1}) ** 2).sum(-1))",
 }
 _COLUMNS = {"torch": "{0}.T", "tensorflow": "tf.transpose({0})", "jax": "{0}.T"}

@@ -35,7 +35,10 @@ class Mlx(Eager):
         if not isinstance(array, mx.array):
             raise NotALoss(f"the loss returned {type(array).__name__}, not an array")
         floats = mx.issubdtype(array.dtype, mx.floating)
-        found = np.array(array.astype(mx.float64) if floats else array)
+        whole = array.astype(mx.float64) if floats else array
+        mx.eval(whole)
+        mx.synchronize()  # or what raises there is known to a later call alone, and this one reads what memory holds
+        found = np.array(whole)
         return found, str(array.dtype).rpartition(".")[2]
 
     def derived(self, call: Callable[..., Any], rows: Mapping[str, Any], seed: Any) -> tuple[Any, dict[str, Any]]:
