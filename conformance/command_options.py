@@ -10,15 +10,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lossproof.conformance.command_endings import Word, end
+from lossproof.conformance.command_endings import WordOrPlace, end
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.settings import Settings, incomplete
 from lossproof.spec import functions, losses
 
 FRAMEWORK = click.option(
     "--framework",
-    type=Word(FRAMEWORKS),
-    help="Framework of the implementation; not needed for our own backends.",
+    type=WordOrPlace(FRAMEWORKS),
+    help="Framework of the implementation, or module:class of an adapter for another one; not needed for our backends.",
 )
 LOSSES = click.option(
     "--loss",

@@ -166,6 +166,8 @@ REFUSED = [
     (["no.such.module:loss", "--framework", "numpy"], "No module named 'no'"),
     (["lossproof.reference:no_such_loss", "--framework", "numpy"], "no_such_loss"),
     (["no_such_file.py:loss", "--framework", "numpy"], "no such file: no_such_file.py"),
+    (["math:sqrt", "--framework", "numpi"], "must be one of torch, tensorflow, jax, numpy, or module:class; did you"),
+    (["math:sqrt", "--framework", "no_such_file.py:Own"], "no such file: no_such_file.py"),
     (["nonsense", "--framework", "numpy"], "'nonsense' is no target"),
     (["math:", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
     (["math:sqrt", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
