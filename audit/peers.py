@@ -54,8 +54,9 @@ def framework_of(library: str) -> str:
 
 
 def dialects_of(library: str) -> tuple[Dialect, ...]:
-    """Return the dialects of the library of a module of peers: their file has the name of the module."""
-    return checked(Path(str(files("lossproof.spec") / "dialects" / f"{library}.toml")))
+    """Return the dialects of the library of a module of peers, whose file has its name; none of a module of several."""
+    path = Path(str(files("lossproof.spec") / "dialects" / f"{library}.toml"))
+    return checked(path) if path.is_file() else ()
 
 
 def known_of(library: str, name: str) -> Path:
@@ -64,15 +65,17 @@ def known_of(library: str, name: str) -> Path:
 
 
 def settings_of(library: str, name: str, peer: Implementation, options: Mapping[str, Any]) -> Settings:
-    """Return what is asked of a peer: everything, but of one that takes distances nothing about rows."""
+    """Return what is asked of a peer: all but what its module leaves out, and of one that takes distances, rows."""
     of = [dialect for dialect in dialects_of(library) if peer.name.partition("(")[0] == dialect.name]
     takes_rows = all(dialect.convert.get("rows") != "distances" for dialect in of)
+    module = importlib.import_module(f"lossproof.conformance.peers.{library}")
+    left_out = (*getattr(module, "LEFT_OUT", ()), *(() if takes_rows else OF_ROWS))
     known = known_of(library, name)
     return Settings(
         target=f"lossproof.conformance.peers.{library}:{name}",
         framework=framework_of(library),
         losses=tuple(peer.losses),
-        checks=() if takes_rows else tuple(check for check in CHECKS if check not in OF_ROWS),
+        checks=tuple(check for check in CHECKS if check not in left_out) if left_out else (),
         known=load(known) if known.is_file() else (),
         jobs=1,
         **options,
@@ -97,6 +100,7 @@ def row(name: str, peer: Implementation, certificate: Mapping[str, Any]) -> dict
             kind: {word: sum(counts[kind][verdict] for verdict in of) for word, of in names.items()} for kind in CLASSES
         },
         "findings": len(certificate["findings"]),
+        "complete": not certificate["scope"]["partial"],
         "declared": certificate["declared"],
         "lacks": sorted({option for options in lacks.values() for option in options}),
         "examples": certificate["examples"],

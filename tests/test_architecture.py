@@ -69,10 +69,11 @@ OF_MUTANTS = {
     "second_set": {"torch", "lossproof.backends"},  # right losses: what is broken is what they are compared with
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
-OF_TOOLS = {"mutation": {"torch", "cosmic_ray"}}
+OF_TOOLS = {"migrating": {"lossproof.backends.migration"}, "mutation": {"torch", "cosmic_ray"}}
 WALLS = [
     (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
+    (ROOT / "package" / "testing.py", {"lossproof.conformance", "pytest"}),
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
     (ROOT / "backends" / "__init__.py", set()),
@@ -85,7 +86,7 @@ WALLS = [
     *(
         (path, {"lossproof.spec", "lossproof.reference", "lossproof.conformance", *JUDGE})
         for path in modules("conformance")
-        if path.parent.name not in ("frameworks", "peers")
+        if path.parent.name not in ("frameworks", "peers", "formulas")
     ),
     *(
         (path, {"lossproof.conformance", *BASE, *own})
@@ -100,7 +101,7 @@ WALLS = [
         (path, {"lossproof.conformance", "audit.mutants", *BASE, *OF_MUTANTS.get(path.stem, {"torch"})})
         for path in modules("audit/mutants")
     ),
-    *((path, {"lossproof.conformance", *BASE, path.stem}) for path in modules("conformance/peers")),
+    *((path, {"lossproof.conformance", *BASE, path.stem, "torch"}) for path in modules("conformance/peers")),
 ]
 
 
@@ -110,8 +111,10 @@ def test_module_imports_nothing_beyond_its_wall(path, allowed):
 
 
 # The rooms of the judge, the lowest first: a room imports what lies below it. The face is what lies in no room.
-FLOORS = ("schemas", "host", "plan", "judge", "checks", "report", "face")
+FLOORS = ("schemas", "host", "identify", "plan", "judge", "checks", "report", "side_by_side", "face")
 BELOW = {room: set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)} | {"peers": {"host"}}
+for other in ("plan", "judge", "checks", "report", "side_by_side"):
+    BELOW[other] -= {"identify"}  # which setting a function is has no part in whether it is right
 BELOW["report"] -= {"checks"}  # what a person reads does not depend on how it was asked
 
 

@@ -113,7 +113,7 @@ def _own(dialect: Dialect, held: Mapping[str, Any]) -> _Own:
             found.free[option] = default if default in of else next(iter(of))
             found.limits.setdefault(option, list(of))
             chosen[name] = of[found.free[option]]
-            table = ", ".join(f"{value!r}: {code(value_of(word))}" for value, word in of.items())
+            table = ", ".join(f"{value!r}: {code(word)}" for value, word in of.items())
             found.code.append(f"{name}={{{table}}}[{option}]")
         elif words:
             chosen[name] = value_of(next(iter(words)))

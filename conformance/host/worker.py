@@ -26,6 +26,7 @@ from lossproof.conformance.host.implementation import Implementation, TargetErro
 from lossproof.conformance.host.rank_group import group_of
 from lossproof.conformance.host.ranks import KEYWORDS, merged
 from lossproof.conformance.host.targets import load
+from lossproof.conformance.host.unnamed import resolve_unnamed
 from lossproof.conformance.host.words import cut
 from lossproof.spec import functions, losses
 
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--loss", action="append", help="only these losses of the target")
+    parser.add_argument("--unnamed", action="store_true", help="nobody says which loss it is: any that it could be")
     for claim in ("--fixed", "--rename", "--limit"):
         parser.add_argument(claim, action="append", default=[])
     options = parser.parse_args(arguments)
@@ -54,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         adapter = adapter_for(options.framework, options.device)
         rename = dict(pairs("--rename", options.rename))
-        implementation = resolve(options.target, tuple(options.loss or (*losses(), *functions())), rename)
+        known = tuple(options.loss or (*losses(), *functions()))
+        implementation = (resolve_unnamed if options.unnamed else resolve)(options.target, known, rename)
         implementation = with_claims(implementation, options.fixed, options.limit, rename)
         hello = hello_of(adapter, implementation, adapter.name)
     except (TargetError, ImportError) as problem:

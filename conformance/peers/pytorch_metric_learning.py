@@ -25,7 +25,7 @@ batch_hard = peer(NAME, "TripletMarginLoss with BatchHardMiner")
 circle_loss = peer(NAME, "CircleLoss")
 arcface_loss = peer(NAME, "ArcFaceLoss")
 cosface_loss = peer(NAME, "CosFaceLoss")
-normalized_softmax_loss = peer(NAME, "NormalizedSoftmaxLoss")
+normalized_softmax_loss = peer(NAME, "NormalizedSoftmaxLoss", temperature=0.05)
 
 Way = Callable[[Any], Any]
 DISTANCES = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from lossproof.conformance.host.words import meant
 from lossproof.conformance.judge.results import KNOWN, Finding, Result
-from lossproof.spec import clauses, losses
+from lossproof.spec import clauses, functions, losses
 
 _FIELDS = {"loss", "finding", "reason", "reproduce", "link"}
 
@@ -18,8 +18,11 @@ class KnownFailuresError(Exception):
     """The file cannot be used; the message is one line."""
 
 
-def load(path: Path) -> list[Mapping[str, Any]]:
-    """Return the entries of a known-failures file: tables `[[failure]]` with loss, finding, reason and more."""
+def load(path: Path, *, filled: bool = True) -> list[Mapping[str, Any]]:
+    """Return the entries of a known-failures file: tables `[[failure]]` with loss, finding, reason and more.
+
+    A reason that nobody has filled in is refused, except by who is about to write the file anew.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
@@ -35,12 +38,13 @@ def load(path: Path) -> list[Mapping[str, Any]]:
         wrong = [name for name, value in entry.items() if not isinstance(value, str)]
         if wrong:
             raise KnownFailuresError(f"{path}: {wrong[0]} must be a string, got {entry[wrong[0]]!r}")
-        if entry["loss"] not in losses():
-            near = meant(entry["loss"], losses())
-            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{near}")
+        if entry["loss"] not in (known := (*losses(), *functions())):
+            raise KnownFailuresError(f"{path}: {entry['loss']!r} is no loss of the spec{meant(entry['loss'], known)}")
         if entry["finding"].split("/")[0] not in clauses():
             near = meant(entry["finding"].split("/")[0], clauses())
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")
+        if filled and not entry["reason"].strip():
+            raise KnownFailuresError(f"{path}: entry {entry['finding']!r} of {entry['loss']} has no reason: fill it in")
     return list(entries)
 
 

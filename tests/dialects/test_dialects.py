@@ -127,3 +127,10 @@ def test_an_unknown_framework_is_one_sentence():
 )
 def test_a_version_is_in_a_range_or_not(versions, version, within):
     assert covers(versions, version) is within
+
+
+def test_the_migration_tables_are_up_to_date():
+    migrating = pytest.importorskip("audit.migrating")
+    text = migrating.PAGE.read_text(encoding="utf-8")
+    assert migrating.made(text) == text, "run python -m audit migrating"
+    assert "`triplet_margin_loss(" in migrating.tables()

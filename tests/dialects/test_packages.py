@@ -25,11 +25,16 @@ CASES = [
 ]
 
 
+LONELY = {"BH-2", "SH-3"}  # what becomes of an anchor without a positive or a negative
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("dialect", "own"), CASES)
 def test_our_call_gives_the_number_and_the_gradient_of_the_library(dialect, own, batch):
     if not installed(dialect):
         pytest.skip(f"{dialect.library} {dialect.versions} is not installed")
+    if batch == "singletons" and LONELY & {difference.clause for difference in dialect.differs}:
+        pytest.skip("the dialect says that anchors without a positive are another matter there")
     there, here = PAIRS[dialect.framework](dialect, own, batch, seed=3)
     np.testing.assert_allclose(here[0], there[0], rtol=1e-9, atol=1e-12)
     for name, gradient in there[1].items():
