@@ -3,6 +3,7 @@
     python -m audit vectors                            add what is missing, compute every number anew
     python -m audit vectors LOSS                       the same of one loss
     python -m audit vectors CERTIFICATE FINDING        add the case of a finding, for instance TM-1
+    python -m audit vectors --zip FILE                 put them all in one file, for projects that vendor them
 
 A case comes from the suite itself: the smallest counterexample of a broken implementation. An id is never given twice,
 and a vector is never taken out: numbers alone are computed again, from the reference.
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from audit.kills import adapter, judged, mutants_of
+from audit.vectors_zip import pack
 from lossproof.conformance.checks.vectors import case_of
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Case, from_json, inputs_of, to_json
@@ -31,6 +33,7 @@ from lossproof.conformance.judge.compare import against
 from lossproof.conformance.judge.oracle import Oracle, output_slack
 from lossproof.spec import Vector, losses, spec_version, vectors
 
+FORMAT = 1  # grows where what a file says is said in another way; CHANGELOG.md beside the files says what changed
 WITNESSES = 2  # vectors that betray each bug, where there are as many
 LARGEST = 64  # numbers in an input
 JUDGE = Oracle(ours=False)  # a vector is for everyone: the budget of those we did not write
@@ -150,7 +153,9 @@ def write(loss: str, found: list[Vector], folder: Path) -> None:
     """Write the file of a loss, one vector a line."""
     lines = ",\n".join(json.dumps(asdict(v)) for v in found)
     page = losses()[loss]
-    head = f'{{"spec": {json.dumps(spec_version())}, "page": {json.dumps(page.name)}, "vectors": [\n'
+    head = (
+        f'{{"format": {FORMAT}, "spec": {json.dumps(spec_version())}, "page": {json.dumps(page.name)}, "vectors": [\n'
+    )
     (folder / f"{page.name}.json").write_text(f"{head}{lines}\n]}}\n", encoding="utf-8")
 
 
@@ -186,6 +191,8 @@ def main() -> int:
     if not folder.is_dir():
         print("run this in a checkout: it writes spec/vectors/", file=sys.stderr)
         return 2
+    if "--zip" in sys.argv:
+        return pack(folder, sys.argv[1:])
     if len(sys.argv) == 3:
         try:
             print(add(Path(sys.argv[1]), sys.argv[2], folder).id)

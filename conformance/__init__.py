@@ -1,7 +1,8 @@
 """The judge: certifies any implementation against the clauses of the spec.
 
-`lossproof certify TARGET` is its face: command.py, run.py (one run, under pytest), settings.py. Below it are rooms, and
-a room imports only those further down this list:
+`lossproof certify TARGET` is its face: command.py, run.py (one run, under pytest), settings.py, and suite.py for the
+tests of somebody's library (`lossproof.testing`). Below it are rooms, and a room imports only those further down this
+list:
 
 - report/ what a person reads: the certificate and its page, findings by cause, the verdict in words;
 - checks/ how a clause is asked about;

@@ -1,4 +1,4 @@
-"""The command line: `lossproof certify` and `lossproof spec`."""
+"""The command line: `lossproof certify`, `ask`, `diff` and `spec`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,29 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.command_ask import ask_command
+from lossproof.conformance.command_diff import diff_command
 from lossproof.conformance.command_endings import Commands, end
-from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
+from lossproof.conformance.command_identify import identify_command
+from lossproof.conformance.command_options import (
+    DEVICE,
+    EXAMPLES,
+    FORMAT,
+    FRAMEWORK,
+    KNOWN,
+    LOSSES,
+    SEED,
+    TIME_LIMIT,
+    WRITTEN,
+    claimed,
+    console_of,
+    is_complete,
+)
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.session import SessionError
 from lossproof.conformance.host.words import meant
 from lossproof.conformance.judge.results import Result
-from lossproof.conformance.report import scope, summary, terminal
+from lossproof.conformance.report import markdown, scope, summary, terminal
 from lossproof.conformance.report.known_failures import KnownFailuresError, load
 from lossproof.conformance.run import certify
 from lossproof.conformance.settings import NothingToJudge, Settings
@@ -30,6 +46,10 @@ from lossproof.spec import clauses, page, page_names
 def main() -> None:
     """Say what a metric-learning loss means, and judge whether an implementation means the same."""
 
+
+main.add_command(ask_command)
+main.add_command(diff_command)
+main.add_command(identify_command)
 
 _EXAMPLES = """\b
 Examples:
@@ -58,19 +78,10 @@ Examples:
     help=f"Run this check only; may be given again. One of {', '.join(CHECKS)}.",
 )
 @DEVICE
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
-@click.option(
-    "--examples",
-    type=click.IntRange(min=1),
-    default=6,
-    show_default=True,
-    help="Structures a probe; scales the effort.",
-)
-@click.option(
-    "--known-failures",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Findings that are declared, with reasons (TOML).",
-)
+@SEED
+@EXAMPLES
+@KNOWN
+@WRITTEN
 @click.option(
     "--gate",
     default=",".join(scope.CLASSES),
@@ -86,13 +97,8 @@ Examples:
     show_default=True,
     help="Folder for certificates (JSON), pages (HTML) and JUnit files.",
 )
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="Seconds for one case.",
-)
+@FORMAT
+@TIME_LIMIT
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -104,8 +110,10 @@ def certify_command(
     framework: str | None,
     command: str,
     known_failures: Path | None,
+    write_known_failures: Path | None,
     folder: Path,
     gate: str,
+    shape: str,
     **options: Any,
 ) -> None:
     """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
@@ -116,13 +124,15 @@ def certify_command(
     --gate only clauses of the classes that it names count, for instance --gate value,gradient where missing argument
     checks are accepted.
     """
-    console = console_of()
+    console = console_of(shape)
     try:
         gated = scope.gate(gate)
     except scope.GateError as problem:
         end(str(problem))
     if bool(targets) == bool(command):
         end("name one or more targets, or a --command")
+    if write_known_failures and len(targets) > 1:
+        end(f"--write-known-failures: a file is about one target, got {len(targets)}")
     certificates, pages = [], []
     for target in targets or (command,):
         own = target in FRAMEWORKS and not command
@@ -131,23 +141,27 @@ def certify_command(
             who = "a program says these in its hello" if command else "our own backends offer all of each page"
             end(f"--fixed, --rename and --limit are for functions in Python: {who}")
         settings = Settings(
-            target=target, framework=target if own else framework or "", command=command, report=folder, **options,
+            target=target, framework=target if own else framework or "", command=command, report=folder,
+            write_known=write_known_failures, **options,
         )  # fmt: skip
         try:
             settings = replace(settings, known=load(known_failures) if known_failures else ())
             certificate = _with_progress(settings, console)
         except (NothingToJudge, KnownFailuresError, SessionError) as problem:
             end(str(problem), getattr(problem, "details", ""))
-        terminal.show_findings(certificate, console)
+        if shape == "markdown":
+            click.echo(markdown.text(certificate))
+        else:
+            terminal.show_findings(certificate, console)
         certificates.append(certificate)
         pages.append(str(folder / settings.slug / "certificate.html"))
-    for certificate, where in zip(certificates, pages, strict=True):
+    for certificate, where in zip(certificates, pages, strict=True) if shape == "text" else ():
         console.print()
         terminal.show_verdict(certificate, console, where)
-    raise SystemExit(_status(certificates, gated, console))
+    raise SystemExit(_status(certificates, gated))
 
 
-def _status(certificates: list[dict[str, Any]], gated: tuple[str, ...], console: Console) -> int:
+def _status(certificates: list[dict[str, Any]], gated: tuple[str, ...]) -> int:
     """Return the exit status of some certificates: 2 where one was not judged, else 1 where one fails."""
     found = [scope.status(certificate, gated) for certificate in certificates]
     for certificate, status in zip(certificates, found, strict=True):
@@ -158,7 +172,7 @@ def _status(certificates: list[dict[str, Any]], gated: tuple[str, ...], console:
             Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
     if gated != scope.CLASSES:
         words = {0: "passed", 1: "failed", 2: "not judged"}
-        console.print(f"gate {', '.join(gated)}: {', '.join(words[status] for status in found)}", highlight=False)
+        click.echo(f"gate {', '.join(gated)}: {', '.join(words[status] for status in found)}")
     return 2 if 2 in found else max(found)
 
 
@@ -176,7 +190,10 @@ def _with_progress(settings: Settings, console: Console) -> dict[str, Any]:
         def advance(result: Result) -> None:
             progress.update(task, advance=1, last=f"{result.probe.check}/{result.probe.clause}")
 
-        return certify(settings, advance, lambda count: progress.update(task, total=count))
+        def note(words: str) -> None:
+            console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+        return certify(settings, advance, lambda count: progress.update(task, total=count), note)
 
 
 @main.command("spec")

@@ -49,5 +49,23 @@ class Word(_Choice):
         """Return the word; end where it is none of them."""
         if value not in self.choices:
             name = param.opts[0] if param else "the word"
-            end(f"{name} {value!r} must be one of {', '.join(self.choices)}{meant(str(value), self.choices)}")
+            end(f"{name} {value!r} must be one of {self.known}{meant(str(value), self.choices)}")
         return str(value)
+
+    @property
+    def known(self) -> str:
+        """Return the words that there are, as a message lists them."""
+        return ", ".join(self.choices)
+
+
+class WordOrPlace(Word):
+    """A choice among words, or module:class, which is looked for later."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word, or the place; end where it is neither."""
+        return str(value) if ":" in str(value).strip(":") else super().convert(value, param, ctx)
+
+    @property
+    def known(self) -> str:
+        """Return the words that there are, and that a place is taken too."""
+        return f"{super().known}, or module:class"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from lossproof.conformance.command_endings import Word, end
+from lossproof.conformance.command_endings import Word, WordOrPlace, end
 from lossproof.conformance.host.implementation import FRAMEWORKS
-from lossproof.conformance.host.words import meant
+from lossproof.conformance.settings import Settings, incomplete
 from lossproof.spec import functions, losses
 
 FRAMEWORK = click.option(
     "--framework",
-    type=Word(FRAMEWORKS),
-    help="Framework of the implementation; not needed for our own backends.",
+    type=WordOrPlace(FRAMEWORKS),
+    help="Framework of the implementation, or module:class of an adapter for another one; not needed for our backends.",
 )
 LOSSES = click.option(
     "--loss",
@@ -33,6 +34,41 @@ DEVICE = click.option(
     default="cpu",
     show_default=True,
     help="Where the rows of a call lie.",
+)
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same cases.")
+EXAMPLES = click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Structures a probe; scales the effort.",
+)
+TIME_LIMIT = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one case.",
+)
+KNOWN = click.option(
+    "--known-failures",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Findings that are declared, with reasons (TOML).",
+)
+WRITTEN = click.option(
+    "--write-known-failures",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what is found as known failures (TOML), their reasons to be filled in. An entry that the file has, and "
+    "that still fails or was not asked about, stays as it is; one that does not fail any more goes.",
+)
+FORMAT = click.option(
+    "--format",
+    "shape",
+    type=Word(("text", "markdown")),
+    default="text",
+    show_default=True,
+    help="What is printed: text, or Markdown for the summary of a CI job, and all else on standard error.",
 )
 CLAIMS = (
     click.option(
@@ -64,17 +100,18 @@ def claimed(command: Any) -> Any:
     return command
 
 
-def console_of() -> Console:
-    """Return the console of this terminal, or one of a width that a log can show."""
-    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 100)
+def console_of(shape: str = "text") -> Console:
+    """Return the console of this terminal, or one of a width that a log can show.
+
+    Where Markdown is printed, it is that of standard error.
+    """
+    stream = sys.stdout if shape == "text" else sys.stderr
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else 100
+    return Console(width=width, stderr=shape != "text")
 
 
 def is_complete(target: str, framework: str | None, command: str) -> None:
     """End where a target is none, or where nobody said which framework it is written in."""
-    if command or target in FRAMEWORKS:
-        return
-    if ":" not in target:
-        known = "torch, tensorflow, jax, numpy, module:object or file.py:object"
-        end(f"{target!r} is no target: {known}{meant(target, FRAMEWORKS)}")
-    if framework is None:
-        end(f"{target}: which framework? give --framework")
+    lacking = incomplete(Settings(target, framework or "", command), "give --framework")
+    if lacking:
+        end(lacking)

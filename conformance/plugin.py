@@ -54,19 +54,24 @@ class Judging:
         if "probe" in metafunc.fixturenames:
             metafunc.parametrize("probe", self.probes, ids=[probe.name for probe in self.probes])
 
+    def judged(self, probe: Probe) -> Result:
+        """Return what came of a probe, known-failing where all that it found is declared."""
+        result = self.judge.run(probe, CHECKS[probe.check])
+        known_failures.apply(self.settings.known, [result])
+        return result
+
     @pytest.fixture
     def verdict(self, request: pytest.FixtureRequest) -> Callable[[Probe], Result]:
         """Return the function that judges a probe."""
 
-        def judged(probe: Probe) -> Result:
-            result = self.judge.run(probe, CHECKS[probe.check])
-            known_failures.apply(self.settings.known, [result])
+        def noted(probe: Probe) -> Result:
+            result = self.judged(probe)
             if result.choice:
                 request.node.user_properties.append((OTHER_CHOICE, result.choice))
             request.node.stash[_RESULT] = result
             return result
 
-        return judged
+        return noted
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:

@@ -14,33 +14,19 @@ import pytest
 
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.session import Session
-from lossproof.conformance.judge.results import ERRORED, KNOWN, NONCONFORMANT, NOT_RUN, UNSUPPORTED, Result
+from lossproof.conformance.judge.results import NOT_RUN, Result
 from lossproof.conformance.plugin import Collecting, Judging, Sharing
 from lossproof.conformance.report import known_failures, report, scope
 from lossproof.conformance.report.certificate import make
+from lossproof.conformance.report.known_failures_writing import there, write
 from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
-
-
-def outcome(result: Result) -> None:
-    """Translate a verdict into pytest's words, which the JUnit file speaks."""
-    if result.verdict == UNSUPPORTED:
-        pytest.skip(f"unsupported: {result.reason}")
-    if result.verdict == KNOWN:
-        pytest.xfail("known-failing: " + ", ".join(f.id for f in result.findings))
-    if result.verdict in (NONCONFORMANT, ERRORED):
-        pytest.fail(
-            "\n".join(
-                f"{result.verdict}: {f.id}: {f.mismatch.where}: got {f.mismatch.got}, want {f.mismatch.want}"
-                for f in result.findings
-            ),
-            pytrace=False,
-        )
 
 
 def certify(
     settings: Settings,
     progress: Callable[[Result], None] = lambda result: None,
     begin: Callable[[int], None] = lambda count: None,
+    note: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Judge one target and return its certificate; it is written to its report folder with page, log and JUnit file.
 
@@ -48,6 +34,8 @@ def certify(
     """
     start = time.perf_counter()
     planned(settings)  # what is asked for exists, before anything is started or written
+    if settings.write_known:
+        there(settings.write_known)
     command = command_of(settings)
     folder = (settings.report or Path("certificates")) / settings.slug
     session = Session(command, time_limit=settings.time_limit)
@@ -75,6 +63,8 @@ def certify(
     run, stale = _run(settings, results, start, code), known_failures.stale(settings.known, results)
     certificate = make(session.hello, run, results, stale)
     report.write(certificate, folder)
+    if settings.write_known and certificate["complete"]:
+        note(f"{settings.write_known}: {write(settings.write_known, run['target'], session.hello, results)}")
     return certificate
 
 

@@ -44,6 +44,7 @@ class Settings:
     time_limit: float = 120.0
     jobs: int | None = None  # None: as many as there are processors, up to MOST
     known: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    write_known: Path | None = None  # where the findings become known failures, their reasons to be filled in
     report: Path | None = None
 
     @property
@@ -72,6 +73,22 @@ class Settings:
         if self.jobs is not None:
             return min(self.jobs, max(probes, 1))
         return 1 if self.device != "cpu" else max(1, min(os.cpu_count() or 1, MOST, probes // SHARE))
+
+
+def incomplete(settings: Settings, advice: str) -> str:
+    """Return why a target is none, or that nobody said which framework it is written in, in one line; or nothing."""
+    target, framework = settings.target, settings.framework
+    if settings.command or target in FRAMEWORKS:
+        return ""
+    if ":" not in target:
+        known = "torch, tensorflow, jax, numpy, module:object or file.py:object"
+        return f"{target!r} is no target: {known}{meant(target, FRAMEWORKS)}"
+    if not framework:
+        return f"{target}: which framework? {advice}"
+    if framework not in FRAMEWORKS and ":" not in framework:  # module:class is an adapter of another one
+        known = ", ".join(FRAMEWORKS)
+        return f"framework {framework!r} must be one of {known}, or module:class{meant(framework, FRAMEWORKS)}"
+    return ""
 
 
 def planned(settings: Settings) -> list[Probe]:

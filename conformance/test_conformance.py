@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from lossproof.conformance.judge.results import Result
+from lossproof.conformance.outcome import outcome
 from lossproof.conformance.plan.probe import Probe
-from lossproof.conformance.run import outcome
 
 
 def test_probe(probe: Probe, verdict: Callable[[Probe], Result]) -> None:
     """Judge one probe; the verdict is pytest's outcome."""
-    outcome(verdict(probe))
+    outcome([verdict(probe)])

@@ -1,7 +1,8 @@
 """What a metric-learning loss means, and whether an implementation means the same.
 
 The package itself holds its version and `dialect`, and nothing else, so that importing one part loads no other:
-`lossproof.spec`, `lossproof.reference`, `lossproof.backends.torch` (`.tensorflow`, `.jax`) and `lossproof.conformance`.
+`lossproof.spec`, `lossproof.reference`, `lossproof.backends.torch` (`.tensorflow`, `.jax`), `lossproof.conformance`,
+`lossproof.testing`.
 """
 
 from typing import Any

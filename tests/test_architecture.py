@@ -73,6 +73,7 @@ OF_TOOLS = {"migrating": {"lossproof.backends.migration"}, "mutation": {"torch",
 WALLS = [
     (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
+    (ROOT / "package" / "testing.py", {"lossproof.conformance", "pytest"}),
     *((path, {"lossproof.spec"}) for path in modules("spec")),
     *((path, {"lossproof.spec", "lossproof.reference", *BASE}) for path in modules("reference")),
     (ROOT / "backends" / "__init__.py", set()),
@@ -110,8 +111,10 @@ def test_module_imports_nothing_beyond_its_wall(path, allowed):
 
 
 # The rooms of the judge, the lowest first: a room imports what lies below it. The face is what lies in no room.
-FLOORS = ("schemas", "host", "plan", "judge", "checks", "report", "face")
+FLOORS = ("schemas", "host", "identify", "plan", "judge", "checks", "report", "side_by_side", "face")
 BELOW = {room: set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)} | {"peers": {"host"}}
+for other in ("plan", "judge", "checks", "report", "side_by_side"):
+    BELOW[other] -= {"identify"}  # which setting a function is has no part in whether it is right
 BELOW["report"] -= {"checks"}  # what a person reads does not depend on how it was asked
 
 

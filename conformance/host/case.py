@@ -133,7 +133,7 @@ def read_answer(message: Mapping[str, Any]) -> Answer:
             raise ValueError("an error without a type")
         return Answer(
             error={
-                "type": str(error["type"]),
+                "type": cut(str(error["type"]), 100),
                 "message": cut(str(error.get("message", ""))),
                 "traceback": cut(str(error.get("traceback", "")), 3 * LONGEST),
             }

@@ -19,10 +19,10 @@ def with_claims(
     return replace(
         implementation,
         rename={**implementation.rename, **rename},
-        fixed={**implementation.fixed, **{n: _read("--fixed", n, v, options) for n, v in pairs("--fixed", fixed)}},
+        fixed={**implementation.fixed, **{n: read("--fixed", n, v, options) for n, v in pairs("--fixed", fixed)}},
         limits={
             **implementation.limits,
-            **{n: [_read("--limit", n, v, options) for v in vs.split(",")] for n, vs in pairs("--limit", limits)},
+            **{n: [read("--limit", n, v, options) for v in vs.split(",")] for n, vs in pairs("--limit", limits)},
         },
     )
 
@@ -35,7 +35,7 @@ def pairs(option: str, texts: list[str]) -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, _, value in (text.partition("=") for text in texts)]
 
 
-def _read(option: str, name: str, text: str, options: Mapping[str, Any]) -> Any:
+def read(option: str, name: str, text: str, options: Mapping[str, Any]) -> Any:
     """Return a value from the command line as the page's kind of option has it: a number, a word, true or false."""
     if name == "dtype" and option == "--limit":
         return text

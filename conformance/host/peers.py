@@ -24,14 +24,22 @@ _LABELS = {
     "tensorflow": {"similar": "tf.cast(~{0}, tf.int32)", "sign": "1 - 2 * tf.cast({0}, tf.int32)"},
     "jax": {"similar": "(~{0}).astype(int)", "sign": "1 - 2 * {0}.astype(int)"},
 }
-_DISTANCE = {
+_DISTANCE = {  # with the gradient 0 at 0, and NaN where a row holds NaN
     "torch": "torch.linalg.vector_norm({0} - {1}, dim=-1)",
-    "tensorflow": "(lambda s: tf.sqrt(tf.where(s > 0, s, 1)) * tf.cast(s > 0, s.dtype))"
+    "tensorflow": "(lambda s: tf.sqrt(tf.where(s == 0, 1, s)) * tf.cast(s != 0, s.dtype))"
     "(tf.reduce_sum(({0} - {1}) ** 2, -1))",
-    "jax": "(lambda s: jnp.sqrt(jnp.where(s > 0, s, 1)) * (s > 0))((({0} - {1}) ** 2).sum(-1))",
+    "jax": "(lambda s: jnp.sqrt(jnp.where(s == 0, 1, s)) * (s != 0))((({0} - {1}) ** 2).sum(-1))",
+    "paddle": "(lambda s: paddle.sqrt(paddle.where(s <= 0, paddle.ones_like(s), s)) * (1 - (s <= 0).astype(s.dtype)))"
+    "((({0} - {1}) ** 2).sum(-1))",
 }
 _COLUMNS = {"torch": "{0}.T", "tensorflow": "tf.transpose({0})", "jax": "{0}.T"}
-_FRAMEWORK = {"torch": "import torch", "tensorflow": "import tensorflow as tf", "jax": "import jax.numpy as jnp"}
+_FRAMEWORK = {
+    "torch": "import torch",
+    "tensorflow": "import tensorflow as tf",
+    "jax": "import jax.numpy as jnp",
+    "paddle": "import paddle",
+    "mlx": "import mlx.core as mx",
+}
 
 
 def peer(
@@ -96,7 +104,7 @@ def _own(dialect: Dialect, held: Mapping[str, Any]) -> _Own:
             found.code.append(f"{name}={code(held[name])}")
         elif name in dialect.options:
             option, times = dialect.scaled(name)
-            found.free[option] = page[option].get("default")
+            found.free[option] = chosen[name] = page[option].get("default")  # and not the library's, which is a setting
             found.code.append(f"{name}={option}" if times is None else f"{name}={option} / {times!r}")
         elif len(words) > 1:
             (option,) = {option for option, _ in words.values()}

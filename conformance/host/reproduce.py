@@ -22,12 +22,16 @@ _IMPORTS = {
     "jax": 'import jax, jax.numpy as jnp; jax.config.update("jax_enable_x64", True)',
     "tensorflow": "import tensorflow as tf",
     "numpy": "import numpy as np",
+    "paddle": "import paddle",
+    "mlx": "import mlx.core as mx",
 }
 _ARRAYS = {
     "torch": "torch.tensor({0}, dtype=torch.{1}){2}",
     "jax": 'jnp.array({0}, "{1}"){2}',
     "tensorflow": 'tf.reshape(tf.constant({0}, "{1}"), {3})',
     "numpy": 'np.array({0}, "{1}"){2}',
+    "paddle": 'paddle.to_tensor({0}, "{1}"){2}',
+    "mlx": "mx.array({0}, dtype=mx.{1}){2}",
 }
 _GRADIENTS = {
     "torch": "[x.requires_grad_() for x in r.values()]; v = f(**r{0}); print(v); "
@@ -36,6 +40,10 @@ _GRADIENTS = {
     "tensorflow": "t = tf.GradientTape(); t.__enter__(); t.watch(r); v = f(**r{0}); "
     "print(v, t.gradient(v, r, tf.constant({1}, v.dtype)))",
     "numpy": "print(f(**r{0}, cotangent=np.array({1})))",
+    "paddle": '[setattr(x, "stop_gradient", False) for x in r.values()]; v = f(**r{0}); '
+    "print(v, paddle.grad(v, [*r.values()], paddle.to_tensor({1}, v.dtype), allow_unused=True))",
+    "mlx": "v = f(**r{0}); print(v, mx.vjp(lambda *a: f(**dict(zip(r, a)){0}), [*r.values()], "
+    "[mx.array({1}, dtype=v.dtype)])[1])",
 }
 # of a function that is no loss: the sum of all float results
 _RESULTS = {

@@ -60,7 +60,7 @@ MODES = {
     "{n: s(x) for n, x in k.items() if tf.is_tensor(x)})[1])(f); ",
     ("tensorflow", "graph"): "w = tf.Graph().as_default(); w.__enter__(); ",
     ("tensorflow", "strict"): "tf.debugging.enable_check_numerics(); ",
-    ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_dtype_policy("mixed_bfloat16"); ',
+    ("tensorflow", "ambient"): 'import keras; keras.mixed_precision.set_global_policy("mixed_bfloat16"); ',
     ("jax", "compiled"): _JITTED,
     ("jax", "captured"): _JITTED,  # whose options not every version knows; they change no more than a rounding
     ("jax", "ambient"): 'jax.config.update("jax_default_matmul_precision", "bfloat16"); ',

@@ -27,7 +27,9 @@ from lossproof.conformance.schemas import schema
 
 _LONGEST_LINE = 256 * 2**20
 _TAIL = 40
-
+_SHOWN = 200  # characters of a line that is no answer
+_PATIENCE = 5.0  # seconds that a process has to end
+_GLANCE = 0.5  # seconds between two looks at whether a process that is silent still runs
 
 HUNG = "gave no answer within"
 
@@ -119,7 +121,7 @@ class Session:
         except (ValueError, RecursionError) as problem:
             self.crashes += 1
             self._stop()
-            return Answer(failure=f"answered garbage: {problem}: {line[:200]!r}")
+            return Answer(failure=f"answered garbage: {cut(str(problem), _SHOWN)}: {cut(line, _SHOWN)!r}")
 
     def close(self) -> None:
         """End the process, and forget what it has compiled."""
@@ -127,7 +129,7 @@ class Session:
             try:
                 self._process.stdin.write(b'{"type": "bye"}\n')
                 self._process.stdin.flush()
-                self._process.wait(timeout=5)
+                self._process.wait(timeout=_PATIENCE)
             except (OSError, subprocess.TimeoutExpired):
                 pass
         self._stop()
@@ -149,7 +151,9 @@ class Session:
         self._buffer = bytearray()
         self._tail = deque(maxlen=_TAIL)
         assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
+        assert self._process.stdin is not None
+        for end in (self._process.stdin, self._process.stdout):
+            os.set_blocking(end.fileno(), False)
         self._reader = threading.Thread(target=_drain, args=(self._process.stderr, self._tail), daemon=True)
         self._reader.start()
         line = self._exchange({"type": "hello", "protocol": 1}, time_limit=max(self.time_limit, 180.0))
@@ -160,16 +164,16 @@ class Session:
             kind = hello["type"]
         except (ValueError, KeyError, TypeError, RecursionError) as problem:
             self._stop()
-            raise SessionError(f"{' '.join(self.command)} answered hello with {line[:200]!r}") from problem
+            raise SessionError(f"{' '.join(self.command)} answered hello with {cut(line, _SHOWN)!r}") from problem
         if kind != "hello":
             self._stop()
-            raise SessionError(cut(str(hello.get("reason", f"answered hello with {line[:200]!r}"))))
+            raise SessionError(cut(str(hello.get("reason", f"answered hello with {cut(line, _SHOWN)!r}"))))
         try:
             jsonschema.validate(hello, {"$ref": "#/$defs/hello_answer", "$defs": schema("protocol")["$defs"]})
         except jsonschema.ValidationError as problem:
             self._stop()
             raise SessionError(
-                f"{' '.join(self.command)} answered hello with {line[:200]!r}: {cut(problem.message)}"
+                f"{' '.join(self.command)} answered hello with {cut(line, _SHOWN)!r}: {cut(problem.message)}"
             ) from problem
         wrong = fault(hello)
         if wrong:
@@ -178,43 +182,54 @@ class Session:
         return dict(hello)
 
     def _exchange(self, message: dict[str, Any], time_limit: float | None = None) -> str | Answer:
-        """Send one line and return the line that comes back, or what went wrong."""
-        process = self._process
+        """Send one line and return the line that comes back, or what went wrong.
+
+        Both ends are watched at once: who answers without reading, or does neither, keeps nobody waiting for longer.
+        """
+        process, limit = self._process, time_limit or self.time_limit
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            return self._dead("crashed")
-        deadline = time.monotonic() + (time_limit or self.time_limit)
+        left, deadline = memoryview(json.dumps(message).encode() + b"\n"), time.monotonic() + limit
         with selectors.DefaultSelector() as selector:
+            selector.register(process.stdin, selectors.EVENT_WRITE)
             selector.register(process.stdout, selectors.EVENT_READ)
             seen = 0
-            while self._buffer.find(b"\n", seen) < 0:
-                seen = len(self._buffer)
+            while left or self._buffer.find(b"\n", seen) < 0:
+                seen = 0 if left else len(self._buffer)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    return self._dead(f"{HUNG} {time_limit or self.time_limit:g} s")
-                if not selector.select(remaining):
-                    continue
-                piece = os.read(process.stdout.fileno(), 1 << 20)
-                if not piece:
+                    return self._dead(f"{HUNG} {limit:g} s")
+                ready = {key.fileobj for key, _ in selector.select(min(remaining, _GLANCE))}
+                if not ready and process.poll() is not None:  # what it has started may hold its output open
                     return self._dead("crashed")
-                self._buffer += piece
-                if len(self._buffer) > _LONGEST_LINE:
-                    return self._dead("answered garbage: a line without an end")
+                if process.stdin in ready:
+                    try:
+                        left = left[os.write(process.stdin.fileno(), left) :]
+                    except OSError:
+                        return self._dead("crashed")
+                    if not left:
+                        selector.unregister(process.stdin)
+                if process.stdout in ready:
+                    piece = os.read(process.stdout.fileno(), 1 << 20)
+                    if not piece:
+                        return self._dead("crashed")
+                    self._buffer += piece
+                    if len(self._buffer) > _LONGEST_LINE:
+                        return self._dead("answered garbage: a line without an end")
         end = self._buffer.index(b"\n")
         line = self._buffer[:end].decode("utf-8", "replace")
         del self._buffer[: end + 1]
         return line
 
     def _dead(self, how: str) -> Answer:
+        """Stop what went wrong, and return it as an answer, with the last words that were said."""
         code = None
         if self._process is not None and how == "crashed":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(timeout=5)
+            try:
+                code = self._process.wait(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                how = "closed its output"
         self._stop()
         self._reader.join(timeout=1)  # it has the last words of the process then
         words = cut(" | ".join(line for line in list(self._tail)[-6:] if line))

@@ -25,6 +25,8 @@ from lossproof.conformance.host.frameworks import Adapter, Framework, Request
 from lossproof.conformance.host.implementation import Implementation, TargetError, resolve
 from lossproof.conformance.host.rank_group import group_of
 from lossproof.conformance.host.ranks import KEYWORDS, merged
+from lossproof.conformance.host.targets import load
+from lossproof.conformance.host.unnamed import resolve_unnamed
 from lossproof.conformance.host.words import cut
 from lossproof.spec import functions, losses
 
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--loss", action="append", help="only these losses of the target")
+    parser.add_argument("--unnamed", action="store_true", help="nobody says which loss it is: any that it could be")
     for claim in ("--fixed", "--rename", "--limit"):
         parser.add_argument(claim, action="append", default=[])
     options = parser.parse_args(arguments)
@@ -53,9 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         adapter = adapter_for(options.framework, options.device)
         rename = dict(pairs("--rename", options.rename))
-        implementation = resolve(options.target, tuple(options.loss or (*losses(), *functions())), rename)
+        known = tuple(options.loss or (*losses(), *functions()))
+        implementation = (resolve_unnamed if options.unnamed else resolve)(options.target, known, rename)
         implementation = with_claims(implementation, options.fixed, options.limit, rename)
-        hello = hello_of(adapter, implementation, options.framework)
+        hello = hello_of(adapter, implementation, adapter.name)
     except (TargetError, ImportError) as problem:
         say({"type": "refused", "reason": _missing(problem, options.framework)})
         return 1
@@ -135,7 +139,16 @@ def _plain(where: str, value: Any) -> Any:
 
 
 def adapter_for(framework: str, device: str) -> Adapter:
-    """Return the adapter of a framework; ImportError says what is missing, ValueError that there is none."""
+    """Return the adapter of a framework, or the one at module:class.
+
+    ImportError and TargetError say what is missing, ValueError that there is none.
+    """
+    if ":" in framework:
+        found = load(framework, *framework.rpartition(":")[::2])[1]
+        if not callable(getattr(found, "run", None)):
+            raise TargetError(f"--framework {framework} must be the class of an adapter, got {type(found).__name__}")
+        own: Adapter = found(device)
+        return own
     match Framework(framework):
         case Framework.TORCH:
             from lossproof.conformance.host.frameworks.torch import Torch

@@ -103,7 +103,7 @@ def against(
         return wrong_shape(answer.value, expected.value), {}
     worst: dict[str, float] = {}
     for part in parts:
-        for name, (got, dtype, want, budget) in _entries(case, answer, expected, part, grade).items():
+        for name, (got, dtype, want, budget) in entries(case, answer, expected, part, grade).items():
             if got.shape != want.shape:
                 return _missing(name, part, answer, want) or Mismatch(
                     "failure", f"shape of the {name}", got.shape, want.shape, errored=True
@@ -129,9 +129,10 @@ def _missing(name: str, part: str, answer: Answer, want: Array) -> Mismatch | No
     return Mismatch("failure", name, got, f"shape {want.shape}", errored=True)
 
 
-def _entries(
+def entries(
     case: Case, answer: Answer, expected: Expected, part: str, grade: str
 ) -> Mapping[str, tuple[Array, str, Array, Array]]:
+    """Return the arrays of one part of an answer: what came, its dtype, what is expected, and the budget."""
     if part == "value":
         assert answer.value is not None
         return {

@@ -195,9 +195,13 @@ class Judge:
             case = loss.build(structure, offer, self.seed, fill + 1000 * attempt)
             if world_of(case.mode) > 1 and not case.split:
                 return None  # its rows cannot be spread that way
-            if not self.oracle.undecided(self.judged(case, structure)):
+            if not self.undecided(case, structure):
                 return case
         return None
+
+    def undecided(self, case: Case, structure: Structure) -> bool:
+        """Whether a decision of a case is one that nobody at its precision can be held to."""
+        return bool(self.oracle.undecided(self.judged(case, structure)))
 
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""

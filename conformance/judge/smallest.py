@@ -53,9 +53,22 @@ def smallest(
     parts: tuple[str, ...],
     failure: tuple[Case, Mismatch],
 ) -> Finding:
-    """Return the finding of a failure: fields made neutral one by one while it still fails, then round numbers.
+    """Return the finding of a failure at its smallest case; the fields that it needs name the clause."""
+    structure, needed, (case, mismatch) = shrunk(judge, probe, structure, fill, parts, failure)
+    return Finding(probe.loss, _blame(judge, probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
 
-    A field that cannot be made neutral without the failure going away is a cause, and the causes name the clause.
+
+def shrunk(
+    judge: Judge,
+    probe: Probe,
+    structure: Structure,
+    fill: int,
+    parts: tuple[str, ...],
+    failure: tuple[Case, Mismatch],
+) -> tuple[Structure, dict[str, Any], tuple[Case, Mismatch]]:
+    """Return a failure at its smallest: fields made neutral one by one while it still fails, then round numbers.
+
+    Beside it stand its structure and the fields that cannot be made neutral without the failure going away.
     """
     offer, loss = judge.offers[probe.loss], judge.losses[probe.loss]
     kind, least = failure[1].kind, failure[1].excess / 1024
@@ -86,8 +99,7 @@ def smallest(
             if name != "shape":
                 needed[name] = structure[name]
     needed = {name: value for name, value in needed.items() if structure[name] == value}
-    case, mismatch = _round_numbers(judge, structure, parts, failure)
-    return Finding(probe.loss, _blame(judge, probe, needed, structure, case, mismatch), "", probe.check, mismatch, case)
+    return structure, needed, _round_numbers(judge, structure, parts, failure)
 
 
 def _smaller_shapes(loss: LossCases, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -172,7 +184,7 @@ def _drawn(judge: Judge, loss: str, structure: Structure) -> list[Case]:
 
 
 def _decided(judge: Judge, structure: Structure, cases: list[Case]) -> list[Case]:
-    return [case for case in cases if not judge.oracle.undecided(judge.judged(case, structure))]
+    return [case for case in cases if not judge.undecided(case, structure)]
 
 
 def _wrong(judge: Judge, structure: Structure, cases: list[Case], kind: str) -> list[Case]:
@@ -212,7 +224,7 @@ def _still(
     changed: dict[str, Any],
 ) -> tuple[Case, Mismatch] | None:
     case = replace(best[0], inputs={**best[0].inputs, **changed})
-    if judge.oracle.undecided(judge.judged(case, structure)):
+    if judge.undecided(case, structure):
         return None
     found = judge.judge_case(case, structure, parts)
     return found if found and found[1].kind == best[1].kind else None

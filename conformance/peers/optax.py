@@ -1,13 +1,9 @@
-"""optax.losses.triplet_margin_loss: eps under the root, a vector of terms, no swap, no mask."""
+"""optax: eps under the root, vectors of terms, no swap, no mask."""
 
 import optax
 
-from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.peers import peer
 
-triplet_margin = Implementation(
-    losses={"triplet_margin_loss": optax.losses.triplet_margin_loss},
-    name="optax.losses.triplet_margin_loss",
-    version=optax.__version__,
-    rename={"anchors": "anchor", "positives": "positive", "negatives": "negative", "norm_degree": "p"},
-    fixed={"eps_at": "root", "reduction": "none"},
-)
+triplet_margin = peer("optax", "triplet_margin_loss", optax.losses.triplet_margin_loss)
+cross_entropy = peer("optax", "softmax_cross_entropy_with_integer_labels")
+soft_cross_entropy = peer("optax", "softmax_cross_entropy")

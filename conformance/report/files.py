@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 
-def atomic(path: Path, text: str) -> None:
+def atomic(path: Path, content: str | bytes) -> None:
     """Write a file under another name and give it its own when it is whole; its folder is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

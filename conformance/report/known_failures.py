@@ -18,8 +18,11 @@ class KnownFailuresError(Exception):
     """The file cannot be used; the message is one line."""
 
 
-def load(path: Path) -> list[Mapping[str, Any]]:
-    """Return the entries of a known-failures file: tables `[[failure]]` with loss, finding, reason and more."""
+def load(path: Path, *, filled: bool = True) -> list[Mapping[str, Any]]:
+    """Return the entries of a known-failures file: tables `[[failure]]` with loss, finding, reason and more.
+
+    A reason that nobody has filled in is refused, except by who is about to write the file anew.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
@@ -40,6 +43,8 @@ def load(path: Path) -> list[Mapping[str, Any]]:
         if entry["finding"].split("/")[0] not in clauses():
             near = meant(entry["finding"].split("/")[0], clauses())
             raise KnownFailuresError(f"{path}: {entry['finding']!r} names no clause of the spec{near}")
+        if filled and not entry["reason"].strip():
+            raise KnownFailuresError(f"{path}: entry {entry['finding']!r} of {entry['loss']} has no reason: fill it in")
     return list(entries)
 
 

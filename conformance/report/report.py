@@ -1,4 +1,4 @@
-"""The files of a report: certificate and page of a run, the clauses that they point at, the index of the folder."""
+"""The files of a report: certificate, page and badge of a run, the clauses they point at, the index of the folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from lossproof.conformance.report import markup, summary
+from lossproof.conformance.report import badge, markup, summary
 from lossproof.conformance.report.files import atomic
 from lossproof.conformance.report.scope import CLASSES
 from lossproof.spec import page_names
@@ -19,20 +19,21 @@ SPEC = "_spec"  # a folder that no target is called
 
 
 def write(certificate: Mapping[str, Any], folder: Path) -> None:
-    """Write certificate.json and certificate.html, and the index of the folder around them."""
+    """Write certificate.json, certificate.html and the badge, and the index of the folder around them."""
     files = {"certificate.html": page(certificate)}
+    files |= {"badge.svg": badge.svg(certificate), "badge.json": badge.endpoint(certificate)}
     files["certificate.json"] = json.dumps(certificate, indent=1, allow_nan=False) + "\n"
     for name, text in files.items():  # nothing is written before everything is made
         atomic(folder / name, text)
     for name in page_names():
-        atomic(folder.parent / SPEC / f"{name}.html", _rendered("spec", name=name, text=markup.spec_page(name)))
-    atomic(folder.parent / SPEC / "index.html", _rendered("spec", name="", names=page_names()))
+        atomic(folder.parent / SPEC / f"{name}.html", rendered("spec.html", name=name, text=markup.spec_page(name)))
+    atomic(folder.parent / SPEC / "index.html", rendered("spec.html", name="", names=page_names()))
     atomic(folder.parent / "index.html", index(folder.parent))
 
 
 def page(certificate: Mapping[str, Any]) -> str:
     """Return the certificate as an HTML page; whatever an implementation says of itself is escaped."""
-    return _rendered("certificate", c=certificate, classes=CLASSES, says=summary)
+    return rendered("certificate.html", c=certificate, classes=CLASSES, says=summary)
 
 
 def index(folder: Path) -> str:
@@ -44,7 +45,7 @@ def index(folder: Path) -> str:
             found.append((certificate["date"], path.parent.name, certificate, summary.sentence(certificate)))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # of another format, or no certificate at all
-    return _rendered("index", found=sorted(found, key=lambda entry: entry[:2], reverse=True), says=summary)
+    return rendered("index.html", found=sorted(found, key=lambda entry: entry[:2], reverse=True), says=summary)
 
 
 @cache
@@ -54,5 +55,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _rendered(template: str, **given: Any) -> str:
-    return _environment().get_template(f"{template}.html").render(**given)
+def rendered(template: str, **given: Any) -> str:
+    """Return a template filled in; whatever is given is escaped as in HTML."""
+    return _environment().get_template(template).render(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,15 @@ def show_findings(certificate: Mapping[str, Any], console: Console) -> None:
         _print(console, f"fitted {loss}: right on every published vector and wrong on their copies", 0, "bold red")
     for finding in certificate["stale_known_failures"]:
         _print(console, f"stale {finding}: declared as a known failure, and it does not fail any more", 0, "bold red")
+
+
+def text_of(entry: Mapping[str, Any]) -> str:
+    """Return one finding as it is printed, without colours: for the report of a test."""
+    written = io.StringIO()
+    console = Console(width=100, file=written, color_system=None)
+    _heading(entry, console, "", several=False)
+    _show(entry, console, with_text=True)
+    return written.getvalue().strip()
 
 
 def _heading(entry: Mapping[str, Any], console: Console, style: str, several: bool) -> None:

@@ -1,6 +1,12 @@
 """The frozen vectors: every number is the reference's, and reading them is not enough to be conformant."""
 
+import io
 import json
+import os
+import re
+import shutil
+import sys
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +15,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from audit.vectors import add, plain, vector_of, write
+from audit.vectors import FORMAT, add, plain, vector_of, write
+from audit.vectors import main as main_of_vectors
+from audit.vectors_zip import TOP, packed
 from lossproof import reference
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.checks.vectors import case_of, copies
@@ -152,6 +160,78 @@ def test_copies_are_other_cases_with_defined_answers(loss):
             value = Oracle(ours=False).expected(copy).value
             assert np.isfinite(value).all()
             assert copy.cotangent.shape == value.shape
+
+
+# One file for those who keep a copy
+
+FOLDER = Path(__file__).parents[2] / "spec" / "vectors"
+
+
+def pack_into(path, *others):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["python -m audit vectors", "--zip", str(path), *others])
+        return main_of_vectors()
+
+
+def test_the_archive_has_every_vector_the_schema_and_what_changed(tmp_path):
+    assert pack_into(tmp_path / "new" / "vectors.zip") == 0
+    with zipfile.ZipFile(tmp_path / "new" / "vectors.zip") as archive:
+        assert archive.testzip() is None
+        names = sorted(f"{TOP}/{path.name}" for path in FOLDER.iterdir())
+        assert archive.namelist() == names
+        assert {f"{TOP}/{name}" for name in ("schema.json", "README.md", "CHANGELOG.md", "cosface.json")} <= set(names)
+        assert archive.read(f"{TOP}/cosface.json") == (FOLDER / "cosface.json").read_bytes()
+
+
+def test_the_same_vectors_are_the_same_bytes_wherever_and_whenever_they_lie(tmp_path):
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "copy"))
+    for place, path in enumerate(sorted(copy.iterdir(), reverse=True)):
+        os.utime(path, (10**9 + place, 10**9 + place))
+        path.chmod(0o600)
+    assert packed(copy) == packed(FOLDER)
+    with zipfile.ZipFile(io.BytesIO(packed(FOLDER))) as archive:  # no version of a compressor is in it
+        assert {(entry.compress_type, entry.date_time[0]) for entry in archive.infolist()} == {(0, 1980)}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace('"format": 1', '"format": 2'), "$.format: 1 was expected"),
+        (
+            lambda text: text.replace('"dtype": "float64"', '"dtype": "float16"', 1),
+            "$.vectors[0].dtype: 'float16' is not",
+        ),
+        (lambda text: f"{text}]", "Extra data"),
+    ],
+)
+def test_a_file_that_the_schema_does_not_allow_is_named_with_the_place_and_nothing_is_packed(
+    tmp_path, monkeypatch, capsys, change, words
+):
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "spec" / "vectors"))
+    text = (copy / "cosface.json").read_text(encoding="utf-8")
+    (copy / "cosface.json").write_text(change(text), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert pack_into(tmp_path / "vectors.zip") == 2
+    said = capsys.readouterr().err
+    assert (said.startswith(f"spec/vectors/cosface.json: {words}"), said.count("\n")) == (True, 1), said
+    assert not (tmp_path / "vectors.zip").exists()
+
+
+@pytest.mark.parametrize("others", [["more.zip"], ["--zip"]])
+def test_one_archive_is_written_and_nothing_else_is_done(tmp_path, capsys, others):
+    assert pack_into(tmp_path / "vectors.zip", *others) == 2
+    assert "--zip needs the name of one file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_changelog_has_every_vector_once_and_the_number_of_the_form():
+    text = (FOLDER / "CHANGELOG.md").read_text(encoding="utf-8")
+    found = []
+    for prefix, first, last in re.findall(r"\b([A-Z]{2}-v)(\d+)(?: to [A-Z]{2}-v(\d+))?", text):
+        found += [f"{prefix}{number}" for number in range(int(first), int(last or first) + 1)]
+    assert sorted(found) == sorted(FROZEN)
+    assert f"Format {FORMAT}:" in text
+    assert vector_schema()["properties"]["format"]["const"] == FORMAT
 
 
 # A finding becomes a vector

@@ -144,6 +144,18 @@ def test_a_run_does_not_read_the_pytest_configuration_of_the_folder_it_stands_in
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120).returncode == 0
 
 
+def test_with_markdown_that_is_all_of_standard_output_and_the_findings_are_written_for_the_next_run(tmp_path, broken):
+    known, own = tmp_path / "known.toml", [broken, *SUMS, "--gate", "value"]
+    run = certify(tmp_path, *own, "--format", "markdown", "--write-known-failures", str(known))
+    title, *_, gate = run.stdout.strip().split("\n")
+    assert (run.returncode, title, gate) == (1, f"<h3>❌ <code>{broken}</code></h3>", "gate value: failed")
+    assert f"{known}: 1 entry, 1 new; 1 without a reason" in run.stderr
+    refusal = f"lossproof: {known}: entry 'CV-2' of {LOSS} has no reason: fill it in"
+    assert refused(tmp_path, *own, "--known-failures", str(known)) == (2, [refusal])
+    known.write_text(known.read_text(encoding="utf-8").replace('reason = ""', 'reason = "x"'), encoding="utf-8")
+    assert certify(tmp_path, *own, "--known-failures", str(known)).returncode == 0
+
+
 # Status 2, and the one line
 
 
@@ -154,6 +166,8 @@ REFUSED = [
     (["no.such.module:loss", "--framework", "numpy"], "No module named 'no'"),
     (["lossproof.reference:no_such_loss", "--framework", "numpy"], "no_such_loss"),
     (["no_such_file.py:loss", "--framework", "numpy"], "no such file: no_such_file.py"),
+    (["math:sqrt", "--framework", "numpi"], "must be one of torch, tensorflow, jax, numpy, or module:class; did you"),
+    (["math:sqrt", "--framework", "no_such_file.py:Own"], "no such file: no_such_file.py"),
     (["nonsense", "--framework", "numpy"], "'nonsense' is no target"),
     (["math:", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
     (["math:sqrt", "--framework", "numpy"], f"nothing in it is a loss of the spec ({', '.join(losses())})"),
@@ -161,6 +175,9 @@ REFUSED = [
     (["numpy", "--check", "vibes"], "no check 'vibes'; there are examples, value"),
     (["numpy", "--device", "cuda"], "numpy has no device but cpu"),
     (["numpy", "--known-failures", "no_such_file.toml"], "cannot read no_such_file.toml"),
+    (["numpy", "jax", "--write-known-failures", "new.toml"], "a file is about one target, got 2"),
+    (["numpy", "--write-known-failures", f"{__file__}/new.toml"], "test_command.py is no folder that can be written"),
+    (["numpy", "--format", "html"], "--format 'html' must be one of text, markdown"),
     (["--command", "no-such-program-anywhere"], "cannot start no-such-program-anywhere"),
     (["--command", "node 'port.mjs"], "node 'port.mjs"),
     (["--command", " "], "--command"),

@@ -103,7 +103,7 @@ class TensorFlow:
         """Return what is set for the whole process."""
         return {
             "Keras' floatx": keras.backend.floatx(),
-            "Keras' policy": keras.mixed_precision.dtype_policy().name,
+            "Keras' policy": keras.mixed_precision.global_policy().name,
             "TensorFlow's tf.config.run_functions_eagerly": tf.config.functions_run_eagerly(),
             "TensorFlow's TF32": tf.config.experimental.tensor_float_32_execution_enabled(),
         }
@@ -208,10 +208,10 @@ def _switched(mode: str) -> Iterator[None]:
 
     Under `strict` a tf.function runs eagerly: a graph that is made then would look for NaN ever after.
     """
-    policy, eagerly = keras.mixed_precision.dtype_policy(), tf.config.functions_run_eagerly()
+    policy, eagerly = keras.mixed_precision.global_policy(), tf.config.functions_run_eagerly()
     try:
         if mode == "ambient":
-            keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+            keras.mixed_precision.set_global_policy("mixed_bfloat16")
         if mode == "strict":
             tf.config.run_functions_eagerly(True)
             tf.debugging.enable_check_numerics()
@@ -220,7 +220,7 @@ def _switched(mode: str) -> Iterator[None]:
         if mode == "strict":
             tf.debugging.disable_check_numerics()
             tf.config.run_functions_eagerly(eagerly)
-        keras.mixed_precision.set_dtype_policy(policy)
+        keras.mixed_precision.set_global_policy(policy)
 
 
 def _stack(tensor: Any) -> Any:

@@ -1,0 +1,158 @@
+"""`lossproof identify`: which setting of which page a function is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import click
+from rich.console import Console
+
+from lossproof.conformance.command_endings import end
+from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, console_of, is_complete
+from lossproof.conformance.host.session import Session, SessionError, worker_command
+from lossproof.conformance.host.words import meant
+from lossproof.conformance.identify import answer
+from lossproof.conformance.identify.corners import Departure, in_order
+from lossproof.conformance.identify.search import Found, Match, groups_of, search, tell
+from lossproof.spec import losses
+
+_EXAMPLE = """\b
+Example:
+  lossproof identify my_losses.py:my_triplet --framework torch
+"""
+
+
+@click.command("identify", epilog=_EXAMPLE)
+@click.argument("target")
+@FRAMEWORK
+@LOSSES
+@click.option(
+    "--rename",
+    multiple=True,
+    metavar="OWN=NAME",
+    help="A parameter of the function, and the argument of the page that it is; may be given again.",
+)
+@DEVICE
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed asks the same calls.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one call.",
+)
+def identify_command(
+    target: str,
+    framework: str | None,
+    losses: tuple[str, ...],
+    rename: tuple[str, ...],
+    device: str,
+    seed: int,
+    time_limit: float,
+) -> None:
+    """Say which setting of which page TARGET is: module:function or file.py:function.
+
+    The function is called with arrays alone, so that its options have its own defaults; its parameters may have any
+    names. Exit status 0: it is a setting of a page. 1: it is none, and the nearest is shown. 2: nothing was answered.
+    """
+    is_complete(target, framework, "")
+    _known(losses)
+    claims = ["--unnamed", *(f"--rename={pair}" for pair in rename)]
+    console = console_of()
+    try:
+        session = Session(worker_command(target, framework or target, device, losses, claims), time_limit=time_limit)
+    except SessionError as problem:
+        end(str(problem), problem.details)
+    try:
+        found = _search(session, seed)
+        if found is None:
+            end(f"{target} answers no plain call of {', '.join(session.hello['losses'])}")
+        ordered, departures = in_order(session, found) if found.matches else ([], [])
+        if ordered and not ordered[0].candidate.departs:
+            _show(target, framework or target, session, ordered, departures, console)
+            raise SystemExit(0)
+        _show_nearest(target, session, found, ordered[0] if ordered else found.nearest, console)
+        raise SystemExit(1)
+    finally:
+        session.close()
+
+
+def _known(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in losses():
+            end(f"no loss {name!r}; the spec has {', '.join(losses())}{meant(name, losses())}")
+
+
+def _search(session: Session, seed: int) -> Found | None:
+    with Console(stderr=True).status("asking") as status:
+        told = [one for group in groups_of(session) for one in tell(session, group, seed)]
+        return search(told, status.update)
+
+
+def _show(
+    target: str, framework: str, session: Session, ordered: list[Match], departures: list[Departure], console: Console
+) -> None:
+    best = ordered[0]
+    setting = best.candidate.setting(best.numbers)
+    say = _printer(console)
+    say(f"{target} is {setting.loss} ({losses()[setting.loss].name})")
+    say(f"  our call: {answer.call(setting)}")
+    for words in answer.around(setting):
+        say(f"  with {words}")
+    for words in answer.ranges(best):
+        say(f"  {words}")
+    for other in dict.fromkeys(answer.call(m.candidate.setting(m.numbers)) for m in ordered[1:6]):
+        if other != answer.call(setting):
+            say(f"  the same on every batch: {other}")
+    for dialect in answer.same_as(setting):
+        say(f"  as in {dialect.library} ({dialect.versions}): {dialect.name}")
+    if not departures:
+        say("  no difference was found in the corners of the page either")
+    for departure in departures:
+        say(f"  differs: {answer.departure(departure)}")
+    accepts = session.hello["losses"].get(setting.loss, {}).get("accepts") or ()
+    if not setting.convert and not target.endswith(":"):
+        claims = " ".join(f"--fixed {claim}" for claim in answer.fixed(best, accepts))
+        whole = f"lossproof certify {target} --framework {framework} --loss {setting.loss} {claims}"
+        say(f"  to certify it so: {whole.rstrip()}")
+
+
+def _show_nearest(target: str, session: Session, found: Found, nearest: Match | None, console: Console) -> None:
+    say = _printer(console)
+    say(f"{target}: no setting of a page is within the budget of its answers")
+    if nearest is None:
+        say("  and none comes near")
+        return
+    setting = nearest.candidate.setting(nearest.numbers)
+    departs = f", but for one thing: {setting.departs}" if setting.departs else ""
+    whole = bool(found.matches)
+    say(f"  {'it is' if whole else 'the nearest is'} {answer.call(replace(setting, departs=''))}{departs}")
+    for dialect in answer.same_as(setting) if whole else ():
+        say(f"  as in {dialect.library} ({dialect.versions}): {dialect.name}")
+    shown = _smallest(found, nearest)
+    if shown:
+        say(f"  it departs: {shown}")
+
+
+def _smallest(found: Found, match: Match) -> str:
+    """Return the smallest call on which the page's setting gives another number."""
+    plain = replace(match.candidate, departs="")
+    plain = replace(plain, formula=None, words={}) if match.candidate.departs else plain
+    sized = sorted(found.asked, key=lambda pair: sum(array.size for array in pair[0].values()))
+    for batch, told in sized:
+        if told.value is None:
+            continue
+        try:
+            want = plain.value(batch, match.numbers)
+        except (ValueError, TypeError):
+            continue
+        got = told.value
+        if got.shape != want.shape or abs(got - want).max(initial=0.0) > 1e-6 * max(1.0, abs(want).max(initial=0.0)):
+            rows = ", ".join(f"{name}={array.round(6).tolist()}" for name, array in batch.items())
+            return f"{rows}: it gives {got.tolist()}, the page's setting {want.tolist()}"
+    return ""
+
+
+def _printer(console: Console) -> Callable[[str], None]:
+    return lambda words: console.print(words, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,81 @@
+"""A function of which nobody said what loss it is: it is offered as every loss whose arrays it could take."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lossproof.conformance.host.implementation import Implementation, resolve
+from lossproof.conformance.host.options import inputs_of, required_of
+from lossproof.conformance.host.signatures import parameters
+from lossproof.conformance.host.targets import TargetError, load, place
+from lossproof.spec import losses
+
+# Names that people give to arrays which are no rows; the others are taken in their order
+LABELS = {"y", "y_true", "label", "labels", "target", "targets", "t", "ids", "pids", "classes", "identities", "similar"}
+TABLES = {"w", "weight", "weights", "class_weights", "centers", "proxies", "kernel", "table", "prototypes", "lut"}
+
+
+def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, str]) -> Implementation:
+    """Return what a target names, under every loss of `known` whose required arrays it could be called with."""
+    module_name, separator, attribute = target.rpartition(":")
+    if not separator:
+        return resolve(target, known, rename)
+    module, thing = load(target, module_name, attribute)
+    if inspect.isclass(thing) or not callable(thing):
+        return resolve(target, known, rename)
+    own = [p for p in parameters(thing) if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = [rename.get(p.name, p.name) for p in own]
+    fitting = [loss for loss in known if loss in losses() and len(required_of(loss)) == len(own)]
+    exact = [loss for loss in fitting if set(required_of(loss)) == set(names)]
+    if not fitting:
+        counts = ", ".join(f"{loss} {len(required_of(loss))}" for loss in known if loss in losses())
+        raise TargetError(
+            f"{target} has {len(own)} parameters without a default ({', '.join(names) or 'none'}), and a loss is "
+            f"called with its arrays alone: {counts}; give the others a default, as functools.partial does"
+        )
+    found = {loss: _called(thing, [p.name for p in own], _pairs(loss, names)) for loss in exact or fitting}
+    origin = dict.fromkeys(found, place(module_name, attribute))
+    return Implementation(found, target, module.version, origin=origin, target=target)
+
+
+def _pairs(loss: str, names: list[str]) -> list[str]:
+    """Return, for each of the function's arrays in its order, the page's name of it."""
+    kinds = {name: inputs_of(loss)[name]["kind"] for name in required_of(loss)}
+    rows = [name for name in kinds if name not in _tables(loss) and kinds[name] == "float"]
+    others = {"label": [n for n in kinds if kinds[n] != "float"], "table": _tables(loss)}
+    found: list[str | None] = [name if name in kinds else None for name in names]
+    left = [name for name in kinds if name not in found]
+    for place_, name in enumerate(names):
+        kind = "label" if name.lower() in LABELS else "table" if name.lower() in TABLES else ""
+        pool = [n for n in others.get(kind, []) if n in left]
+        if found[place_] is None and pool:
+            found[place_] = pool[0]
+            left.remove(pool[0])
+    order = [*(n for n in rows if n in left), *(n for n in left if n not in rows)] if len(left) > 1 else left
+    rest = iter(order if any(found) else left)
+    return [name if name is not None else next(rest) for name in found]
+
+
+def _tables(loss: str) -> list[str]:
+    return [name for name in required_of(loss) if name in ("class_weights", "centers", "lookup_table", "queue")]
+
+
+def _called(function: Callable[..., Any], own: list[str], page: list[str]) -> Callable[..., Any]:
+    """Return the function under the page's names; a gradient that it returns by its own names gets the page's."""
+    takes_cotangent = any(p.name == "cotangent" for p in parameters(function))
+    names = dict(zip(own, page, strict=True))
+
+    def call(**given: Any) -> Any:
+        extra = {"cotangent": given.pop("cotangent")} if "cotangent" in given else {}
+        answer = function(*[given[name] for name in page], **extra)
+        if extra and isinstance(answer, tuple):
+            return answer[0], {names.get(name, name): gradient for name, gradient in answer[1].items()}
+        return answer
+
+    kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in page]
+    if takes_cotangent:
+        kinds.append(inspect.Parameter("cotangent", inspect.Parameter.KEYWORD_ONLY, default=None))
+    call.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+    return call

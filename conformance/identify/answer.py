@@ -1,0 +1,114 @@
+"""What came out, in words: the call of ours, the dialects that it is, and where the function does otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lossproof.conformance.host.options import required_of
+from lossproof.conformance.identify.corners import Departure
+from lossproof.conformance.identify.search import Match
+from lossproof.spec import Dialect, Setting, dialects, losses
+
+DEGREES = ("arcface_loss", "margin")
+CONVERTED = {
+    ("rows", "unit"): "each row divided by its norm",
+    ("labels", "similar"): "a label of 1 means alike",
+    ("labels", "sign"): "a label of 1 means alike, -1 unlike",
+    ("denominator", "rows"): "the sum of the terms over the number of rows",
+}
+
+
+def number(value: Any) -> str:
+    """Return a number as it is typed: 1/30 where that is meant."""
+    if not isinstance(value, float) or value == 0 or math.isinf(value):
+        return 'float("inf")' if isinstance(value, float) and math.isinf(value) else repr(value)
+    inverse = 1 / value
+    if len(repr(value)) > 8 and abs(inverse - round(inverse, 3)) < 1e-9 * abs(inverse):
+        return f"1 / {round(inverse, 3):g}"
+    return repr(value)
+
+
+def call(setting: Setting) -> str:
+    """Return our call, as Python."""
+    given = []
+    for name in required_of(setting.loss):
+        text = (
+            f"unit({name})" if setting.convert.get("rows") == "unit" and name in losses()[setting.loss].rows else name
+        )
+        if name == "dissimilar" and "labels" in setting.convert:
+            text = {"similar": "label == 0", "sign": "label < 0"}[setting.convert["labels"]]
+        given.append(text)
+    over = " / len(labels)" if setting.convert.get("denominator") == "rows" else ""
+    options = {**setting.options, **({"reduction": "sum"} if over else {})}
+    text = f"{setting.loss}({', '.join([*given, *(f'{n}={number(v)}' for n, v in options.items())])}){over}"
+    return f"{number(setting.convert['times'])} * {text}" if "times" in setting.convert else text
+
+
+def around(setting: Setting) -> list[str]:
+    """Return in words what is done around our call."""
+    words = [CONVERTED[item] for item in setting.convert.items() if item in CONVERTED]
+    if "times" in setting.convert:
+        words.append(f"the result times {number(setting.convert['times'])}")
+    return words
+
+
+def ranges(match: Match) -> Iterator[str]:
+    """Yield what the answers say of each number."""
+    for name, value in match.numbers.items():
+        low, high = match.ranges.get(name, (value, value))
+        if math.isinf(high):
+            yield f"{name}: no answer depends on it"
+        elif high - low > 1e-6 * max(abs(value), 1e-12):
+            yield f"{name} = {number(value)}; anything from {low:.6g} to {high:.6g} gives the same answers"
+        elif (match.candidate.loss, name) == DEGREES and abs(
+            math.degrees(value) * 10 - round(math.degrees(value) * 10)
+        ) < 1e-5:
+            yield f"{name} = {number(value)} is {math.degrees(value):.6g} degrees"
+
+
+def _round(value: float) -> bool:
+    return abs(value - round(value, 1)) < 1e-6
+
+
+def same_as(setting: Setting) -> list[Dialect]:
+    """Return the public calls that are this setting, with its numbers as options of their own."""
+    return [dialect for dialect in dialects() if dialect.loss == setting.loss and _is(dialect, setting)]
+
+
+def _is(dialect: Dialect, setting: Setting) -> bool:
+    own = dialect.setting()
+    page = losses()[setting.loss].parameters
+    free = {option if isinstance(option, str) else option["option"] for option in dialect.options.values()}
+    wanted = {n: e.get("default") for n, e in page.items()} | dict(setting.options)
+    has = {n: e.get("default") for n, e in page.items()} | dict(own.options)
+    fits = all(has[n] == wanted[n] or n in free for n in page if _matters(n, wanted, has))
+    return fits and _conversions(own.convert) == _conversions(setting.convert) and own.departs == setting.departs
+
+
+def _matters(name: str, wanted: Mapping[str, Any], has: Mapping[str, Any]) -> bool:
+    norm = wanted.get("distance") == "p_norm" and has.get("distance") == "p_norm"
+    if name in ("p", "eps", "eps_at"):
+        return norm and not (name == "eps_at" and wanted.get("eps") == 0)
+    return name not in ("pairwise", "max_positives", "floor", "ceiling")
+
+
+def _conversions(convert: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in convert.items() if name != "denominator"}
+
+
+def departure(found: Departure) -> str:
+    """Return where the function does otherwise than a clause, in one sentence."""
+    return f"{found.clause}, where {found.where}: {found.what} is {_cut(found.got)}, the page's {_cut(found.want)}"
+
+
+def fixed(match: Match, accepts: Sequence[str]) -> list[str]:
+    """Return what `certify` is told of the options that the function has no parameter for, NAME=VALUE."""
+    options = match.candidate.setting(match.numbers).options
+    return [f"{name}={value}" for name, value in options.items() if name not in accepts]
+
+
+def _cut(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 90 else text[:90] + "…"

@@ -1,0 +1,262 @@
+"""What there is to be recognised: every candidate of every group of arguments, as data.
+
+A group is what a function is called with: three rows, a pair and a label, rows with labels, and so on. A candidate is
+one function of a group up to its numbers (margin, eps, scale), which `solve` finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from math import inf
+from typing import Any
+
+import numpy as np
+
+import lossproof.reference as reference
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.identify import circles, mined
+from lossproof.conformance.identify.formulas import Batch, over_the_others, pairs, reduced, triplets, unit
+from lossproof.spec import Setting, losses
+
+Formula = Callable[[Batch, Mapping[str, Any]], tuple[Array, Array]]
+REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
+MARGINS = (8.0,)  # every hinge is open there, and so its slack is linear in the margin
+GRID = (8.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05)  # where what is picked, or counted, depends on the margin
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One function up to its numbers.
+
+    Args:
+        loss: the loss of the page that it is, or is nearest to.
+        options: options of the page.
+        starts: the numbers that it works with, and where their search starts.
+        formula: its terms; None where the reference is asked.
+        words: what the formula takes besides.
+        convert, departs: as in a `Setting`.
+        reduction: of the page, or "rows".
+    """
+
+    loss: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    formula: Formula | None = None
+    words: Mapping[str, Any] = field(default_factory=dict)
+    convert: Mapping[str, Any] = field(default_factory=dict)
+    departs: str = ""
+    reduction: str = "mean"
+
+    def value(self, inputs: Batch, numbers: Mapping[str, float]) -> Array:
+        """Return the loss of a call, in float64."""
+        given, times = self.converted(inputs), numbers.get("times", 1.0)
+        own = {n: v for n, v in numbers.items() if n != "times"}
+        rows = len(next(iter(inputs.values())))
+        if self.formula is None:
+            how = "sum" if self.reduction == "rows" else self.reduction
+            found = getattr(reference, self.loss)(**given, **{**self.options, **own, **_reduction(self.loss, how)})
+            return np.asarray(times * found / (max(rows, 1) if self.reduction == "rows" else 1))
+        terms, part = self.formula(given, {**self.options, **self.words, **own})
+        return times * reduced(terms, part, self.reduction, rows)
+
+    def converted(self, inputs: Batch) -> Batch:
+        """Return the arrays as our call gets them."""
+        found: Batch = inputs.once(("converted", *self.convert.items()), lambda: self._converted(inputs))
+        return found
+
+    def _converted(self, inputs: Batch) -> Batch:
+        found = dict(inputs)
+        if self.convert.get("rows") == "unit":
+            found |= {name: unit(found[name]) for name in losses()[self.loss].rows}
+        if "dissimilar" in found:
+            found["dissimilar"] = np.asarray((found["dissimilar"] > 0) != bool(self.convert.get("labels")))
+        return Batch(found)
+
+    def gradients(self, inputs: Batch, numbers: Mapping[str, float]) -> dict[str, Array]:
+        """Return the gradients of the sum of the value of a page's setting, by input."""
+        given, page = self.converted(inputs), losses()[self.loss]
+        own = {n: v for n, v in numbers.items() if n in page.parameters}
+        how = "sum" if self.reduction == "rows" else self.reduction
+        shape = self.value(inputs, numbers).shape
+        options = {**self.options, **own, **_reduction(self.loss, how)}
+        times = numbers.get("times", 1.0) / (max(len(given[page.rows[0]]), 1) if self.reduction == "rows" else 1)
+        found = getattr(reference, self.loss)(**given, **options, cotangent=np.full(shape, times))[1]
+        if self.convert.get("rows") == "unit":
+            found = dict(found) | {n: _through_unit(found[n], inputs[n], given[n]) for n in page.rows}
+        return dict(found)
+
+    def core(self) -> str:
+        """Return what decides where there is one term: not its reduction to a number, nor a swap."""
+        options = {n: v for n, v in self.options.items() if n != "swap"}
+        return repr((self.loss, options, self.words, self.convert, self.departs, self.reduction == "none"))
+
+    def setting(self, numbers: Mapping[str, float]) -> Setting:
+        """Return the setting with its numbers; what is the page's default is left out."""
+        page = losses()[self.loss].parameters
+        how = "mean" if self.reduction == "rows" else self.reduction
+        own = {**self.options, **{n: v for n, v in numbers.items() if n in page}, **_reduction(self.loss, how)}
+        convert = dict(self.convert) | ({"denominator": "rows"} if self.reduction == "rows" else {})
+        if numbers.get("times", 1.0) != 1.0:
+            convert["times"] = numbers["times"]
+        kept = {n: v for n, v in own.items() if v != page[n].get("default")}
+        return Setting(self.loss, kept, convert, self.departs)
+
+
+def _through_unit(gradient: Array, rows: Array, units: Array) -> Array:
+    """Return the gradient of rows from that of the rows divided by their norms."""
+    norm = np.linalg.norm(rows, axis=-1, keepdims=True)
+    along = np.sum(gradient * units, axis=-1, keepdims=True)
+    return np.asarray((gradient - along * units) / np.where(norm > 0, norm, np.inf))
+
+
+def _reduction(loss: str, how: str) -> dict[str, str]:
+    return {"reduction": how} if "reduction" in losses()[loss].parameters else {}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Losses that are called with the same arrays."""
+
+    losses: tuple[str, ...]
+    candidates: Callable[[], Iterator[Candidate]]
+
+
+DISTANCES: tuple[dict[str, Any], ...] = (
+    *({"distance": "p_norm", "p": p, "eps": 0.0} for p in (2.0, 1.0, inf, 3.0, 4.0, 1.5)),
+    {"distance": "squared_euclidean"},
+    {"distance": "cosine"},
+    {"distance": "euclidean"},
+)
+ROWS: tuple[dict[str, str], ...] = ({}, {"rows": "unit"})
+HINGES: tuple[tuple[dict[str, Any], dict[str, Any], str, bool], ...] = (  # options, words, departs, with a margin
+    ({}, {}, "", True),
+    ({"soft_margin": True}, {"hinge": "soft"}, "", False),
+    ({}, {"hinge": "soft"}, "margin and soft margin", True),
+    ({}, {"hinge": "squared"}, "hinge squared", True),
+    ({}, {"sign": "flipped"}, "sign flipped", True),
+)
+
+
+def _triplets() -> Iterator[Candidate]:
+    spread: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = tuple((d, {}, "") for d in DISTANCES)
+    signed = ({"distance": "p_norm", "p": p, "eps": 0.0} for p in (3.0, 1.0))
+    spread += tuple((d, {"signed": True}, "differences not absolute") for d in signed)
+    for (d, own, of_distance), (options, words, departs, margin), rows, swap, reduction in product(
+        spread, HINGES, ROWS, (False, True), REDUCTIONS
+    ):
+        soft = words.get("hinge") == "soft"
+        if (of_distance and departs) or (rows and d["distance"] == "cosine") or (soft and reduction == "mean_nonzero"):
+            continue
+        yield Candidate(
+            "triplet_margin_loss",
+            {**d, **options, "swap": swap},
+            {"margin": MARGINS} if margin else {},
+            triplets,
+            {**own, **words},
+            rows,
+            departs or of_distance,
+            reduction,
+        )
+
+
+def _pairs() -> Iterator[Candidate]:
+    forms = (("squared", ""), ("linear", "hinge not squared"), ("of the square", "hinge of the square"))
+    for d, (form, departs), rows, labels, reduction in product(
+        DISTANCES, forms, ROWS, ({}, {"labels": "similar"}), REDUCTIONS
+    ):
+        if not (rows and d["distance"] == "cosine"):
+            starts = {"margin": (8.0, 1.0, 0.3, 0.05), "factor": (0.5,)}
+            yield Candidate(
+                "contrastive_loss", d, starts, pairs, {"form": form}, {**rows, **labels}, departs, reduction
+            )
+
+
+PAGES = {"all": "batch_all_triplet_loss", "hard": "batch_hard_triplet_loss", "semi-hard": "semi_hard_triplet_loss"}
+NEAREST = {"hard, the anchor a positive": "batch_hard_triplet_loss"}  # else the semi-hard page
+
+
+def _mined() -> Iterator[Candidate]:
+    of_pairs = [d for d in DISTANCES if d["distance"] != "p_norm"]
+    for way, d, (options, words, departs, margin), rows, reduction in product(
+        mined.WAYS, of_pairs, HINGES, ROWS, (*REDUCTIONS, "rows")
+    ):
+        loss = PAGES.get(way) or NEAREST.get(way, "semi_hard_triplet_loss")
+        own = {**options, "include_self": True} if way == "hard, the anchor a positive" else options
+        apart = "" if way in PAGES or way in NEAREST else way
+        soft = words.get("hinge") == "soft"
+        if (rows and d["distance"] == "cosine") or (apart and departs) or (soft and reduction == "mean_nonzero"):
+            continue
+        if soft and way == "semi-hard within the margin":
+            continue  # what it keeps depends on a margin
+        if loss == "batch_all_triplet_loss" and options:
+            own, departs = {}, "soft margin of all triplets"
+        margins = GRID if way.startswith("semi-hard") or reduction == "mean_nonzero" else MARGINS
+        starts = {"margin": margins} if margin else {}
+        yield Candidate(
+            loss, {**d, **own}, starts, mined.terms, {**words, "way": way}, rows, apart or departs, reduction
+        )
+
+
+def _circle() -> Iterator[Candidate]:
+    starts = {"margin": (0.25, 0.4), "gamma": (16.0, 80.0, 256.0, 1.0)}
+    for detach, reduction in product((True, False), (*REDUCTIONS, "rows")):
+        yield Candidate("circle_loss", {"detach_weights": detach}, starts, reduction=reduction)
+    for departs, reduction in product(circles.FORMS, (*REDUCTIONS, "rows")):
+        words = {"form": departs}
+        yield Candidate("circle_loss", {}, starts, circles.terms, words, departs=departs, reduction=reduction)
+
+
+def _batches() -> Iterator[Candidate]:
+    yield from _mined()
+    yield from _circle()
+
+
+def _classes() -> Iterator[Candidate]:
+    scales = (1.0, 16.0, 64.0)
+    for reduction in REDUCTIONS[:3]:
+        for beyond in ("keep", "linear", "continuous"):
+            starts = {"scale": scales, "margin": (0.5, 0.1)}
+            yield Candidate("arcface_loss", {"beyond_pi": beyond}, starts, reduction=reduction)
+        yield Candidate("cosface_loss", {}, {"scale": scales, "margin": (0.35, 0.1)}, reduction=reduction)
+
+
+def _centers() -> Iterator[Candidate]:
+    for reduction in REDUCTIONS[:3]:
+        yield Candidate("center_loss", {}, {"factor": (0.5,)}, reduction=reduction)
+
+
+def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
+    def candidates() -> Iterator[Candidate]:
+        for reduction in REDUCTIONS[:3]:
+            yield Candidate(loss, {}, {}, reduction=reduction)
+            yield Candidate(loss, {}, {"label_smoothing": (0.1,)}, reduction=reduction)
+            if loss == "cross_entropy_loss":
+                starts, departs = {"label_smoothing": (0.1,)}, "smoothing over the others"
+                yield Candidate(loss, {}, starts, over_the_others, departs=departs, reduction=reduction)
+
+    return candidates
+
+
+def _memory() -> Iterator[Candidate]:
+    for reduction in REDUCTIONS[:3]:
+        yield Candidate("oim_loss", {}, {"temperature": (0.1, 1.0, 0.03)}, reduction=reduction)
+
+
+def _joint() -> Iterator[Candidate]:
+    starts = {"triplet_weight": (1.0,), "center_weight": (0.0005, 0.5), "triplet_margin": (0.3, 1.0)}
+    yield Candidate("joint_loss", {}, {**starts, "label_smoothing": (0.1,)})
+
+
+GROUPS = (
+    Group(("triplet_margin_loss",), _triplets),
+    Group(("contrastive_loss",), _pairs),
+    Group(("batch_hard_triplet_loss", "batch_all_triplet_loss", "semi_hard_triplet_loss", "circle_loss"), _batches),
+    Group(("arcface_loss", "cosface_loss"), _classes),
+    Group(("center_loss",), _centers),
+    Group(("cross_entropy_loss",), _smoothed("cross_entropy_loss")),
+    Group(("soft_cross_entropy_loss",), _smoothed("soft_cross_entropy_loss")),
+    Group(("oim_loss",), _memory),
+    Group(("joint_loss",), _joint),
+)

@@ -1,0 +1,217 @@
+"""The search: which candidates give what a function gave, on the batches that tell them apart and on fresh ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import FORMATS
+from lossproof.conformance.host.case import Answer, Case
+from lossproof.conformance.host.session import Asked as Session
+from lossproof.conformance.identify.batches import FIRST, LATTICE, batches, handings
+from lossproof.conformance.identify.families import GROUPS, Candidate, Group
+from lossproof.conformance.identify.formulas import Batch
+from lossproof.conformance.identify.solve import Asked, Fit, interval, residuals, shortest, solve, worst
+from lossproof.spec import losses
+
+NEAR = 3e-3  # of the first batches, before eps is looked for
+ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off; budgets judge in the end
+EPS = (1e-3, 1e-6, 1e-9, 1e-12)
+FURTHER = {"times": (1.0,), "p": (1.2, 2.5, 6.0), "eps": (0.25, 0.01)}  # looked for where nothing fits
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A candidate that gives what the function gives, its numbers, and the range that the answers leave to each."""
+
+    candidate: Candidate
+    numbers: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    error: float = 0.0
+
+    @property
+    def departures(self) -> int:
+        """Return how many things are not the page's defaults."""
+        setting = self.candidate.setting(self.numbers)
+        return len(setting.options) + len(setting.convert) + 100 * bool(setting.departs)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came out: matches, the fewest departures first; where there is none, the nearest candidate."""
+
+    group: Group
+    dtype: str
+    asked: Sequence[tuple[Batch, Answer]]
+    matches: Sequence[Match] = ()
+    nearest: Match | None = None
+
+
+def groups_of(session: Session) -> list[Group]:
+    """Return the groups whose arrays the implementation takes."""
+    offered = session.hello["losses"]
+    return [group for group in GROUPS if any(loss in offered for loss in group.losses)]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an implementation answered to the batches of a group, handed over in one way."""
+
+    group: Group
+    dtype: str
+    kind: str
+    first: Sequence[tuple[Batch, Answer]]
+    fresh: Sequence[tuple[Batch, Answer]]
+
+
+def tell(session: Session, group: Group, seed: int) -> list[Told]:
+    """Return the answers of an implementation, for each way of handing labels over in which it answers."""
+    loss, found = next(name for name in group.losses if name in session.hello["losses"]), []
+    for kind in handings(group.losses[0]):
+        for dtype in (d for d in ("float64", "float32") if d in session.hello["dtypes"]):
+            first = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed, kind))
+            if sum(answer.value is not None for _, answer in first) >= FIRST:
+                fresh = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed + 1, kind))
+                found.append(Told(group, dtype, kind, first, fresh))
+                break
+    return found
+
+
+def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Found | None:
+    """Return which candidates the answers are, of the first group in which any is; else what is nearest.
+
+    Numbers that are seldom other than 1 or 0 are looked for where nothing is found without them. None: no answers.
+    """
+    best: Found | None = None
+    for further in (False, True):
+        for one in told:
+            progress(f"{one.group.losses[0]}: " + ("looking further" if further else "looking"))
+            found = _search(one, further=further)
+            if found.matches:
+                return found
+            if best is None or _nearer(found, best):
+                best = found
+    return best
+
+
+def _nearer(found: Found, other: Found) -> bool:
+    return found.nearest is not None and (other.nearest is None or _far(found.nearest) < _far(other.nearest))
+
+
+def _search(told: Told, *, further: bool) -> Found:
+    allowed = ROUNDINGS[told.dtype] * FORMATS[told.dtype].roundoff
+    chosen = [_handed(c, told.kind) for c in told.group.candidates() if c.loss in told.group.losses]
+    matches: list[Match] = []
+    nearest: Match | None = None
+    for match in _fitting(chosen, told.first, allowed, further=further):
+        again = worst(residuals(match.candidate, match.numbers, _of(told.fresh, match.candidate)))
+        if max(match.error, again) <= allowed:
+            matches.append(match)
+        elif nearest is None or _far(match) < _far(nearest):
+            nearest = match
+    return Found(told.group, told.dtype, told.first, sorted(matches, key=lambda m: m.departures), nearest)
+
+
+def _far(match: Match) -> tuple[bool, float]:
+    return bool(match.candidate.departs), match.error
+
+
+def _handed(candidate: Candidate, kind: str) -> Candidate:
+    """Return a candidate for labels of -1 and 1, where they are handed over so."""
+    if not (kind.startswith("sign") and candidate.convert.get("labels")):
+        return candidate
+    return replace(candidate, convert={**candidate.convert, "labels": "sign"})
+
+
+def _answers(session: Session, loss: str, dtype: str, asked: Sequence[Batch]) -> list[tuple[Batch, Answer]]:
+    """Return what came back; where the first calls are not answered, no more are made."""
+    told: list[tuple[Batch, Answer]] = []
+    for batch in asked:
+        told.append((batch, session.ask(Case(loss, batch, dtype, {}, session.hello["modes"][0], 0))))
+        if len(told) == 2 and all(answer.value is None for _, answer in told):
+            break
+    return told
+
+
+def _of(told: Sequence[tuple[Batch, Answer]], candidate: Candidate) -> Asked:
+    """Return the calls that a candidate is held to: where rows change first, a lattice has no ties."""
+    open_ties = candidate.convert.get("rows") or candidate.options.get("distance") == "cosine"
+    return [
+        (batch, answer.value.astype(np.float64))
+        for turn, (batch, answer) in enumerate(told)
+        if answer.value is not None and not (open_ties and turn == LATTICE)
+    ]
+
+
+def _fitting(
+    candidates: Sequence[Candidate], told: Sequence[tuple[Batch, Answer]], allowed: float, *, further: bool
+) -> Iterator[Match]:
+    """Yield the candidates that come near, each with its numbers."""
+    single = all(len(next(iter(batch.values()))) == 1 for batch, _ in told[:FIRST])
+    known: dict[str, Fit] = {}
+    refused: set[str] = set()
+    for candidate in candidates:
+        asked = _of(told, candidate)
+        for starts, one in _openings(candidate, further=further):
+            if worst(residuals(one, {n: s[0] for n, s in starts.items()}, asked[:1])) == np.inf:
+                continue  # another shape
+            core = one.core() + repr(starts)
+            if {"times", "factor"} & {*starts} and core in refused:
+                continue  # a reduction is a factor there
+            near = known.get(core) if single else None
+            near = known[core] = near or _near(one, starts, asked)
+            if near.error > NEAR:
+                refused.add(core)
+                yield Match(one, near.numbers, {}, near.error)
+                continue
+            fits = [(one, solve(one, {n: (v,) for n, v in near.numbers.items()}, asked, 12, allowed))]
+            if allowed < fits[0][1].error < 10 * NEAR:
+                for place in _places(one):
+                    own = {**{n: (v,) for n, v in near.numbers.items()}, "eps": EPS}
+                    fits.append((place, solve(place, own, asked, 30, allowed)))
+            for which, fit in fits:
+                yield _rounded(which, fit, asked, allowed)
+
+
+def _near(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: Asked) -> Fit:
+    """Return the fit of the first batches; that of two of them where not even these are near."""
+    steps = 8 if len(starts) < 2 else 20
+    few = solve(candidate, starts, asked[:2], steps, NEAR)
+    return few if few.error > NEAR else solve(candidate, starts, asked[:FIRST], steps, NEAR)
+
+
+def _openings(candidate: Candidate, *, further: bool) -> Iterator[tuple[dict[str, tuple[float, ...]], Candidate]]:
+    """Yield the numbers to look for, and the candidate without them."""
+    starts = dict(candidate.starts)
+    if not further:
+        yield starts, candidate
+        return
+    if "factor" not in losses()[candidate.loss].parameters and candidate.loss != "joint_loss":
+        yield {**starts, "times": FURTHER["times"]}, candidate
+    if candidate.options.get("distance") == "p_norm":
+        yield from (({**starts, "eps": FURTHER["eps"]}, place) for place in _places(candidate))
+        if candidate.options["p"] == 2.0:
+            rest = {n: v for n, v in candidate.options.items() if n != "p"}  # and eps as it is
+            yield {**starts, "p": FURTHER["p"]}, replace(candidate, options=rest)
+
+
+def _places(candidate: Candidate) -> list[Candidate]:
+    """Return a candidate with each place of eps, if its distance has one."""
+    if candidate.options.get("distance") != "p_norm":
+        return []
+    rest = {n: v for n, v in candidate.options.items() if n != "eps"}
+    return [replace(candidate, options={**rest, "eps_at": place}) for place in ("difference", "root", "floor")]
+
+
+def _rounded(candidate: Candidate, fit: Fit, asked: Asked, allowed: float) -> Match:
+    """Return the fit with each number as short as the answers allow."""
+    numbers, ranges = dict(fit.numbers), {}
+    for name in fit.numbers if fit.error <= allowed else ():
+        ranges[name] = interval(candidate, Fit(numbers, fit.error), name, asked, allowed)
+        short = {**numbers, name: shortest(*ranges[name], numbers[name])}
+        if worst(residuals(candidate, short, asked)) <= allowed:
+            numbers = short
+    return Match(candidate, numbers, ranges, fit.error)

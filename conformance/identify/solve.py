@@ -1,0 +1,126 @@
+"""The numbers that a function works with: least squares from a few starts, by Levenberg and Marquardt.
+
+Every residual is in units of the rounding of what came back, so that a candidate fits where its worst one is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.identify.families import Candidate
+from lossproof.conformance.identify.formulas import Batch
+
+POSITIVE = ("eps", "scale", "gamma", "temperature", "times")  # found by their logarithms
+MOST = 4  # starts that are followed, those with the smallest error
+Asked = Sequence[tuple[Batch, Array]]  # calls, and what came back
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Numbers, and the worst error with them relative to the size of what came back."""
+
+    numbers: Mapping[str, float]
+    error: float
+
+
+def residuals(candidate: Candidate, numbers: Mapping[str, float], asked: Asked) -> Array:
+    """Return the errors of all entries, each relative to the largest entry of its call, or to 1."""
+    found = []
+    with np.errstate(all="ignore"):
+        for inputs, got in asked:
+            try:
+                want = candidate.value(inputs, numbers)
+            except (ValueError, TypeError):
+                return np.full(1, np.inf)
+            if want.shape != got.shape:
+                return np.full(1, np.inf)
+            largest = max(1.0, float(np.max(np.abs(got), initial=0.0)))
+            found.append(np.ravel((want - got) / largest))
+    flat = np.concatenate(found)
+    return np.where(np.isfinite(flat), flat, np.inf)
+
+
+def worst(errors: Array) -> float:
+    """Return the largest size of an error."""
+    return float(np.max(np.abs(errors), initial=0.0))
+
+
+def solve(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: Asked, steps: int, enough: float) -> Fit:
+    """Return the best fit from every combination of starts; an error of at most `enough` ends the search."""
+    best = Fit({}, np.inf)
+    every = [dict(zip(starts, values, strict=True)) for values in product(*starts.values())]
+    for numbers in sorted(every, key=lambda own: worst(residuals(candidate, own, asked)))[:MOST]:
+        fit = _descend(candidate, numbers, asked, steps)
+        if fit.error < best.error:
+            best = fit
+        if best.error <= enough:
+            break
+    return best
+
+
+def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, steps: int) -> Fit:
+    names = list(numbers)
+    errors, damping = residuals(candidate, numbers, asked), 1e-3
+    for _ in range(steps if names and np.all(np.isfinite(errors)) else 0):
+        slopes = np.stack([_slope(candidate, numbers, name, errors, asked) for name in names], axis=1)
+        if not np.all(np.isfinite(slopes)):
+            break
+        normal, pull = slopes.T @ slopes, slopes.T @ errors
+        step = np.linalg.lstsq(normal + damping * np.diag(np.diag(normal)), -pull, rcond=None)[0]
+        tried = {name: _moved(name, numbers[name], float(s)) for name, s in zip(names, step, strict=True)}
+        next_errors = residuals(candidate, tried, asked)
+        if np.all(np.isfinite(next_errors)) and next_errors @ next_errors < errors @ errors:
+            gained = 1 - (next_errors @ next_errors) / (errors @ errors)
+            small = gained < 1e-3 or worst(next_errors) < 1e-16
+            numbers, errors, damping = tried, next_errors, damping * 0.1
+            if small:
+                break
+        else:
+            damping *= 10
+            if damping > 1e4:
+                break
+    return Fit(numbers, worst(errors))
+
+
+def _moved(name: str, value: float, by: float) -> float:
+    if name in POSITIVE:
+        return float(value * np.exp(np.clip(by, -3.0, 3.0)))
+    return max(value + by, {"p": 1.0, "margin": -1.0 if value < 0 else 0.0}.get(name, 0.0))
+
+
+def _slope(candidate: Candidate, numbers: Mapping[str, float], name: str, errors: Array, asked: Asked) -> Array:
+    width = 1e-7 * (1.0 if name in POSITIVE else max(abs(numbers[name]), 1e-2))
+    moved = _moved(name, numbers[name], width)
+    return (residuals(candidate, {**numbers, name: moved}, asked) - errors) / width
+
+
+def interval(candidate: Candidate, fit: Fit, name: str, asked: Asked, allowed: float) -> tuple[float, float]:
+    """Return the range of one number, with the others held, in which no error is beyond what is allowed."""
+    value, errors = fit.numbers[name], residuals(candidate, fit.numbers, asked)
+    width = 1e-7 * max(abs(value), 1e-9)
+    slopes = (residuals(candidate, {**fit.numbers, name: value + width}, asked) - errors) / width
+    steep = np.abs(slopes) > 0
+    if not steep.any():
+        return 0.0, np.inf
+    room = np.maximum(allowed - np.abs(errors[steep]), 0) / np.abs(slopes[steep])
+    return value - float(np.min(room)), value + float(np.min(room))
+
+
+def shortest(low: float, high: float, value: float) -> float:
+    """Return the decimal with the fewest digits in a range, or the inverse of one where that is shorter.
+
+    The value itself is returned where nothing is shorter.
+    """
+    for digits in range(1, 17):
+        short = float(f"{value:.{digits}g}")
+        if low <= short <= high:
+            return short
+        inverse = 1 / float(f"{1 / value:.{digits}g}") if value else 0.0
+        if 1 < digits < 5 and low <= inverse <= high:
+            return inverse
+    return value

@@ -1,0 +1,185 @@
+"""`lossproof identify`: drawn settings are named, their numbers found, and what is no setting is not taken for one."""
+
+import math
+
+import numpy as np
+import pytest
+
+import lossproof.reference as reference
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.identify import answer
+from lossproof.conformance.identify.corners import in_order
+from lossproof.conformance.identify.families import GROUPS
+from lossproof.conformance.identify.search import groups_of, search, tell
+from lossproof.conformance.identify.solve import shortest
+from lossproof.spec import dialect_schema, losses
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def found_of(loss, function):
+    session = InProcess(Implementation({loss: function}), "numpy")
+    found = search([told for group in groups_of(session) for told in tell(session, group, 0)])
+    ordered, departures = in_order(session, found) if found.matches else ([], [])
+    return found, ordered, departures
+
+
+def setting_of(loss, function):
+    _, ordered, _ = found_of(loss, function)
+    return ordered[0].candidate.setting(ordered[0].numbers)
+
+
+def given(**options):
+    def function(anchor, positive, negative, cotangent=None):
+        return reference.triplet_margin_loss(anchor, positive, negative, **options, cotangent=cotangent)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"margin": 0.2, "swap": True, "reduction": "mean_nonzero"},
+        {"eps_at": "root", "eps": 1e-3, "reduction": "none"},
+        {"p": 3.0, "eps": 0.0, "reduction": "sum"},
+        {"p": math.inf, "eps": 0.0, "margin": 5.0},
+        {"distance": "cosine", "margin": 0.3, "swap": True},
+        {"distance": "squared_euclidean", "soft_margin": True},
+    ],
+    ids=str,
+)
+def test_a_setting_of_given_triplets_is_named_with_its_numbers(options):
+    found = setting_of("triplet_margin_loss", given(**options))
+    assert (found.options, found.convert, found.departs) == (options, {}, "")
+
+
+def test_an_exponent_and_an_eps_that_nobody_lists_are_found():
+    found = setting_of("triplet_margin_loss", given(p=2.5, eps=0.0, margin=0.2, reduction="none"))
+    assert found.options == {"p": 2.5, "eps": 0.0, "margin": 0.2, "reduction": "none"}
+
+
+def test_rows_that_are_normalised_and_a_factor_are_said_apart():
+    def function(anchor, positive, negative):
+        rows = map(unit, (anchor, positive, negative))
+        return 0.5 * given(margin=0.2, distance="euclidean", swap=True, reduction="none")(*rows)
+
+    found = setting_of("triplet_margin_loss", function)
+    assert found.convert == {"rows": "unit", "times": 0.5}
+    assert (found.options["margin"], found.options["swap"]) == (0.2, True)
+
+
+def test_one_function_has_many_names_and_the_nearest_to_the_defaults_is_the_answer():
+    def function(anchor, positive, negative):
+        d = [np.sqrt(np.sum((anchor - other) ** 2, axis=-1)) for other in (positive, negative)]
+        return np.mean(np.maximum(0.0, 1.0 + d[0] - d[1]))
+
+    _, ordered, departures = found_of("triplet_margin_loss", function)
+    settings = [match.candidate.setting(match.numbers).options for match in ordered]
+    assert settings[0] == {"eps": 0.0}
+    assert {"distance": "euclidean"} in settings
+    assert [d.clause for d in departures] == ["CV-5"]  # NaN of an empty batch
+
+
+@pytest.mark.parametrize(
+    ("factor", "flipped"), [(1.0, True), (0.5, False)], ids=["one where alike", "one where unlike, halved"]
+)
+def test_the_convention_of_a_label_and_the_half_are_told_apart(factor, flipped):
+    def function(x1, x2, dissimilar):
+        apart = np.asarray(dissimilar > 0) != flipped
+        return reference.contrastive_loss(x1, x2, apart, margin=0.7, factor=factor, distance="euclidean")
+
+    found = setting_of("contrastive_loss", function)
+    assert found.convert == ({"labels": "similar"} if flipped else {})
+    assert (found.options.get("margin"), found.options.get("factor", 0.5)) == (0.7, factor)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("batch_hard_triplet_loss", {"margin": 0.5, "distance": "squared_euclidean", "reduction": "none"}),
+        ("semi_hard_triplet_loss", {"margin": 0.2, "distance": "euclidean", "reduction": "none"}),
+        ("circle_loss", {"margin": 0.4, "gamma": 80.0, "reduction": "none", "detach_weights": False}),
+    ],
+)
+def test_a_mined_loss_is_named_whatever_it_was_offered_as(loss, options):
+    def function(embeddings, labels, cotangent=None):
+        return getattr(reference, loss)(embeddings, labels, **options, cotangent=cotangent)
+
+    found = setting_of("batch_hard_triplet_loss", function)
+    assert (found.loss, found.options, found.departs) == (loss, options, "")
+
+
+def test_anchors_without_a_positive_show_what_a_mean_divides_by():
+    def function(embeddings, labels):
+        whole = reference.batch_hard_triplet_loss(embeddings, labels, margin=0.5, reduction="sum")
+        return whole / len(labels)
+
+    found = setting_of("batch_hard_triplet_loss", function)
+    assert (found.options, found.convert) == ({"margin": 0.5}, {"denominator": "rows"})
+
+
+@pytest.mark.parametrize("gradient", ["right", "wrong"])
+def test_a_gradient_that_is_another_is_said(gradient):
+    def function(logits, labels, cotangent=None):
+        found = reference.cross_entropy_loss(logits, labels, label_smoothing=0.1, cotangent=cotangent)
+        if cotangent is None or gradient == "right":
+            return found
+        return found[0], {"logits": 2 * found[1]["logits"]}
+
+    _, ordered, departures = found_of("cross_entropy_loss", function)
+    assert ordered[0].numbers == {"label_smoothing": 0.1}
+    assert [d.clause for d in departures] == ([] if gradient == "right" else ["CV-16"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "function", "departs"),
+    [
+        (
+            "triplet_margin_loss",
+            lambda anchor, positive, negative: given(margin=5.0)(anchor, negative, positive),
+            "sign flipped",
+        ),
+        (
+            "triplet_margin_loss",
+            lambda anchor, positive, negative: given(margin=0.5, reduction="none")(anchor, positive, negative) ** 2,
+            "hinge squared",
+        ),
+    ],
+    ids=["the sign", "the square"],
+)
+def test_what_no_page_has_is_named_as_that(loss, function, departs):
+    _, ordered, _ = found_of(loss, function)
+    assert ordered[0].candidate.departs == departs
+
+
+def test_what_can_be_recognised_is_in_the_closed_list_of_the_dialects():
+    schema, page = dialect_schema()["$defs"], losses()
+    for candidate in (one for group in GROUPS for one in group.candidates()):
+        assert candidate.departs in ("", *schema["departure"]["enum"])
+        assert {*candidate.convert} <= {*schema["convert"]["properties"]}
+        assert {*candidate.options} <= {*page[candidate.loss].parameters}
+        assert {*candidate.starts} <= {*page[candidate.loss].parameters}
+
+
+def test_what_nobody_knows_is_no_setting():
+    found, ordered, _ = found_of("cross_entropy_loss", lambda logits, labels: np.mean(logits**2) + labels.sum())
+    assert (found.matches, ordered) == ([], [])
+    assert found.nearest is not None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value", "short"),
+    [
+        (0.2999, 0.3001, 0.30004, 0.3),
+        (0.0333333, 0.0333334, 0.03333333, 1 / 30),
+        (0.28571428, 0.28571429, 0.2857142857, 1 / 3.5),
+        (0.12345709, 0.12345711, 0.1234571, 0.1234571),
+    ],
+)
+def test_a_number_is_said_as_short_as_the_answers_allow(low, high, value, short):
+    assert shortest(low, high, value) == short
+    assert eval(answer.number(short)) == short
