@@ -23,7 +23,7 @@ FRAMEWORKS_OF_TARGETS = click.option(
     "frameworks",
     multiple=True,
     type=WordOrPlace(FRAMEWORKS),
-    help="Framework of the implementations, or module:class of an adapter; one for all, or one for each in their order. "
+    help="Framework of the implementations, or module:class of an adapter; one for all, or one for each. "
     "Our own need none.",
 )
 COMMANDS = click.option(
