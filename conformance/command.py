@@ -1,4 +1,4 @@
-"""The command line: `lossproof certify`, `ask`, `diff` and `spec`."""
+"""The command line: `lossproof certify`, `ask`, `diff`, `identify` and `spec`."""
 
 from __future__ import annotations
 

@@ -9,12 +9,21 @@ import click
 from rich.console import Console
 
 from lossproof.conformance.command_endings import end
-from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, console_of, is_complete
+from lossproof.conformance.command_options import (
+    DEVICE,
+    FRAMEWORK,
+    LOSSES,
+    SEED,
+    TIME_LIMIT,
+    console_of,
+    is_complete,
+)
+from lossproof.conformance.command_targets import known_losses
 from lossproof.conformance.host.session import Session, SessionError, worker_command
-from lossproof.conformance.host.words import meant
 from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import Departure, in_order
-from lossproof.conformance.identify.search import Found, Match, groups_of, search, tell
+from lossproof.conformance.identify.search import Found, Match, search
+from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import losses
 
 _EXAMPLE = """\b
@@ -34,14 +43,8 @@ Example:
     help="A parameter of the function, and the argument of the page that it is; may be given again.",
 )
 @DEVICE
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed asks the same calls.")
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="Seconds for one call.",
-)
+@SEED
+@TIME_LIMIT
 def identify_command(
     target: str,
     framework: str | None,
@@ -57,7 +60,7 @@ def identify_command(
     names. Exit status 0: it is a setting of a page. 1: it is none, and the nearest is shown. 2: nothing was answered.
     """
     is_complete(target, framework, "")
-    _known(losses)
+    known_losses(losses)
     claims = ["--unnamed", *(f"--rename={pair}" for pair in rename)]
     console = console_of()
     try:
@@ -76,12 +79,6 @@ def identify_command(
         raise SystemExit(1)
     finally:
         session.close()
-
-
-def _known(names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in losses():
-            end(f"no loss {name!r}; the spec has {', '.join(losses())}{meant(name, losses())}")
 
 
 def _search(session: Session, seed: int) -> Found | None:
@@ -120,7 +117,7 @@ def _show(
 
 def _show_nearest(target: str, session: Session, found: Found, nearest: Match | None, console: Console) -> None:
     say = _printer(console)
-    say(f"{target}: no setting of a page is within the budget of its answers")
+    say(f"{target}: no setting of a page gives its answers")
     if nearest is None:
         say("  and none comes near")
         return
@@ -137,8 +134,7 @@ def _show_nearest(target: str, session: Session, found: Found, nearest: Match | 
 
 def _smallest(found: Found, match: Match) -> str:
     """Return the smallest call on which the page's setting gives another number."""
-    plain = replace(match.candidate, departs="")
-    plain = replace(plain, formula=None, words={}) if match.candidate.departs else plain
+    plain = match.candidate.of_the_page() if match.candidate.departs else match.candidate
     sized = sorted(found.asked, key=lambda pair: sum(array.size for array in pair[0].values()))
     for batch, told in sized:
         if told.value is None:

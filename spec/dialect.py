@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lossproof.spec.page import losses
-from lossproof.spec.words import near
+from lossproof.spec.words import meant
 
 _FOLDER = files("lossproof.spec") / "dialects"
 _SHARED = ("library", "module", "versions", "framework", "source", "imports")
@@ -98,7 +98,7 @@ class Dialect:
             else:
                 has = tuple(dict.fromkeys((*self.options, *self.values)))
                 known = ", ".join(has) or "none"
-                raise TypeError(f"{self.name} has no option {name!r}; it has {known}{near(name, has)}")
+                raise TypeError(f"{self.name} has no option {name!r}; it has {known}{meant(name, has)}")
         page = losses()[self.loss].parameters
         kept = {n: v for n, v in options.items() if v != page[n].get("default")}
         return Setting(self.loss, kept, convert, departs)

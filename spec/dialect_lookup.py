@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lossproof.spec.dialect import Dialect, dialects
-from lossproof.spec.words import near
+from lossproof.spec.words import meant
 
 
 def find(library: str, name: str) -> Dialect:
@@ -24,7 +24,7 @@ def find(library: str, name: str) -> Dialect:
     of = [d for d in dialects() if _key(wanted) in (_key(d.library), _key(d.module))]
     if not of:
         known = ", ".join(dict.fromkeys(dialect.library for dialect in dialects()))
-        raise ValueError(f"no dialect of {wanted!r}; there are {known}{near(wanted, every)}")
+        raise ValueError(f"no dialect of {wanted!r}; there are {known}{meant(wanted, every)}")
     within = [d for d in of if not version or covers(d.versions, version)]
     if not within:
         spans = " and ".join(dict.fromkeys(dialect.versions for dialect in of))
@@ -33,7 +33,7 @@ def find(library: str, name: str) -> Dialect:
         if name in (dialect.name, dialect.name.rpartition(".")[2]):
             return dialect
     short = {dialect.name.rpartition(".")[2] for dialect in within}
-    raise ValueError(f"no dialect of {name!r} of {wanted}; there are {', '.join(sorted(short))}{near(name, short)}")
+    raise ValueError(f"no dialect of {name!r} of {wanted}; there are {', '.join(sorted(short))}{meant(name, short)}")
 
 
 def covers(versions: str, version: str) -> bool:

@@ -43,18 +43,16 @@ def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, st
 def _pairs(loss: str, names: list[str]) -> list[str]:
     """Return, for each of the function's arrays in its order, the page's name of it."""
     kinds = {name: inputs_of(loss)[name]["kind"] for name in required_of(loss)}
-    rows = [name for name in kinds if name not in _tables(loss) and kinds[name] == "float"]
     others = {"label": [n for n in kinds if kinds[n] != "float"], "table": _tables(loss)}
     found: list[str | None] = [name if name in kinds else None for name in names]
     left = [name for name in kinds if name not in found]
-    for place_, name in enumerate(names):
+    for number, name in enumerate(names):
         kind = "label" if name.lower() in LABELS else "table" if name.lower() in TABLES else ""
         pool = [n for n in others.get(kind, []) if n in left]
-        if found[place_] is None and pool:
-            found[place_] = pool[0]
+        if found[number] is None and pool:
+            found[number] = pool[0]
             left.remove(pool[0])
-    order = [*(n for n in rows if n in left), *(n for n in left if n not in rows)] if len(left) > 1 else left
-    rest = iter(order if any(found) else left)
+    rest = iter(left)  # in the order of the page
     return [name if name is not None else next(rest) for name in found]
 
 

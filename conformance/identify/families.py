@@ -6,113 +6,19 @@ one function of a group up to its numbers (margin, eps, scale), which `solve` fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from math import inf
 from typing import Any
 
-import numpy as np
-
-import lossproof.reference as reference
-from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.identify import circles, mined
-from lossproof.conformance.identify.formulas import Batch, over_the_others, pairs, reduced, triplets, unit
-from lossproof.spec import Setting, losses
+from lossproof.conformance.identify.candidate import Candidate
+from lossproof.conformance.identify.formulas import over_the_others, pairs, triplets
+from lossproof.spec.arguments import REDUCTIONS
 
-Formula = Callable[[Batch, Mapping[str, Any]], tuple[Array, Array]]
-REDUCTIONS = ("none", "sum", "mean", "mean_nonzero")
 MARGINS = (8.0,)  # every hinge is open there, and so its slack is linear in the margin
 GRID = (8.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05)  # where what is picked, or counted, depends on the margin
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One function up to its numbers.
-
-    Args:
-        loss: the loss of the page that it is, or is nearest to.
-        options: options of the page.
-        starts: the numbers that it works with, and where their search starts.
-        formula: its terms; None where the reference is asked.
-        words: what the formula takes besides.
-        convert, departs: as in a `Setting`.
-        reduction: of the page, or "rows".
-    """
-
-    loss: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    formula: Formula | None = None
-    words: Mapping[str, Any] = field(default_factory=dict)
-    convert: Mapping[str, Any] = field(default_factory=dict)
-    departs: str = ""
-    reduction: str = "mean"
-
-    def value(self, inputs: Batch, numbers: Mapping[str, float]) -> Array:
-        """Return the loss of a call, in float64."""
-        given, times = self.converted(inputs), numbers.get("times", 1.0)
-        own = {n: v for n, v in numbers.items() if n != "times"}
-        rows = len(next(iter(inputs.values())))
-        if self.formula is None:
-            how = "sum" if self.reduction == "rows" else self.reduction
-            found = getattr(reference, self.loss)(**given, **{**self.options, **own, **_reduction(self.loss, how)})
-            return np.asarray(times * found / (max(rows, 1) if self.reduction == "rows" else 1))
-        terms, part = self.formula(given, {**self.options, **self.words, **own})
-        return times * reduced(terms, part, self.reduction, rows)
-
-    def converted(self, inputs: Batch) -> Batch:
-        """Return the arrays as our call gets them."""
-        found: Batch = inputs.once(("converted", *self.convert.items()), lambda: self._converted(inputs))
-        return found
-
-    def _converted(self, inputs: Batch) -> Batch:
-        found = dict(inputs)
-        if self.convert.get("rows") == "unit":
-            found |= {name: unit(found[name]) for name in losses()[self.loss].rows}
-        if "dissimilar" in found:
-            found["dissimilar"] = np.asarray((found["dissimilar"] > 0) != bool(self.convert.get("labels")))
-        return Batch(found)
-
-    def gradients(self, inputs: Batch, numbers: Mapping[str, float]) -> dict[str, Array]:
-        """Return the gradients of the sum of the value of a page's setting, by input."""
-        given, page = self.converted(inputs), losses()[self.loss]
-        own = {n: v for n, v in numbers.items() if n in page.parameters}
-        how = "sum" if self.reduction == "rows" else self.reduction
-        shape = self.value(inputs, numbers).shape
-        options = {**self.options, **own, **_reduction(self.loss, how)}
-        times = numbers.get("times", 1.0) / (max(len(given[page.rows[0]]), 1) if self.reduction == "rows" else 1)
-        found = getattr(reference, self.loss)(**given, **options, cotangent=np.full(shape, times))[1]
-        if self.convert.get("rows") == "unit":
-            found = dict(found) | {n: _through_unit(found[n], inputs[n], given[n]) for n in page.rows}
-        return dict(found)
-
-    def core(self) -> str:
-        """Return what decides where there is one term: not its reduction to a number, nor a swap."""
-        options = {n: v for n, v in self.options.items() if n != "swap"}
-        return repr((self.loss, options, self.words, self.convert, self.departs, self.reduction == "none"))
-
-    def setting(self, numbers: Mapping[str, float]) -> Setting:
-        """Return the setting with its numbers; what is the page's default is left out."""
-        page = losses()[self.loss].parameters
-        how = "mean" if self.reduction == "rows" else self.reduction
-        own = {**self.options, **{n: v for n, v in numbers.items() if n in page}, **_reduction(self.loss, how)}
-        convert = dict(self.convert) | ({"denominator": "rows"} if self.reduction == "rows" else {})
-        if numbers.get("times", 1.0) != 1.0:
-            convert["times"] = numbers["times"]
-        kept = {n: v for n, v in own.items() if v != page[n].get("default")}
-        return Setting(self.loss, kept, convert, self.departs)
-
-
-def _through_unit(gradient: Array, rows: Array, units: Array) -> Array:
-    """Return the gradient of rows from that of the rows divided by their norms."""
-    norm = np.linalg.norm(rows, axis=-1, keepdims=True)
-    along = np.sum(gradient * units, axis=-1, keepdims=True)
-    return np.asarray((gradient - along * units) / np.where(norm > 0, norm, np.inf))
-
-
-def _reduction(loss: str, how: str) -> dict[str, str]:
-    return {"reduction": how} if "reduction" in losses()[loss].parameters else {}
 
 
 @dataclass(frozen=True)

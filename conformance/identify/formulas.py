@@ -1,7 +1,7 @@
 """Distances, triplets and pairs in every variant that is recognised, in numpy, and values alone.
 
-What is a setting of a page is confirmed with the reference in the end. This is for the search, which asks thousands of
-times, and for what no page has.
+What is a setting of a page is confirmed with the reference, on fresh batches. This is for the search, which asks
+thousands of times, and for what no page has.
 """
 
 from __future__ import annotations

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lossproof.conformance.host.arrays import FORMATS
-from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.host.session import Asked as Session
-from lossproof.conformance.identify.batches import FIRST, LATTICE, batches, handings
-from lossproof.conformance.identify.families import GROUPS, Candidate, Group
+from lossproof.conformance.host.case import Answer
+from lossproof.conformance.identify.batches import FIRST, LATTICE
+from lossproof.conformance.identify.candidate import Candidate
+from lossproof.conformance.identify.families import Group
 from lossproof.conformance.identify.formulas import Batch
 from lossproof.conformance.identify.solve import Asked, Fit, interval, residuals, shortest, solve, worst
+from lossproof.conformance.identify.told import Told
 from lossproof.spec import losses
 
 NEAR = 3e-3  # of the first batches, before eps is looked for
-ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off; budgets judge in the end
+ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off, relative to its largest entry
 EPS = (1e-3, 1e-6, 1e-9, 1e-12)
 FURTHER = {"times": (1.0,), "p": (1.2, 2.5, 6.0), "eps": (0.25, 0.01)}  # looked for where nothing fits
 Progress = Callable[[str], None]
@@ -50,36 +51,6 @@ class Found:
     nearest: Match | None = None
 
 
-def groups_of(session: Session) -> list[Group]:
-    """Return the groups whose arrays the implementation takes."""
-    offered = session.hello["losses"]
-    return [group for group in GROUPS if any(loss in offered for loss in group.losses)]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What an implementation answered to the batches of a group, handed over in one way."""
-
-    group: Group
-    dtype: str
-    kind: str
-    first: Sequence[tuple[Batch, Answer]]
-    fresh: Sequence[tuple[Batch, Answer]]
-
-
-def tell(session: Session, group: Group, seed: int) -> list[Told]:
-    """Return the answers of an implementation, for each way of handing labels over in which it answers."""
-    loss, found = next(name for name in group.losses if name in session.hello["losses"]), []
-    for kind in handings(group.losses[0]):
-        for dtype in (d for d in ("float64", "float32") if d in session.hello["dtypes"]):
-            first = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed, kind))
-            if sum(answer.value is not None for _, answer in first) >= FIRST:
-                fresh = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed + 1, kind))
-                found.append(Told(group, dtype, kind, first, fresh))
-                break
-    return found
-
-
 def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Found | None:
     """Return which candidates the answers are, of the first group in which any is; else what is nearest.
 
@@ -107,7 +78,8 @@ def _search(told: Told, *, further: bool) -> Found:
     matches: list[Match] = []
     nearest: Match | None = None
     for match in _fitting(chosen, told.first, allowed, further=further):
-        again = worst(residuals(match.candidate, match.numbers, _of(told.fresh, match.candidate)))
+        judged = match.candidate if match.candidate.departs else match.candidate.of_the_page()  # the reference decides
+        again = worst(residuals(judged, match.numbers, _of(told.fresh, judged)))
         if max(match.error, again) <= allowed:
             matches.append(match)
         elif nearest is None or _far(match) < _far(nearest):
@@ -124,16 +96,6 @@ def _handed(candidate: Candidate, kind: str) -> Candidate:
     if not (kind.startswith("sign") and candidate.convert.get("labels")):
         return candidate
     return replace(candidate, convert={**candidate.convert, "labels": "sign"})
-
-
-def _answers(session: Session, loss: str, dtype: str, asked: Sequence[Batch]) -> list[tuple[Batch, Answer]]:
-    """Return what came back; where the first calls are not answered, no more are made."""
-    told: list[tuple[Batch, Answer]] = []
-    for batch in asked:
-        told.append((batch, session.ask(Case(loss, batch, dtype, {}, session.hello["modes"][0], 0))))
-        if len(told) == 2 and all(answer.value is None for _, answer in told):
-            break
-    return told
 
 
 def _of(told: Sequence[tuple[Batch, Answer]], candidate: Candidate) -> Asked:

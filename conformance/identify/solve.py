@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from lossproof.conformance.host.arrays import Array
-from lossproof.conformance.identify.families import Candidate
+from lossproof.conformance.identify.candidate import Candidate
 from lossproof.conformance.identify.formulas import Batch
 
 POSITIVE = ("eps", "scale", "gamma", "temperature", "times")  # found by their logarithms

@@ -11,8 +11,9 @@ from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
-from lossproof.conformance.identify.search import groups_of, search, tell
+from lossproof.conformance.identify.search import search
 from lossproof.conformance.identify.solve import shortest
+from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import dialect_schema, losses
 
 
@@ -113,13 +114,21 @@ def test_a_mined_loss_is_named_whatever_it_was_offered_as(loss, options):
     assert (found.loss, found.options, found.departs) == (loss, options, "")
 
 
-def test_anchors_without_a_positive_show_what_a_mean_divides_by():
+@pytest.mark.parametrize(
+    ("own", "options", "convert"),
+    [
+        ({"reduction": "sum"}, {"margin": 0.5}, {"denominator": "rows"}),
+        ({"include_self": True}, {"margin": 0.5, "include_self": True}, {}),
+    ],
+    ids=["all rows", "the anchor itself"],
+)
+def test_anchors_without_a_positive_show_what_a_mean_divides_by(own, options, convert):
     def function(embeddings, labels):
-        whole = reference.batch_hard_triplet_loss(embeddings, labels, margin=0.5, reduction="sum")
-        return whole / len(labels)
+        whole = reference.batch_hard_triplet_loss(embeddings, labels, margin=0.5, **own)
+        return whole / len(labels) if convert else whole
 
     found = setting_of("batch_hard_triplet_loss", function)
-    assert (found.options, found.convert) == ({"margin": 0.5}, {"denominator": "rows"})
+    assert (found.options, found.convert) == (options, convert)
 
 
 @pytest.mark.parametrize("gradient", ["right", "wrong"])
