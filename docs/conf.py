@@ -1,4 +1,4 @@
-"""The site, for Sphinx. Its sources are made first, by `python -m docs.generate`; `python -m tox run -e docs` does both."""
+"""The site, for Sphinx: `python -m tox run -e docs` makes its sources with `docs.generate`, then calls this."""
 
 import sys
 from pathlib import Path

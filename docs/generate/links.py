@@ -26,8 +26,8 @@ def clause_link(clause: str, words: str = "") -> str:
 def linked(text: str, origin: str = "", files: Path | None = None) -> str:
     """Return Markdown of a file of the repository as it stands on the site.
 
-    Relative links lead to pages of the site, or to a copy of the file in `files`; clauses that are named become links. Code,
-    formulas and headings stay as they are.
+    Relative links lead to pages of the site, or to a copy of the file in `files`; clauses that are named become links.
+    Code, formulas and headings stay as they are.
     """
     pieces, start = [], 0
     for found in _SCAN.finditer(text):

@@ -1,4 +1,4 @@
-"""One name, many functions: what the formulas of `examples/one_name.py` and the libraries themselves say of one batch."""
+"""One name, many functions: what formulas, and the libraries themselves, say of one batch."""
 
 from __future__ import annotations
 

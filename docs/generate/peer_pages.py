@@ -10,7 +10,9 @@ from docs.generate.links import clause_link, linked
 from docs.generate.peers import Peer, by_clause, judged, of_loss, peers
 from docs.generate.places import SPEC
 from docs.generate.templates import rendered
-from lossproof.spec import clauses, dialects, losses
+from docs.generate.under import differing
+from lossproof.spec import clauses, dialects, losses, page_names
+from lossproof.spec import page as spec_page
 
 CLASSES = {"value": "value", "gradient": "gradient", "interface": "argument checks"}
 
@@ -76,6 +78,17 @@ def loss_page(loss: str) -> str:
     return rendered("loss.md", loss=loss, peers=of, rows=rows, **given)
 
 
+def differs_page(name: str) -> str:
+    """Return who differs from the clauses of a page of the spec."""
+    own = spec_page(name)
+    rows = [
+        {"id": key, "link": clause_link(key), "title": clause.title, "differing": differing(key)}
+        for key, clause in own.clauses.items()
+        if differing(key)
+    ]
+    return rendered("differs.md", name=name, title=own.text.splitlines()[0][2:], clauses=rows, spec=SPEC)
+
+
 def matrix() -> list[dict[str, Any]]:
     """Return a row for each implementation: how many findings it has as each loss."""
     columns = list(judged())
@@ -100,12 +113,15 @@ def write(source: Path, files: Path) -> None:
     """Write the pages."""
     pages = {peer.page: page(peer) for peer in peers()}
     pages |= {f"peers/{loss}": loss_page(loss) for loss in judged()}
+    broken = [name for name in page_names() if any(map(differing, spec_page(name).clauses))]
+    pages |= {f"peers/clauses/{name}": differs_page(name) for name in broken}
     pages["peers/index"] = rendered(
         "peers.md",
         losses=list(judged()),
         pages={loss: losses()[loss].name for loss in judged()},
         number={loss: len(of_loss(loss)) for loss in judged()},
         rows=matrix(),
+        broken=[(name, sum(map(len, map(differing, spec_page(name).clauses)))) for name in broken],
         others=others(),
         peers=peers(),
         total=sum(map(len, by_clause().values())),

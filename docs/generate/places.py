@@ -14,7 +14,11 @@ GUIDES = ("choose", "devices", "migrating", "port", "recipes", "sources")  # fil
 JUDGE = ("ALARMS", "BUDGETS", "MUTATION")  # files of audit/measured/ that are pages as they stand
 README = {  # the pages that are made of sections of README
     "start": ("Install", "Use a loss", "Train over many devices", "One loss, three frameworks"),
-    "certify": ("Certify your own", "What a signature cannot say, and what was found", "Certify everything on a fresh clone"),
+    "certify": (
+        "Certify your own",
+        "What a signature cannot say, and what was found",
+        "Certify everything on a fresh clone",
+    ),
     "ci": ("In your own CI",),
     "compare": ("Which function do I really have?", "Why do two differ?"),
 }

@@ -40,7 +40,9 @@ def _arrays(inputs: Mapping[str, Any]) -> list[str]:
 def _options(parameters: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, entry in parameters.items():
-        default = _value(entry["default"]) if "default" in entry else "none" if entry.get("optional") else "must be given"
+        default = (
+            _value(entry["default"]) if "default" in entry else "none" if entry.get("optional") else "must be given"
+        )
         range_ = _value(entry["choices"]) if "choices" in entry else f"`{entry['range']}`" if "range" in entry else ""
         notes = [f"with `{entry['applies_to']}`"] if "applies_to" in entry else []
         notes += [f"or the value of `{entry['or']}`"] if "or" in entry else []

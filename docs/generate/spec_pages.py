@@ -1,4 +1,4 @@
-"""The pages of the spec: the text as it stands, its signature as tables, and under each clause who asks and who differs."""
+"""The pages of the spec: the text, its signature as tables, and under each clause who asks and who differs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from docs.generate.templates import rendered
 from docs.generate.under import asked, differing
 from lossproof.spec import Clause, Page, clauses, page, page_names, spec_version
 
+MOST = 4  # entries below a clause; a page of their own has all
 _SIGNATURE = re.compile(r"^## Signature\n\n(```toml\n.*?^```$)", re.DOTALL | re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # stands for a part that is made, while links are made in the rest
 _TOML = re.compile(r"^```toml\n.*?^```$", re.DOTALL | re.MULTILINE)
@@ -31,7 +32,8 @@ def clause_text(clause: Clause, origin: str, files: Path) -> str:
     body = linked(prose[0], origin, files)
     for example, block, after in zip(clause.examples, blocks, prose[1:], strict=True):
         body += f"\n{figure(example)}\n{block}\n{linked(after, origin, files)}"
-    return rendered("clause.md", clause=clause, body=body, differing=differing(clause.id), asked=asked(clause.id))
+    below = {"differing": differing(clause.id), "asked": asked(clause.id), "most": MOST}
+    return rendered("clause.md", clause=clause, body=body, **below)
 
 
 def spec_page(own: Page, files: Path) -> str:

@@ -25,4 +25,4 @@ def _environment() -> Environment:
 
 def rendered(template: str, /, **given: Any) -> str:
     """Return a template with what is given."""
-    return _environment().get_template(template).render(**given)
+    return _environment().get_template(f"{template}.jinja").render(**given)
