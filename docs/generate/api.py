@@ -73,8 +73,9 @@ def call(found: griffe.Function | griffe.Class) -> str:
         named = named or stars == "*"
         default = f"={parameter.default}" if parameter.default is not None and not stars else ""
         words.append(f"{stars}{parameter.name}{default}")
-    line = f"{found.name}({', '.join(words)})"
-    return line if len(line) <= 80 else f"{found.name}(\n    " + ",\n    ".join(words) + ",\n)"
+    name = f"{found.parent.name}.{found.name}" if found.parent and found.parent.is_class else found.name
+    line = f"{name}({', '.join(words)})"
+    return line if len(line) <= 80 else f"{name}(\n    " + ",\n    ".join(words) + ",\n)"
 
 
 def described(found: griffe.Object) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def api_page(name: str) -> str:
             "name": label,
             "things": [
                 described(module(framework, name).members[thing])
-                for thing, home in exported(framework).items()
+                for thing, home in sorted(exported(framework).items(), key=lambda item: item[0][0].isupper())
                 if home == name
             ],
         }

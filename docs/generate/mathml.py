@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from docutils import nodes
-from latex2mathml.converter import convert
+from math_core import LatexToMathML
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+_READER = LatexToMathML()
 
-def converted(formula: str, display: str = "inline") -> str:
-    """Return a formula as MathML; the converter knows `argmin` as one word only."""
-    for word in ("min", "max"):
-        formula = formula.replace(rf"\arg\{word}", rf"\operatorname{{arg\,{word}}}")
-    return str(convert(formula, display=display))
+
+def converted(formula: str, *, block: bool) -> str:
+    """Return a formula as MathML."""
+    return str(_READER.convert_with_local_state(formula, displaystyle=block))
 
 
 def inline(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula in a line."""
-    self.body.append(converted(node.astext()))
+    self.body.append(converted(node.astext(), block=False))
     raise nodes.SkipNode
 
 
 def block(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula of its own."""
-    self.body.append(f'<div class="math">{converted(node.astext(), "block")}</div>')
+    self.body.append(f'<div class="math">{converted(node.astext(), block=True)}</div>')
     raise nodes.SkipNode
 
 

@@ -32,7 +32,9 @@ def sentence(peer: Peer) -> str:
     if not peer.row["findings"]:
         return f"Conformant{scope}: nothing was found."
     found = f"{peer.row['findings']} finding{'s' * (peer.row['findings'] != 1)}{scope}"
-    return f"{found}; {beyond} probes failed that no entry declares." if beyond else f"{found}, all declared below."
+    if beyond and not peer.findings:
+        return f"{found}; {beyond} probes failed, and no reason is declared yet."
+    return f"{found}; what is declared stands below."
 
 
 def declared(peer: Peer) -> list[str]:
@@ -97,7 +99,8 @@ def matrix() -> list[dict[str, Any]]:
         cells = []
         for loss in columns:
             mine = [f for f in peer.findings if f.loss == loss or len(peer.losses) == 1]
-            cells.append(str(len(mine)) if loss in peer.losses else "")
+            count = len(mine) if peer.findings or peer.row is None else peer.row["findings"]
+            cells.append(str(count) if loss in peer.losses else "")
         rows.append({"peer": peer, "cells": cells})
     return rows
 
@@ -113,11 +116,16 @@ def write(source: Path, files: Path) -> None:
     """Write the pages."""
     pages = {peer.page: page(peer) for peer in peers()}
     pages |= {f"peers/{loss}": loss_page(loss) for loss in judged()}
+    libraries = list(dict.fromkeys(peer.library for peer in peers()))
+    for library in libraries:
+        of = [(peer, sentence(peer)) for peer in peers() if peer.library == library]
+        pages[f"peers/{library}/index"] = rendered("library.md", library=library, peers=of)
     broken = [name for name in page_names() if any(map(differing, spec_page(name).clauses))]
     pages |= {f"peers/clauses/{name}": differs_page(name) for name in broken}
     pages["peers/index"] = rendered(
         "peers.md",
         losses=list(judged()),
+        libraries=libraries,
         pages={loss: losses()[loss].name for loss in judged()},
         number={loss: len(of_loss(loss)) for loss in judged()},
         rows=matrix(),

@@ -12,10 +12,10 @@ from docs.generate.links import clause_link, linked
 from docs.generate.places import ROOT, SPEC
 from docs.generate.signature import signature
 from docs.generate.templates import rendered
-from docs.generate.under import asked, differing
+from docs.generate.under import asked, differing, summary
 from lossproof.spec import Clause, Page, clauses, page, page_names, spec_version
 
-MOST = 4  # entries below a clause; a page of their own has all
+MOST = 3  # entries below a clause; a page of their own has all
 _SIGNATURE = re.compile(r"^## Signature\n\n(```toml\n.*?^```$)", re.DOTALL | re.MULTILINE)
 _MARK = "\ue000{}\ue001"  # stands for a part that is made, while links are made in the rest
 _TOML = re.compile(r"^```toml\n.*?^```$", re.DOTALL | re.MULTILINE)
@@ -32,7 +32,7 @@ def clause_text(clause: Clause, origin: str, files: Path) -> str:
     body = linked(prose[0], origin, files)
     for example, block, after in zip(clause.examples, blocks, prose[1:], strict=True):
         body += f"\n{figure(example)}\n{block}\n{linked(after, origin, files)}"
-    below = {"differing": differing(clause.id), "asked": asked(clause.id), "most": MOST}
+    below = {"summary": summary(clause.id), "differing": differing(clause.id), "asked": asked(clause.id), "most": MOST}
     return rendered("clause.md", clause=clause, body=body, **below)
 
 

@@ -55,10 +55,24 @@ def asked(clause: str) -> dict[str, Any]:
 
 def differing(clause: str) -> list[dict[str, str]]:
     """Return who differs from a clause: one entry an implementation and reason."""
-    found = {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for finding in by_clause().get(clause, ()):
         found.setdefault(
             (finding.peer.name, finding.reason),
-            {"name": f"`{finding.peer.name}`", "anchor": finding.anchor, "reason": linked(finding.reason)},
+            {
+                "name": f"`{finding.peer.name}`",
+                "short": finding.peer.short,
+                "library": finding.peer.library,
+                "anchor": finding.anchor,
+                "reason": linked(finding.reason),
+            },
         )
     return list(found.values())
+
+
+def summary(clause: str) -> str:
+    """Return in a line who differs from a clause, and how many broken implementations break it."""
+    peers = len({finding.peer for finding in by_clause().get(clause, ())})
+    broken = len(breakers().get(clause, ()))
+    differ = f"{peers or 'No'} public implementation{' differs' if peers == 1 else 's differ'}"
+    return f"{differ}; {broken} broken one{' is' if broken == 1 else 's are'} caught" if broken else differ

@@ -19,11 +19,11 @@ from lossproof.spec import Example
 _SETS = ("candidates", "candidate_labels", "candidate_mask", "candidate_index")
 MINED = "A shape is a class. Solid: the positive; dashed: the negative that is taken; the band ends at d(a, p) + m."
 ROWS = "A shape is a class; x is a row of the batch, c a candidate."
-CENTERS = "A shape is a class; x is a row, c the center of a class, joined by what is compared."
-RAYS = "A shape is a class; x is a row, w the weights or the memory of a class, q the queue. Directions are compared."
+CENTERS = "A shape is a class. Filled: a row; hollow: the center of a class, joined with its rows."
+RAYS = "A shape is a class. Filled: a row; hollow: the table of classes, q the queue. Directions are compared."
 
 
-def picks(example: Example) -> Iterator[tuple[int, int, int, float, float]]:
+def picks(example: Example) -> Iterator[tuple[Any, ...]]:
     """Yield anchor, positive, negative and both distances of each term of a mined loss that takes part."""
     given = example.inputs
     sets = as_sets(given["embeddings"], given["labels"], given.get("mask"), *(given.get(name) for name in _SETS))
@@ -82,7 +82,7 @@ def mined(example: Example) -> Drawing:
 
 def faded(point: Point) -> Point:
     """Return a point that has no part in a term."""
-    return Point(point.name, point.at, point.tone, faint=True)
+    return Point(point.name, point.at, point.tone, faint=True, hollow=point.hollow)
 
 
 def batch(example: Example) -> Drawing:
@@ -102,7 +102,7 @@ def centers(example: Example) -> Drawing:
     """Return the rows with the centers of their classes."""
     own, of = rows_of(example, "embeddings", "labels", "x"), rows_of(example, "centers", "", "c")
     labels: Any = example.inputs["labels"]
-    table = [Point(c.name, c.at, _tone(example, i)) if c else None for i, c in enumerate(of)]
+    table = [Point(c.name, c.at, _tone(example, i), hollow=True) if c else None for i, c in enumerate(of)]
     mine = [(x, table[k]) for x, k in zip(own, labels, strict=True) if 0 <= k < len(table)]
     lines = tuple(Line(x.at, c.at, "near") for x, c in mine if x and c)
     return one([*own, *table], lines, CENTERS, notes(own) + notes(of, "Center"))
@@ -115,9 +115,10 @@ def rays(example: Example) -> Drawing:
     others = [
         p for name, letter in tables.items() if name in example.inputs for p in rows_of(example, name, "", letter)
     ]
+    tones = [_tone(example, i) if p and p.name[0] == "w" else 3 for i, p in enumerate(others)]
     table = [
-        Point(p.name, p.at, _tone(example, i) if p.name[0] == "w" else 3, faint=p.name[0] == "q") if p else None
-        for i, p in enumerate(others)
+        Point(p.name, p.at, tone, faint=p.name[0] == "q", hollow=True) if p else None
+        for tone, p in zip(tones, others, strict=True)
     ]
     origin: At = (0.0,) * len(example.inputs["embeddings"][0])
     lines = tuple(Line(origin, p.at, "ray") for p in [*own, *table] if p)

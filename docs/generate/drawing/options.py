@@ -13,6 +13,6 @@ def option(example: Example, name: str) -> Any:
     """Return an option of an example: as it is given, else as its page has it."""
     if name in example.parameters:
         return example.parameters[name]
-    page = losses()[example.loss].parameters if example.loss else functions().get(example.function, {})
+    page = losses()[example.loss].parameters if example.loss else functions().get(str(example.function), {})
     known = page if example.loss else page.get("parameters", {})
     return known.get(name, {}).get("default", _GENERAL.get(name))

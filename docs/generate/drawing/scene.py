@@ -11,12 +11,13 @@ At = tuple[float, ...]  # a row of one or two features
 
 @dataclass(frozen=True)
 class Point:
-    """A row: its name, its place, the shape and tone of its class; faint where it has no part in the term."""
+    """A row: its name, its place, the tone of its class; faint if it has no part in the term, hollow in a table."""
 
     name: str
     at: At
     tone: int = 0
     faint: bool = False
+    hollow: bool = False
 
 
 @dataclass(frozen=True)

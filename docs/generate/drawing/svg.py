@@ -20,7 +20,7 @@ def shape(point: Point, x: float, y: float) -> str:
     """Return the mark of a point."""
     tone = point.tone % len(SHAPES)
     places = {"x": round(x), "y": round(y), "l": round(x) - 4, "t": round(y) - 5 + (tone == 1)}
-    return f'<g class="t{tone}{" faint" * point.faint}">{SHAPES[tone].format(**places)}</g>'
+    return f'<g class="t{tone}{" faint" * point.faint}{" hollow" * point.hollow}">{SHAPES[tone].format(**places)}</g>'
 
 
 def text(x: float, y: float, words: str, css: str = "", middle: bool = True) -> str:
@@ -50,7 +50,7 @@ def line_of_numbers(scene: Scene, top: float, place: Callable[[float], float]) -
         if y is None:
             continue
         yield f'<path class="{line.kind}" d="M{place(start):.0f} {y:.0f}H{place(end):.0f}"/>'
-        yield text((place(start) + place(end)) / 2, y + (10 if line.kind == "far" else -3), line.says)
+        yield text((place(start) + place(end)) / 2, y + (12 if line.kind == "far" else -3), line.says)
     stacks: dict[float, list[Point]] = {}
     for point in scene.points:
         stacks.setdefault(point.at[0], []).append(point)
