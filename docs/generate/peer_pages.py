@@ -31,10 +31,18 @@ def sentence(peer: Peer) -> str:
     scope = " on the part of the checks that it was asked" if not peer.row.get("complete", True) else ""
     if not peer.row["findings"]:
         return f"Conformant{scope}: nothing was found."
-    found = f"{peer.row['findings']} finding{'s' * (peer.row['findings'] != 1)}{scope}"
+    said = f"{peer.row['findings']} finding{'s' * (peer.row['findings'] != 1)}{scope}"
     if beyond and not peer.findings:
-        return f"{found}; {beyond} probes failed, and no reason is declared yet."
-    return f"{found}; what is declared stands below."
+        return f"{said}; {beyond} probes failed, and no reason is declared yet."
+    entries = len(peer.findings)
+    return f"{said}, one a cause; {entries} entr{'y declares' if entries == 1 else 'ies declare'} them below."
+
+
+def found(peer: Peer) -> str:
+    """Return how many findings there are, and whether part of the checks was left out."""
+    if peer.row is None:
+        return str(len(peer.findings))
+    return f"{peer.row['findings']}" + (", of part of the checks" if not peer.row.get("complete", True) else "")
 
 
 def declared(peer: Peer) -> list[str]:
@@ -50,7 +58,7 @@ def page(peer: Peer) -> str:
     """Return the page of an implementation."""
     versions = peer.row["versions"] if peer.row else {}
     of = ", ".join(f"{n} {v}" for n, v in versions.items() if v and n not in ("lossproof", "spec"))
-    found = [
+    listed = [
         {"of": f, "link": clause_link(f.clause.id), "reason": linked(f.reason), "label": f.id.partition("/")[2]}
         for f in peer.findings
     ]
@@ -62,7 +70,7 @@ def page(peer: Peer) -> str:
         counts=counts(peer),
         declared=declared(peer),
         versions=of,
-        findings=found,
+        findings=listed,
         lacks=peer.row["lacks"] if peer.row else [],
     )
 
@@ -72,11 +80,11 @@ def loss_page(loss: str) -> str:
     of = of_loss(loss)
     rows = []
     for key in clauses():
-        found = {f.peer: f for f in reversed(by_clause().get(key, ())) if f.loss == loss or len(f.peer.losses) == 1}
-        if any(peer in found for peer in of):
-            marks = [f"[●](#{found[p].anchor})" if p in found else "" for p in of]
+        broken = {f.peer: f for f in reversed(by_clause().get(key, ())) if f.loss == loss or len(f.peer.losses) == 1}
+        if any(peer in broken for peer in of):
+            marks = [f"[●](#{broken[p].anchor})" if p in broken else "" for p in of]
             rows.append({"link": clause_link(key), "title": clauses()[key].title.replace("|", "\\|"), "marks": marks})
-    given = {"counts": counts, "sentence": sentence, "spec": SPEC, "page": losses()[loss].name}
+    given = {"counts": counts, "found": found, "spec": SPEC, "page": losses()[loss].name}
     return rendered("loss.md", loss=loss, peers=of, rows=rows, **given)
 
 
@@ -98,8 +106,8 @@ def matrix() -> list[dict[str, Any]]:
     for peer in peers():
         cells = []
         for loss in columns:
-            mine = [f for f in peer.findings if f.loss == loss or len(peer.losses) == 1]
-            count = len(mine) if peer.findings or peer.row is None else peer.row["findings"]
+            mine = [f for f in peer.findings if f.loss == loss]
+            count = peer.row["findings"] if peer.row and len(peer.losses) == 1 else len(mine)
             cells.append(str(count) if loss in peer.losses else "")
         rows.append({"peer": peer, "cells": cells})
     return rows
@@ -118,7 +126,7 @@ def write(source: Path, files: Path) -> None:
     pages |= {f"peers/{loss}": loss_page(loss) for loss in judged()}
     libraries = list(dict.fromkeys(peer.library for peer in peers()))
     for library in libraries:
-        of = [(peer, sentence(peer)) for peer in peers() if peer.library == library]
+        of = [(peer, found(peer)) for peer in peers() if peer.library == library]
         pages[f"peers/{library}/index"] = rendered("library.md", library=library, peers=of)
     broken = [name for name in page_names() if any(map(differing, spec_page(name).clauses))]
     pages |= {f"peers/clauses/{name}": differs_page(name) for name in broken}
