@@ -29,13 +29,14 @@ def _table(own: list[Dialect]) -> str:
 
 
 def _rows(dialect: Dialect) -> list[str]:
-    """Return the row of the defaults, and one of each value that no call of ours gives."""
+    """Return the row of the defaults, and one of each value that no call of ours gives, or that one gives alone."""
     needed = {name: 0.5 for name in dialect.options if name not in dialect.defaults}
-    rows = [_row(dialect, needed)]
-    if not dialect.setting(**needed).departs:
-        for name, words in dialect.values.items():
-            asked = [{**needed, name: value_of(word)} for word in words]
-            rows += [_row(dialect, given, alone=False) for given in asked if dialect.setting(**given).departs]
+    rows, offered = [_row(dialect, needed)], not dialect.setting(**needed).departs
+    for name, words in dialect.values.items():
+        asked = [{**needed, name: value_of(word)} for word in words]
+        rows += [
+            _row(dialect, given, alone=False) for given in asked if bool(dialect.setting(**given).departs) == offered
+        ]
     return rows
 
 

@@ -53,8 +53,11 @@ def diff_command(
     """Show the smallest case on which A and B differ beyond the budgets of both, and the clause that separates them.
 
     A and B are targets of `lossproof certify`, and may say options that each of their calls is given:
-    "numpy(swap=true, margin=0.5)". An option that both have is varied, and given to both alike. What a claim says holds
-    for both unless a letter stands before it: A.eps=0.
+    "numpy(swap=true, margin=0.5)". Such an option is left to its default in the other; any other option that both have
+    is varied, and given to both alike. What a claim says holds for both unless a letter stands before it: A.eps=0.
+
+    Where one option of the page, changed alone, turns the one into the other on this case and on fresh ones, its clause
+    is named. Else the difference is "from the page", where one of them equals it, or "not by one option".
 
     Exit status 0: no difference was found. 1: they differ. 2: there is nothing to compare.
     """

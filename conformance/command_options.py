@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lossproof.conformance.command_endings import WordOrPlace, end
+from lossproof.conformance.command_endings import Word, WordOrPlace, end
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.settings import Settings, incomplete
 from lossproof.spec import functions, losses

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lossproof.conformance.command_endings import Word, end
+from lossproof.conformance.command_endings import WordOrPlace, end
 from lossproof.conformance.command_options import is_complete
 from lossproof.conformance.host.implementation import FRAMEWORKS, TargetError
 from lossproof.conformance.host.session import Session, SessionError
@@ -22,8 +22,9 @@ FRAMEWORKS_OF_TARGETS = click.option(
     "--framework",
     "frameworks",
     multiple=True,
-    type=Word(FRAMEWORKS),
-    help="Framework of the implementations; one for all of them, or one for each in their order. Our own need none.",
+    type=WordOrPlace(FRAMEWORKS),
+    help="Framework of the implementations, or module:class of an adapter; one for all, or one for each. "
+    "Our own need none.",
 )
 COMMANDS = click.option(
     "--command",

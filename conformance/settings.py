@@ -85,8 +85,9 @@ def incomplete(settings: Settings, advice: str) -> str:
         return f"{target!r} is no target: {known}{meant(target, FRAMEWORKS)}"
     if not framework:
         return f"{target}: which framework? {advice}"
-    if framework not in FRAMEWORKS:
-        return f"framework {framework!r} must be one of {', '.join(FRAMEWORKS)}{meant(framework, FRAMEWORKS)}"
+    if framework not in FRAMEWORKS and ":" not in framework:  # module:class is an adapter of another one
+        known = ", ".join(FRAMEWORKS)
+        return f"framework {framework!r} must be one of {known}, or module:class{meant(framework, FRAMEWORKS)}"
     return ""
 
 

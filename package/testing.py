@@ -43,7 +43,7 @@ def conformance(
 
     Args:
         target: `module:function` or `file.py:function`, the file seen from the folder of the tests.
-        framework: torch, tensorflow, jax or numpy.
+        framework: torch, tensorflow, jax or numpy, or `module:class` of an adapter for another one.
         loss: the loss of the spec that it is, or several where the target has several; the one of the target's own name
             where it is left out.
         known_failures: a file of known failures, seen from the folder of the tests; `lossproof certify

@@ -44,6 +44,10 @@ def test_the_loss_is_that_of_the_own_name_where_none_is_given():
     assert names_of(named) == names_of(conformance("mylib:f", framework="torch", loss="cosface_loss"))
 
 
+def test_a_framework_may_be_an_adapter_of_ones_own():
+    assert "TM-1" in names_of(conformance("mylib:f", framework="mylib.adapter:Adapter", loss=LOSS))
+
+
 def test_where_there_are_several_losses_each_name_says_which():
     names = names_of(conformance("mylib:", framework="torch", loss=(LOSS, "cosface_loss")))
     assert {f"{LOSS}-TM-1", f"{LOSS}-CV-5", "cosface_loss-CV-5"} <= set(names)

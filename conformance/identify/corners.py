@@ -67,7 +67,7 @@ def corners(loss: str) -> Iterator[tuple[str, str, Batch]]:
 
 
 def in_order(session: Session, found: Found) -> tuple[list[Match], list[Departure]]:
-    """Return the matches, those first that agree in most corners, and where the first of them does not."""
+    """Return the matches that agree in most corners, the fewest departures first, and where the first does not."""
     legal = [m for m in found.matches if not m.candidate.departs] or list(found.matches)
     pages = dict.fromkeys(match.candidate.loss for match in legal)
     values = {loss: [(*corner, *_asked(session, found, corner[2])) for corner in corners(loss)] for loss in pages}
@@ -79,7 +79,8 @@ def in_order(session: Session, found: Found) -> tuple[list[Match], list[Departur
         return [*_of_values(match, values[match.candidate.loss], found), *_of_gradients(match, gradients, found)]
 
     marked = [(len(departures(match)), match.departures, n) for n, match in enumerate(legal)]
-    ordered = [legal[n] for _, _, n in sorted(marked)]
+    fewest = min((apart for apart, _, _ in marked), default=0)
+    ordered = [legal[n] for apart, _, n in sorted(marked) if apart == fewest]
     return ordered, departures(ordered[0]) if ordered else []
 
 

@@ -55,7 +55,7 @@ def distance(x: Array, y: Array, o: Options) -> Array:
     if kind == "squared_euclidean":
         return np.asarray(np.sum(t * t, axis=-1))
     if kind == "euclidean":
-        return np.sqrt(np.sum(t * t, axis=-1))
+        return np.asarray(np.sqrt(np.sum(t * t, axis=-1)))
     t = t + eps if place == "difference" else t
     t = t if o.get("signed") else np.abs(t)
     if np.isinf(p):

@@ -78,7 +78,7 @@ def _semi_hard(fallback: str, *, strict: bool = True) -> Callable[[Pairs], Gaps]
         d, positive, negative = pairs
         farther = d[:, None, :] > d[:, :, None] if strict else d[:, None, :] >= d[:, :, None]
         nearest = np.min(np.where(farther & negative[:, None, :], d[:, None, :], np.inf), axis=2, initial=np.inf)
-        any_negative = negative.any(axis=1)[:, None]
+        any_negative = np.any(negative, axis=1, keepdims=True)
         if fallback == "farthest":
             other = np.max(np.where(negative, d, -np.inf), axis=1, initial=-np.inf)[:, None]
         else:

@@ -3,7 +3,7 @@
 A formula that was typed anew has the mathematics of its repository, and what raises there; it has neither the argument
 checks of its code, nor the operations that a compiler would meet. So what asks about those is left out. The triplet
 loss of reid-strong-baseline raises on every batch whose labels are not all as frequent, the judge's plain call among
-them, so it stands in its dialect alone.
+them, and open-reid's OIM knows no row without an identity; these two stand in their dialects alone.
 """
 
 from lossproof.conformance.peers.formulas.center import caffe_face as caffe_face_center
@@ -23,7 +23,6 @@ from lossproof.conformance.peers.formulas.fast_reid_softmax import cross_entropy
 from lossproof.conformance.peers.formulas.gluon import triplet as gluon_triplet
 from lossproof.conformance.peers.formulas.insightface import arc as insightface_arcface
 from lossproof.conformance.peers.formulas.insightface import combined as insightface_combined_margin
-from lossproof.conformance.peers.formulas.oim_calls import open_reid as open_reid_oim
 from lossproof.conformance.peers.formulas.oim_calls import person_search as person_search_oim
 from lossproof.conformance.peers.formulas.oim_calls import seqnet as seqnet_oim
 from lossproof.conformance.peers.formulas.omoindrot import batch_all as tensorflow_triplet_loss_batch_all
@@ -53,7 +52,6 @@ __all__ = [
     "hadsell_contrastive",
     "insightface_arcface",
     "insightface_combined_margin",
-    "open_reid_oim",
     "open_reid_triplet",
     "person_search_oim",
     "pytorch_center_loss",

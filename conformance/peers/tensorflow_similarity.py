@@ -6,6 +6,7 @@ TensorFlow alone, so the package is made without running its front page.
 
 import sys
 from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 from lossproof.conformance.host.peers import peer
 
@@ -13,7 +14,7 @@ _found = None if "tensorflow_similarity" in sys.modules else find_spec("tensorfl
 if _found is not None:
     sys.modules["tensorflow_similarity"] = module_from_spec(_found)
 
-_HARD = {"positive_mining_strategy": "hard", "negative_mining_strategy": "hard"}
+_HARD: dict[str, Any] = {"positive_mining_strategy": "hard", "negative_mining_strategy": "hard"}
 
 hard = peer("tensorflow-similarity", "TripletLoss", grade="normwise", distance="cosine", **_HARD)
 hard_soft = peer("tensorflow-similarity", "TripletLoss", grade="normwise", distance="cosine", margin="None", **_HARD)

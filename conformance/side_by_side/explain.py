@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -16,7 +17,7 @@ from lossproof.conformance.side_by_side.offers import Options, applicable
 from lossproof.conformance.side_by_side.pair import BOTH, Answers, Pair
 from lossproof.spec import clauses
 
-FRESH = range(1000, 1008)  # sets of numbers that no search has drawn
+FRESH = range(1000, 1004)  # sets of numbers that no search has drawn, for each shape
 LEAST = 3  # cases on which options must have been tried
 # What public losses are set to; a number that is none of these is not found here
 NUMBERS = (
@@ -43,7 +44,7 @@ class Explanation:
 
 @dataclass
 class _Asked:
-    """Cases of one structure, that at hand and fresh ones, with what both answered."""
+    """The case at hand and fresh ones with the same options, with what both answered."""
 
     pair: Pair
     structure: Structure
@@ -71,10 +72,8 @@ class _Asked:
 def explain(pair: Pair, structure: Structure, case: Case, answers: Answers, kind: str) -> Explanation:
     """Return what explains the difference of two answers; `kind` says whether it is in the value or the gradient."""
     loss = case.loss
-    fresh = [pair.case(Probe(loss, "value", ""), structure, fill) for fill in FRESH]
-    asked = _Asked(
-        pair, structure, [(case, answers), *((c, a) for c in fresh if c and (a := pair.answers(c, structure)))]
-    )
+    fresh = [(c, a) for c in _fresh(pair, loss, structure) if (a := pair.answers(c, structure))]
+    asked = _Asked(pair, structure, [(case, answers), *fresh])
     own = [pair.options(side, loss, structure)[1] for side in BOTH]
     right = [asked.equal(side, own[side]) for side in BOTH]
     befores: list[list[Options]] = [[], []]  # of each, what makes it equal the page
@@ -89,8 +88,19 @@ def explain(pair: Pair, structure: Structure, case: Case, answers: Answers, kind
     return Explanation(_unexplained(pair, own, befores))
 
 
+def _fresh(pair: Pair, loss: str, structure: Structure) -> Iterator[Case]:
+    """Yield other cases with the same options: of some shapes, for with two rows a sum is twice a mean."""
+    probe = Probe(loss, "value", "")
+    for shape in dict.fromkeys([structure["shape"], *pair.losses[loss].space["shape"][:3]]):
+        drawn = (pair.case(probe, {**structure, "shape": shape}, fill) for fill in FRESH)
+        yield from (case for case in drawn if case)
+
+
 def _steps(asked: _Asked, side: int, options: Options, others: Options) -> list[Options]:
-    """Return the options that are changed alone for one of them to equal the page: numbers first, then words."""
+    """Return the options that are changed alone for one of them to equal the page.
+
+    First come those that are as somebody said, then numbers, then words.
+    """
     loss = asked.cases[0][0].loss
     page = parameters_of(loss)
     found: list[Options] = []
@@ -102,7 +112,7 @@ def _steps(asked: _Asked, side: int, options: Options, others: Options) -> list[
             if known and asked.equal(side, {**options, name: value}):
                 found.append({name: value})
                 break
-    return found
+    return sorted(found, key=lambda step: any(v != others.get(n, page[n].get("default")) for n, v in step.items()))
 
 
 def _explained(

@@ -68,6 +68,7 @@ PAIRS = {
         "TM-9",
     ),
     "squared and not": (ours(), ours(distance="squared_euclidean"), "DI-7"),
+    "a floor that few rows are below": (ours(eps=0.25), ours(eps=0.25, eps_at="floor"), "DI-6"),
 }  # fmt: skip
 
 
@@ -105,6 +106,12 @@ def larger(found):
         if isinstance(found, tuple)
         else found * 1.5
     )
+
+
+def test_a_sum_is_no_factor_though_two_rows_have_a_mean_of_half_their_sum():
+    loss = "contrastive_loss"
+    sentence = difference(ours(loss), ours(loss, reduction="sum"), loss).explanation.sentence
+    assert sentence.endswith("A is the page's with reduction = mean, B is the page's with reduction = sum")
 
 
 def test_what_no_option_gives_is_a_difference_from_the_page():

@@ -1,4 +1,7 @@
-"""The formulas of online instance matching as losses and updates of the page."""
+"""The formulas of online instance matching as losses and updates of the page.
+
+Open-reid's is none of them: every row has an identity there, and the judge's have not.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,6 @@ from lossproof.conformance.peers.formulas.pairs import FORMATS
 Memory = tuple[Tensor, Tensor, Tensor]
 UPDATE = "update_oim_memory"
 UNLABELLED = {"unlabelled": -1}  # the label of the page, which becomes that of the repository
-
-
-def open_reid_loss(
-    embeddings: Tensor, labels: Tensor, lookup_table: Tensor, queue: Tensor, temperature: float = 0.1
-) -> Tensor:
-    """Return open-reid's loss; what the page has in a queue are rows of its table that no row is labelled with."""
-    return oim.open_reid(embeddings, labels, torch.cat([lookup_table, queue]), 1 / temperature)
 
 
 def seqnet_loss(
@@ -56,7 +52,6 @@ def _ignored(labels: Tensor) -> Tensor:
 
 
 LIMITS = {"dtype": FORMATS}
-open_reid = formula("Cysu/open-reid", "OIMLoss", open_reid_loss, limits=LIMITS)
 seqnet = formula("serend1p1ty/SeqNet", "OIMLoss", seqnet_loss, (UPDATE, seqnet_update), limits=LIMITS, also=UNLABELLED)
 person_search = formula(
     "serend1p1ty/person_search",
