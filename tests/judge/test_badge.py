@@ -4,8 +4,8 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-
 from certificates import RIGHT, UNCHECKED, WRONG, certificate, finding, result
+
 from lossproof.conformance.report import badge, report
 from lossproof.spec import spec_version
 

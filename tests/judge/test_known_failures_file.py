@@ -4,8 +4,8 @@ import tomllib
 
 import numpy as np
 import pytest
-
 from certificates import HELLO, LOSS, finding, result
+
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.judge.results import Mismatch
 from lossproof.conformance.report.known_failures import KnownFailuresError, load

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from certificates import HELLO, RIGHT, UNCHECKED, WRONG, certificate, finding, result
 from markdown_it import MarkdownIt
 
-from certificates import HELLO, RIGHT, UNCHECKED, WRONG, certificate, finding, result
 from lossproof.conformance.judge.results import Mismatch
 from lossproof.conformance.report import markdown, summary
 
