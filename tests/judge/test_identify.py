@@ -8,13 +8,13 @@ import pytest
 import lossproof.reference as reference
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
 from lossproof.conformance.identify.search import search
 from lossproof.conformance.identify.solve import shortest
 from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import dialect_schema, losses
+from lossproof.spec.setting import number
 
 
 def unit(rows):
@@ -201,4 +201,4 @@ def test_what_nobody_knows_is_no_setting():
 )
 def test_a_number_is_said_as_short_as_the_answers_allow(low, high, value, short):
     assert shortest(low, high, value) == short
-    assert eval(answer.number(short)) == short
+    assert eval(number(short)) == short
