@@ -145,6 +145,22 @@ def test_a_gradient_that_is_another_is_said(gradient):
     assert [d.clause for d in departures] == ([] if gradient == "right" else ["CV-16"])
 
 
+@pytest.mark.parametrize("floor", [0.0, 1e-12], ids=["as it is", "with torch's 1e-12"])
+def test_labels_of_minus_one_and_one_are_not_taken_for_zero_and_one(floor):
+    def function(x1, x2, dissimilar):  # 0 is neither
+        norms = np.sqrt((np.sum(x1 * x1, 1) + floor) * (np.sum(x2 * x2, 1) + floor))
+        near, apart = 1 - np.sum(x1 * x2, 1) / norms, np.sum(x1 * x2, 1) / norms - 0.2
+        label = np.asarray(dissimilar) * 1
+        return np.mean(np.where(label == 1, near, np.where(label == -1, np.maximum(apart, 0), 0)))
+
+    found, ordered, _ = found_of("contrastive_loss", function)
+    best = found.nearest if floor else ordered[0]
+    assert bool(found.matches) == (not floor)
+    assert best.candidate.convert["labels"] == "sign"
+    assert best.candidate.departs in ("hinge not squared", "hinge of the square")  # one function on rows of norm 1
+    assert best.error < 1e-11
+
+
 def weighted_by_softmax(embeddings, labels):
     d = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
     same = labels[:, None] == labels
