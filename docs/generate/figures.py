@@ -10,39 +10,37 @@ from docs.generate.drawing.scene import Drawing
 from lossproof.spec import Example
 
 _FINEST = 1 / 250  # rows that are nearer than this share of the picture are one point in it
-_KINDS: dict[str, Callable[[Example], Drawing]] = {
-    "triplet_margin_loss": given.triplets,
-    "contrastive_loss": given.pairs,
-    "classify_triplets": given.distances,
-    "verification_rates": given.thresholds,
-    "verification_accuracy": given.thresholds,
-    "best_accuracy": given.thresholds,
-    "val_at_far": given.thresholds,
+_OF_LOSS: dict[str, Callable[[Example], Drawing]] = {
     "batch_hard_triplet_loss": batches.mined,
     "semi_hard_triplet_loss": batches.mined,
-    "batch_all_triplet_loss": batches.batch,
-    "batch_all_active_fraction": batches.batch,
-    "sample_negatives": batches.batch,
-    "joint_loss": batches.centers,
-    "center_loss": batches.centers,
-    "update_centers": batches.centers,
     "circle_loss": batches.rays,
-    "arcface_loss": batches.rays,
-    "arcface_logits": batches.rays,
-    "cosface_loss": batches.rays,
-    "oim_loss": batches.rays,
-    "update_oim_memory": batches.rays,
 }
+_OF_ARRAYS: dict[tuple[str, ...], Callable[[Example], Drawing]] = {  # the first whose arrays a call has
+    ("anchor", "positive", "negative"): given.triplets,
+    ("x1", "x2"): given.pairs,
+    ("d_ap", "d_an"): given.distances,
+    ("distances", "same"): given.thresholds,
+    ("embeddings", "centers"): batches.centers,
+    ("embeddings", "class_weights"): batches.rays,
+    ("embeddings", "lookup_table"): batches.rays,
+    ("embeddings",): batches.batch,
+}
+
+
+def drawn(example: Example) -> Drawing | None:
+    """Return the drawing of an example; None where it has no row."""
+    of = [draw for arrays, draw in _OF_ARRAYS.items() if example.inputs.keys() >= set(arrays)]
+    draw = _OF_LOSS.get(example.loss) or (of[0] if of else None)
+    return draw(example) if draw else None
 
 
 def figure(example: Example) -> str:
     """Return a figure as raw HTML in Markdown, words where it cannot be drawn, and nothing where there is no row."""
     if example.raises:
         return ""
-    draw = _KINDS.get(example.loss or str(example.function))
-    if draw is None:
+    drawing = drawn(example)
+    if drawing is None:
         return "*Not drawn: logits, probabilities and labels are no rows of a plane.*\n"
-    drawing = draw(example)
     words = refusal(drawing)
     if words:
         return f"*{words}*\n"

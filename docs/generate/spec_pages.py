@@ -49,8 +49,9 @@ def spec_page(own: Page, files: Path) -> str:
     if found:
         text = f"{text[: found.start()]}{_MARK.format(len(made))}{text[found.end() :]}"
         made.append(rendered("signature.md", rows="\n".join(signature(own)), toml=found[1]))
-    if "loss" in own.front:
-        text = text.replace("\n\n", f"\n\n{rendered('figure_place.md', loss=own.front['loss'])}\n", 1)
+    if "loss" in own.front:  # the interactive figure stands between what a loss is and how it is called
+        before, mark, after = text.partition("\n**Error scale.**")
+        text = f"{before}{rendered('figure_place.md', loss=own.front['loss'])}{mark}{after}"
     text = linked(text, origin, files)
     for place, part in enumerate(made):
         text = text.replace(_MARK.format(place), part)
