@@ -47,11 +47,11 @@ def found(peer: Peer) -> str:
 
 def declared(peer: Peer) -> list[str]:
     """Return what the implementation was said to offer, as Markdown."""
-    said = peer.row["declared"] if peer.row else {}
-    return [
-        f"`{loss}`: " + "; ".join(f"`{n}` {'one of ' if isinstance(v, list) else '='} `{v}`" for n, v in of.items())
-        for loss, of in said.items()
-    ]
+    lines = []
+    for loss, options in (peer.row["declared"] if peer.row else {}).items():
+        words = {n: " or ".join(f"`{w}`" for w in (v if isinstance(v, list) else [v])) for n, v in options.items()}
+        lines += [f"`{loss}` with " + "; ".join(f"`{n}` = {v}" for n, v in words.items())] if words else []
+    return lines
 
 
 def page(peer: Peer) -> str:

@@ -74,5 +74,5 @@ def summary(clause: str) -> str:
     """Return in a line who differs from a clause, and how many broken implementations break it."""
     peers = len({finding.peer for finding in by_clause().get(clause, ())})
     broken = len(breakers().get(clause, ()))
-    differ = f"{peers or 'No'} public implementation{' differs' if peers == 1 else 's differ'}"
+    differ = f"{peers or 'No'} public implementation{'s differ' if peers > 1 else ' differs'}"
     return f"{differ}; {broken} broken one{' is' if broken == 1 else 's are'} caught" if broken else differ
