@@ -1,0 +1,63 @@
+// The cross-entropy loss (spec/cross_entropy.md).
+
+import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { loss } from './conventions/functions.mjs';
+import { NOTHING, takingPart } from './conventions/terms.mjs';
+import { finite } from './distances.mjs';
+
+export const signature = {
+  loss: 'cross_entropy_loss',
+  inputs: {
+    logits: { shape: 'B K', kind: 'float', differentiable: true },
+    labels: { shape: 'B', kind: 'label', range: '[0, K)' },
+    mask: { shape: 'B', kind: 'bool', optional: true },
+    weights: { shape: 'B', kind: 'weight', optional: true },
+    class_weights: { shape: 'K', kind: 'weight', optional: true },
+  },
+  parameters: {
+    label_smoothing: { kind: 'real', default: 0, range: '[0, 1]' },
+    reduction: { kind: 'choice', default: 'mean', choices: ['none', 'sum', 'mean'] },
+  },
+};
+
+// What each class costs, the negative logarithm of its softmax, and the softmax itself: CE-1, CE-3.
+export function softmax(logits) {
+  const top = logits.reduce((most, z) => Math.max(most, z), -Infinity);
+  const parts = logits.map((z) => Math.exp(z - top)), sum = parts.reduce((total, x) => total + x, 0);
+  return { costs: logits.map((z) => (z === -Infinity ? Infinity : finite(top - z) + Math.log(sum))), p: parts.map((x) => x / sum) };
+}
+
+// A term with the given shares of the classes, and its gradients: CE-4, CE-13, CE-15. A class without a share and with the
+// logit -inf is left out (CE-7, CE-8, CE-16); NaN among the logits comes first (CV-10).
+export function shared(logits, shares) {
+  const { costs, p } = softmax(logits);
+  const value = costs.reduce((sum, cost, k) => (shares[k] === 0 && !Number.isNaN(cost) ? sum : sum + shares[k] * cost), 0);
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  return { value, costs, gradient: p.map((pk, k) => total * pk - shares[k]) };
+}
+
+export function crossEntropy({ logits, labels, mask, class_weights }, { label_smoothing }) {
+  const rows = rowsOf(logits), taking = takingPart(mask, rows.length), classes = logits.shape[1];
+  const classWeight = (k) => class_weights?.data[k] ?? 1;
+  const found = rows.map((row, i) => {
+    if (!taking[i]) return NOTHING; // CV-8, CV-9
+    const label = Number(labels.data[i]);
+    const target = (k) => (k === label ? 1 - label_smoothing : 0) + label_smoothing / classes; // CE-2, CE-5
+    return { label, ...shared(row, row.map((_, k) => classWeight(k) * target(k))) };
+  });
+  return {
+    shape: [rows.length],
+    taking,
+    terms: found.map(({ value }) => value),
+    counts: found.map(({ label }) => classWeight(label)), // CE-14
+    backward(slopes) {
+      const gradients = { logits: zerosLike(logits) };
+      rowsOf(gradients.logits).forEach((into, i) => {
+        if (slopes[i] !== 0) found[i].gradient.forEach((g, k) => { into[k] += slopes[i] * g; });
+      });
+      return gradients;
+    },
+  };
+}
+
+export const cross_entropy_loss = loss(signature, crossEntropy);

@@ -1,0 +1,90 @@
+// The distances of two rows (spec/distances.md): a value, and pull(slope, gx, gy), which adds slope times the gradient of the
+// distance to the gradients of its two rows.
+
+import { must } from './conventions/arguments.mjs';
+
+export const finite = (x) => Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, x)); // CV-19: no inf - inf; keeps NaN
+export const largest = (row) => row.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
+export const dot = (x, y) => x.reduce((sum, xk, k) => sum + xk * y[k], 0);
+const powerOfTwo = (x) => 2 ** Math.min(1023, Math.floor(Math.log2(x)));
+const minus = (x, y) => x.map((xk, k) => finite(xk - y[k]));
+const still = (value) => ({ value, pull() {} }); // DI-15, DI-17, DI-18: it does not move with its rows
+
+function add(slope, gradient, gx, gy) {
+  gradient.forEach((g, k) => {
+    gx[k] += slope * g;
+    gy[k] -= slope * g;
+  });
+}
+
+function pNorm(x, y, { p, eps, eps_at }) {
+  const t = eps_at === 'difference' ? minus(x, y).map((tk) => finite(tk + eps)) : minus(x, y); // DI-4
+  const extra = eps_at === 'difference' ? 0 : eps;
+  if (p === Infinity) { // DI-3
+    const value = largest(t), k = t.findIndex((tk) => Math.abs(tk) === value); // DI-16: the lowest of a tie
+    return { value, pull: (slope, gx, gy) => add(slope, t.map((tk, j) => (j === k ? Math.sign(tk) : 0)), gx, gy) };
+  }
+  // DI-19: everything is divided by `unit` before it is powered. A power of two keeps exact steps exact; where even
+  // 2^p would be too large, the unit is the largest magnitude itself.
+  const top = Math.max(largest(t), extra ** (1 / p));
+  if (top === 0) return still(0);
+  const unit = p <= 64 ? powerOfTwo(top) : top;
+  const scaled = t.map((tk) => Math.abs(tk) / unit);
+  const sum = scaled.reduce((s, a) => s + (p === 2 ? a * a : a ** p), 0);
+  const added = extra > 0 ? extra / unit ** p : 0;
+  const total = eps_at === 'floor' ? Math.max(sum, added) : sum + added; // DI-5, DI-6
+  const root = p === 2 ? Math.sqrt(total) : total ** (1 / p);
+  const value = finite(unit * root);
+  if (eps_at === 'floor' && sum <= added) return still(value); // DI-17
+  return {
+    value,
+    pull: (slope, gx, gy) => add(slope, t.map((tk, k) => Math.sign(tk) * (scaled[k] / root) ** (p - 1)), gx, gy), // DI-11, DI-14
+  };
+}
+
+function squaredEuclidean(x, y, { floor = 0 }) {
+  const t = minus(x, y), square = finite(dot(t, t)); // DI-7
+  if (square <= floor) return still(floor); // PW-3, PW-4; at 0 the gradient is 0 by itself
+  return { value: square, pull: (slope, gx, gy) => add(slope, t.map((tk) => finite(2 * tk)), gx, gy) }; // DI-12
+}
+
+// The length of a row, its direction, and what both are made of. A zero row has the direction 0.
+export function direction(row) {
+  const top = largest(row), unit = top === 0 ? 1 : powerOfTwo(top);
+  const scaled = row.map((x) => finite(x) / unit), root = Math.sqrt(dot(scaled, scaled));
+  return { scaled, root, norm: finite(unit * root), unit: scaled.map((x) => (root === 0 ? 0 : x / root)) };
+}
+
+export function cosineOf(a, b) {
+  const both = a.root * b.root;
+  return both === 0 ? 0 : dot(a.scaled, b.scaled) / both; // DI-10: NaN comes before a zero row
+}
+
+// Adds slope times the gradient of the cosine to the gradients of both rows: DI-13, DI-18.
+export function pullCosine(slope, cosine, a, b, gx, gy) {
+  if (a.root === 0 || b.root === 0) return;
+  a.unit.forEach((ak, k) => {
+    gx[k] += slope * finite((b.unit[k] - cosine * ak) / a.norm);
+    gy[k] += slope * finite((ak - cosine * b.unit[k]) / b.norm);
+  });
+}
+
+function cosineDistance(x, y) {
+  const a = direction(x), b = direction(y), cosine = cosineOf(a, b);
+  return { value: 1 - cosine, pull: (slope, gx, gy) => pullCosine(-slope, cosine, a, b, gx, gy) }; // DI-8
+}
+
+const DISTANCES = {
+  p_norm: pNorm,
+  euclidean: (x, y, { floor = 0 }) => pNorm(x, y, { p: 2, eps: floor, eps_at: 'floor' }), // DI-9, PW-3
+  squared_euclidean: squaredEuclidean,
+  cosine: cosineDistance,
+};
+
+// distance(x, y) under the options of a call, which are checked first.
+export function distanceOf(options) {
+  const { distance, p, eps, eps_at, floor } = options;
+  if (p === Infinity && eps_at !== 'difference') must(eps === 0, 'eps', eps, `0 with p = inf and eps_at = ${eps_at}`); // DI-20
+  if (distance === 'cosine') must(!floor, 'floor', floor, '0 with distance cosine'); // PW-3
+  return (x, y) => DISTANCES[distance](x, y, options);
+}

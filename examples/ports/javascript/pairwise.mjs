@@ -1,0 +1,66 @@
+// The pairs of a batch (spec/pairwise.md): which candidates are positives and negatives of each anchor, and how far they are.
+
+import { must } from './conventions/arguments.mjs';
+import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { takingPart } from './conventions/terms.mjs';
+import { distanceOf } from './distances.mjs';
+
+function checkSecondSet(arrays) { // PW-13
+  const names = ['candidate_labels', 'candidate_mask', 'candidate_index'];
+  const given = names.filter((name) => arrays[name]);
+  if (arrays.candidates) must(arrays.candidate_labels, 'candidate_labels', 'missing', 'the labels of candidates');
+  else must(given.length === 0, given[0], 'given', 'candidates with it');
+}
+
+// `positives` and `negatives` hold the indices of the candidates of each anchor, in their order; `distance(a, j)` is that of the
+// anchor a and the candidate j, and backward(visit) gives the gradients that visit(pull) adds up, pull(a, j, slope).
+export function pairs(arrays, options) {
+  checkSecondSet(arrays);
+  const { embeddings, labels, mask, candidate_index } = arrays;
+  const own = (a) => (candidate_index ? Number(candidate_index.data[a]) : arrays.candidates ? -1 : a); // PW-10
+  const candidates = arrays.candidates ?? embeddings;
+  const names = (arrays.candidate_labels ?? labels).data;
+  const anchors = rowsOf(embeddings), others = rowsOf(candidates);
+  const taking = takingPart(mask, anchors.length);
+  const compared = takingPart(arrays.candidates ? arrays.candidate_mask : mask, others.length);
+  const measure = distanceOf(options);
+
+  const choose = (holds) => anchors.map((_, a) => (taking[a] ? [...others.keys()].filter((j) => compared[j] && holds(a, j)) : []));
+  const same = (a, j) => labels.data[a] == names[j]; // exact: between a BigInt and a number, too (CV-32)
+  const positives = choose((a, j) => (j === own(a) ? options.include_self : same(a, j))); // PW-2, BH-3, BH-12
+  const negatives = choose((a, j) => j !== own(a) && !same(a, j));
+  positives.forEach(({ length }, a) => { // PW-8
+    const most = options.max_positives ?? Infinity;
+    must(length <= most, `the number of positives of row ${a}`, length, `max_positives = ${most} or less`);
+  });
+
+  const fromItself = (x) => { // BH-3: under cosine 0 without rounding, and 1 for a zero row
+    const { value } = measure(x, x);
+    return options.distance === 'cosine' ? Math.round(value) : value;
+  };
+  return {
+    anchors, others, taking, positives, negatives,
+    distance: (a, j) => (j === own(a) ? fromItself(anchors[a]) : measure(anchors[a], others[j]).value),
+    backward(visit) {
+      const gradients = { embeddings: zerosLike(embeddings) };
+      if (arrays.candidates) gradients.candidates = zerosLike(candidates); // PW-11
+      const [into, from] = [gradients.embeddings, gradients.candidates ?? gradients.embeddings].map(rowsOf);
+      visit((a, j, slope) => {
+        if (j !== own(a) && slope !== 0) measure(anchors[a], others[j]).pull(slope, into[a], from[j]); // BH-10
+      });
+      return gradients;
+    },
+  };
+}
+
+// The inputs of a loss that compares the rows of a batch.
+export const INPUTS = {
+  embeddings: { shape: 'B D', kind: 'float', differentiable: true },
+  labels: { shape: 'B', kind: 'label' },
+  mask: { shape: 'B', kind: 'bool', optional: true },
+  weights: { shape: 'B', kind: 'weight', optional: true },
+  candidates: { shape: 'M D', kind: 'float', differentiable: true, optional: true },
+  candidate_labels: { shape: 'M', kind: 'label', optional: true },
+  candidate_mask: { shape: 'M', kind: 'bool', optional: true },
+  candidate_index: { shape: 'B', kind: 'index', range: '[-1, M)', optional: true },
+};
