@@ -64,7 +64,7 @@ export const arcface_loss = loss(signature, (arrays, { scale, margin, beyond_pi 
       return { value: beyond_pi === 'linear' ? cosine - margin * sinM : cosine + cosM - 1, slope: 1 }; // AF-6, AF-7
     }
     const zero = x.root === 0 || w.root === 0;
-    const sine = zero ? 1 : Math.hypot(...x.unit.map((xk, k) => xk - cosine * w.unit[k])); // AF-4, AF-9
+    const sine = zero ? 1 : direction(x.unit.map((xk, k) => xk - cosine * w.unit[k])).norm; // AF-4, AF-9
     return { value: cosine * cosM - sine * sinM, slope: sine === 0 ? cosM : cosM + cosine / sine * sinM }; // AF-5, AF-11, AF-13
   });
 });

@@ -2,6 +2,7 @@
 
 import { loss } from './conventions/functions.mjs';
 import { softplus } from './conventions/terms.mjs';
+import { softmax } from './cross_entropy.mjs';
 import { INPUTS, pairs } from './pairwise.mjs';
 
 export const signature = {
@@ -14,13 +15,6 @@ export const signature = {
     reduction: { kind: 'choice', default: 'mean', choices: ['none', 'sum', 'mean', 'mean_nonzero'] },
   },
 };
-
-// The logarithm of the sum of the exponentials, and the share of each in the sum (CI-7).
-function logSum(exponents) {
-  const top = Math.max(...exponents);
-  const parts = exponents.map((z) => Math.exp(z - top)), sum = parts.reduce((total, x) => total + x, 0);
-  return { value: top + Math.log(sum), shares: parts.map((part) => part / sum) };
-}
 
 export const circle_loss = loss(signature, (arrays, { margin, gamma, detach_weights }) => {
   const batch = pairs(arrays, { distance: 'cosine' });
@@ -40,10 +34,10 @@ export const circle_loss = loss(signature, (arrays, { margin, gamma, detach_weig
     const unknown = row.some(Number.isNaN) || sides.flat().some(({ exponent }) => Number.isNaN(exponent));
     if (unknown) return { value: NaN, counted: true, pairs: [] }; // CI-9, CI-17
     if (sides.some(({ length }) => length === 0)) return { value: 0, counted: false, pairs: [] }; // CI-6, CI-13
-    const sums = sides.map((side) => logSum(side.map(({ exponent }) => exponent)));
-    const { value, slope: sigma } = softplus(sums[0].value + sums[1].value); // CI-1, CI-5
+    const sums = sides.map((side) => softmax(side.map(({ exponent }) => exponent))); // CI-7
+    const { value, slope: sigma } = softplus(sums[0].logSum + sums[1].logSum); // CI-1, CI-5
     const slopes = sides.flatMap((side, which) =>
-      side.map(({ j, slope }, i) => ({ j, slope: sigma * sums[which].shares[i] * slope })));
+      side.map(({ j, slope }, i) => ({ j, slope: sigma * sums[which].p[i] * slope })));
     return { value, counted: true, pairs: slopes };
   });
 

@@ -3,7 +3,7 @@
 import { rowsOf, zerosLike } from './conventions/arrays.mjs';
 import { loss } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
-import { finite } from './distances.mjs';
+import { addTo, finite } from './distances.mjs';
 
 export const signature = {
   loss: 'cross_entropy_loss',
@@ -20,11 +20,12 @@ export const signature = {
   },
 };
 
-// What each class costs, the negative logarithm of its softmax, and the softmax itself: CE-1, CE-3.
+// The softmax p, what each class costs, which is its negative logarithm, and the logarithm of the sum: CE-1, CE-3.
 export function softmax(logits) {
   const top = logits.reduce((most, z) => Math.max(most, z), -Infinity);
   const parts = logits.map((z) => Math.exp(z - top)), sum = parts.reduce((total, x) => total + x, 0);
-  return { costs: logits.map((z) => (z === -Infinity ? Infinity : finite(top - z) + Math.log(sum))), p: parts.map((x) => x / sum) };
+  const costs = logits.map((z) => (z === -Infinity ? Infinity : finite(top - z) + Math.log(sum)));
+  return { costs, p: parts.map((x) => x / sum), logSum: top + Math.log(sum) };
 }
 
 // A term with the given shares of the classes, and its gradients: CE-4, CE-13, CE-15. A class without a share and with the
@@ -53,7 +54,7 @@ export function crossEntropy({ logits, labels, mask, class_weights }, { label_sm
     backward(slopes) {
       const gradients = { logits: zerosLike(logits) };
       rowsOf(gradients.logits).forEach((into, i) => {
-        if (slopes[i] !== 0) found[i].gradient.forEach((g, k) => { into[k] += slopes[i] * g; });
+        if (slopes[i] !== 0) addTo(into, slopes[i], found[i].gradient);
       });
       return gradients;
     },

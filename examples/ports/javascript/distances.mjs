@@ -3,26 +3,31 @@
 
 import { must } from './conventions/arguments.mjs';
 
-export const finite = (x) => Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, x)); // CV-19: no inf - inf; keeps NaN
+// CV-19: a number that is too large is cut off, so that no infinity is subtracted from another. NaN stays NaN.
+export const finite = (x) => Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, x));
 export const largest = (row) => row.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
-export const dot = (x, y) => x.reduce((sum, xk, k) => sum + xk * y[k], 0);
+export const dot = (x, y) => x.reduce((sum, xk, k) => finite(sum + finite(xk * y[k])), 0);
 const powerOfTwo = (x) => 2 ** Math.min(1023, Math.floor(Math.log2(x)));
 const minus = (x, y) => x.map((xk, k) => finite(xk - y[k]));
 const still = (value) => ({ value, pull() {} }); // DI-15, DI-17, DI-18: it does not move with its rows
 
-function add(slope, gradient, gx, gy) {
-  gradient.forEach((g, k) => {
-    gx[k] += slope * g;
-    gy[k] -= slope * g;
-  });
+export function addTo(into, slope, row) {
+  row.forEach((x, k) => { into[k] = finite(into[k] + slope * x); });
 }
+
+// A function of x - y: its gradients for the two rows are opposite.
+const opposite = (gradient) => (slope, gx, gy) => {
+  const g = gradient();
+  addTo(gx, slope, g);
+  addTo(gy, -slope, g);
+};
 
 function pNorm(x, y, { p, eps, eps_at }) {
   const t = eps_at === 'difference' ? minus(x, y).map((tk) => finite(tk + eps)) : minus(x, y); // DI-4
   const extra = eps_at === 'difference' ? 0 : eps;
   if (p === Infinity) { // DI-3
     const value = largest(t), k = t.findIndex((tk) => Math.abs(tk) === value); // DI-16: the lowest of a tie
-    return { value, pull: (slope, gx, gy) => add(slope, t.map((tk, j) => (j === k ? Math.sign(tk) : 0)), gx, gy) };
+    return { value, pull: opposite(() => t.map((tk, j) => (j === k ? Math.sign(tk) : 0))) };
   }
   // DI-19: everything is divided by `unit` before it is powered. A power of two keeps exact steps exact; where even
   // 2^p would be too large, the unit is the largest magnitude itself.
@@ -36,16 +41,13 @@ function pNorm(x, y, { p, eps, eps_at }) {
   const root = p === 2 ? Math.sqrt(total) : total ** (1 / p);
   const value = finite(unit * root);
   if (eps_at === 'floor' && sum <= added) return still(value); // DI-17
-  return {
-    value,
-    pull: (slope, gx, gy) => add(slope, t.map((tk, k) => Math.sign(tk) * (scaled[k] / root) ** (p - 1)), gx, gy), // DI-11, DI-14
-  };
+  return { value, pull: opposite(() => t.map((tk, k) => Math.sign(tk) * (scaled[k] / root) ** (p - 1))) }; // DI-11, DI-14
 }
 
 function squaredEuclidean(x, y, { floor = 0 }) {
-  const t = minus(x, y), square = finite(dot(t, t)); // DI-7
+  const t = minus(x, y), square = dot(t, t); // DI-7
   if (square <= floor) return still(floor); // PW-3, PW-4; at 0 the gradient is 0 by itself
-  return { value: square, pull: (slope, gx, gy) => add(slope, t.map((tk) => finite(2 * tk)), gx, gy) }; // DI-12
+  return { value: square, pull: opposite(() => t.map((tk) => finite(2 * tk))) }; // DI-12
 }
 
 // The length of a row, its direction, and what both are made of. A zero row has the direction 0.
@@ -63,10 +65,9 @@ export function cosineOf(a, b) {
 // Adds slope times the gradient of the cosine to the gradients of both rows: DI-13, DI-18.
 export function pullCosine(slope, cosine, a, b, gx, gy) {
   if (a.root === 0 || b.root === 0) return;
-  a.unit.forEach((ak, k) => {
-    gx[k] += slope * finite((b.unit[k] - cosine * ak) / a.norm);
-    gy[k] += slope * finite((ak - cosine * b.unit[k]) / b.norm);
-  });
+  const toward = (from, to) => from.unit.map((x, k) => finite((to.unit[k] - cosine * x) / from.norm));
+  addTo(gx, slope, toward(a, b));
+  addTo(gy, slope, toward(b, a));
 }
 
 function cosineDistance(x, y) {

@@ -4,7 +4,7 @@ import { rowsOf, zerosLike } from './conventions/arrays.mjs';
 import { loss, plain } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { softmax } from './cross_entropy.mjs';
-import { direction, dot } from './distances.mjs';
+import { addTo, direction, dot, finite } from './distances.mjs';
 
 const embeddings = { shape: 'B D', kind: 'float', differentiable: true };
 const labels = { shape: 'B', kind: 'label', range: '[0, C)', or: 'unlabelled' };
@@ -31,7 +31,7 @@ export const oim_loss = loss(signature, (arrays, options) => {
   const found = rows.map((row, i) => {
     if (!taking[i]) return NOTHING;
     const y = Number(arrays.labels.data[i]);
-    const { costs, p } = softmax(known.map((w) => dot(row, w) / temperature)); // OI-1, OI-2, OI-5
+    const { costs, p } = softmax(known.map((w) => finite(dot(row, w) / temperature))); // OI-1, OI-2, OI-5
     return { value: costs[y], shares: p.map((pj, j) => (pj - (j === y ? 1 : 0)) / temperature) };
   });
   return {
@@ -42,7 +42,7 @@ export const oim_loss = loss(signature, (arrays, options) => {
       const gradients = { embeddings: zerosLike(arrays.embeddings) };
       rowsOf(gradients.embeddings).forEach((into, i) => {
         if (slopes[i] === 0) return;
-        known.forEach((w, j) => w.forEach((wk, k) => { into[k] += slopes[i] * found[i].shares[j] * wk; }));
+        known.forEach((w, j) => addTo(into, slopes[i] * found[i].shares[j], w));
       });
       return gradients;
     },

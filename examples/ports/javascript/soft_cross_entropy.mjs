@@ -4,6 +4,7 @@ import { rowsOf, zerosLike } from './conventions/arrays.mjs';
 import { loss } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { shared } from './cross_entropy.mjs';
+import { addTo } from './distances.mjs';
 
 export const signature = {
   loss: 'soft_cross_entropy_loss',
@@ -38,11 +39,9 @@ export const soft_cross_entropy_loss = loss(signature, ({ logits, targets, mask,
       const [into, to] = Object.values(gradients).map(rowsOf);
       found.forEach(({ gradient, shares, costs }, i) => {
         if (slopes[i] === 0) return;
-        gradient.forEach((g, k) => {
-          into[i][k] += slopes[i] * g;
-          const out = shares[k] === 0 && costs[k] === Infinity; // ST-10
-          to[i][k] += out ? 0 : slopes[i] * (1 - label_smoothing) * classWeight(k) * costs[k]; // ST-6, ST-19
-        });
+        addTo(into[i], slopes[i], gradient);
+        const left = costs.map((cost, k) => (shares[k] === 0 && cost === Infinity ? 0 : cost)); // ST-10
+        addTo(to[i], slopes[i] * (1 - label_smoothing), left.map((cost, k) => classWeight(k) * cost)); // ST-6, ST-19
       });
       return gradients;
     },
