@@ -25,12 +25,12 @@ export const signature = {
 
 export function center(arrays, { factor, floor, ceiling }) {
   const { embeddings, labels } = arrays;
-  const squared = distanceOf({ distance: 'squared_euclidean' }); // CN-5
+  const { measure } = distanceOf({ distance: 'squared_euclidean' }); // CN-5
   const rows = rowsOf(embeddings), table = rowsOf(arrays.centers);
   const taking = takingPart(arrays.mask, rows.length);
   const found = rows.map((row, i) => {
     if (!taking[i]) return NOTHING; // CV-8, CN-6
-    const { value: square, pull } = squared(row, table[Number(labels.data[i])]); // CN-1, CN-3
+    const { value: square, pull } = measure(row, table[Number(labels.data[i])]); // CN-1, CN-3
     const free = square > floor && square < ceiling; // CN-9
     return { value: factor * Math.min(Math.max(square, floor), ceiling), slope: free ? factor : 0, pull }; // CN-2
   });

@@ -28,10 +28,10 @@ export const circle_loss = loss(signature, (arrays, { margin, gamma, detach_weig
     return { exponent: -gamma * alpha * (s - 1 + margin), slope: -gamma * (alpha - (moves ? s - 1 + margin : 0)) };
   };
 
-  const found = batch.anchors.map((row, a) => {
+  const found = batch.anchors.map(({ root }, a) => {
     const sides = [[batch.negatives[a], negative], [batch.positives[a], positive]].map(([indices, of]) =>
       indices.map((j) => ({ j, ...of(1 - batch.distance(a, j)) })));
-    const unknown = row.some(Number.isNaN) || sides.flat().some(({ exponent }) => Number.isNaN(exponent));
+    const unknown = Number.isNaN(root) || sides.flat().some(({ exponent }) => Number.isNaN(exponent));
     if (unknown) return { value: NaN, counted: true, pairs: [] }; // CI-9, CI-17
     if (sides.some(({ length }) => length === 0)) return { value: 0, counted: false, pairs: [] }; // CI-6, CI-13
     const sums = sides.map((side) => softmax(side.map(({ exponent }) => exponent))); // CI-7

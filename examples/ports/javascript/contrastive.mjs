@@ -28,12 +28,12 @@ export const signature = {
 export const contrastive_loss = loss(signature, ({ x1, x2, dissimilar, mask }, options) => {
   const { margin, factor } = options;
   const shape = dissimilar.shape, taking = takingPart(mask, count(shape));
-  const distance = distanceOf(options);
-  const left = rowsOf(x1), right = rowsOf(x2);
+  const { prepare, measure } = distanceOf(options);
+  const left = rowsOf(x1).map(prepare), right = rowsOf(x2).map(prepare);
 
   const pairs = taking.map((takes, i) => {
     if (!takes) return NOTHING; // CV-8, CV-9
-    const { value: d, pull } = distance(left[i], right[i]);
+    const { value: d, pull } = measure(left[i], right[i]);
     const short = Math.max(0, margin - d); // CO-2: the hinge is squared
     return dissimilar.data[i]
       ? { value: factor * finite(short * short), slope: -2 * factor * short, pull }

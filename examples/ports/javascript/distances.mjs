@@ -4,15 +4,32 @@
 import { must } from './conventions/arguments.mjs';
 
 // CV-19: a number that is too large is cut off, so that no infinity is subtracted from another. NaN stays NaN.
-export const finite = (x) => Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, x));
-export const largest = (row) => row.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
-export const dot = (x, y) => x.reduce((sum, xk, k) => finite(sum + finite(xk * y[k])), 0);
+const MOST = Number.MAX_VALUE;
+export const finite = (x) => (x > MOST ? MOST : x < -MOST ? -MOST : x);
+
 const powerOfTwo = (x) => 2 ** Math.min(1023, Math.floor(Math.log2(x)));
-const minus = (x, y) => x.map((xk, k) => finite(xk - y[k]));
 const still = (value) => ({ value, pull() {} }); // DI-15, DI-17, DI-18: it does not move with its rows
 
+function largest(row) {
+  let top = 0;
+  for (const x of row) top = Math.max(top, Math.abs(x)); // keeps NaN
+  return top;
+}
+
+export function dot(x, y) {
+  let sum = 0;
+  for (let k = 0; k < x.length; k++) sum = finite(sum + finite(x[k] * y[k]));
+  return sum;
+}
+
+function minus(x, y, plus = 0) {
+  const t = new Float64Array(x.length);
+  for (let k = 0; k < x.length; k++) t[k] = finite(finite(x[k] - y[k]) + plus);
+  return t;
+}
+
 export function addTo(into, slope, row) {
-  row.forEach((x, k) => { into[k] = finite(into[k] + slope * x); });
+  for (let k = 0; k < row.length; k++) into[k] = finite(into[k] + slope * row[k]);
 }
 
 // A function of x - y: its gradients for the two rows are opposite.
@@ -23,7 +40,7 @@ const opposite = (gradient) => (slope, gx, gy) => {
 };
 
 function pNorm(x, y, { p, eps, eps_at }) {
-  const t = eps_at === 'difference' ? minus(x, y).map((tk) => finite(tk + eps)) : minus(x, y); // DI-4
+  const t = minus(x, y, eps_at === 'difference' ? eps : 0); // DI-4
   const extra = eps_at === 'difference' ? 0 : eps;
   if (p === Infinity) { // DI-3
     const value = largest(t), k = t.findIndex((tk) => Math.abs(tk) === value); // DI-16: the lowest of a tie
@@ -34,14 +51,15 @@ function pNorm(x, y, { p, eps, eps_at }) {
   const top = Math.max(largest(t), extra ** (1 / p));
   if (top === 0) return still(0);
   const unit = p <= 64 ? powerOfTwo(top) : top;
-  const scaled = t.map((tk) => Math.abs(tk) / unit);
-  const sum = scaled.reduce((s, a) => s + (p === 2 ? a * a : a ** p), 0);
+  const power = (a) => (p === 2 ? a * a : a ** p);
+  let sum = 0;
+  for (const tk of t) sum += power(Math.abs(tk) / unit);
   const added = extra > 0 ? extra / unit ** p : 0;
   const total = eps_at === 'floor' ? Math.max(sum, added) : sum + added; // DI-5, DI-6
   const root = p === 2 ? Math.sqrt(total) : total ** (1 / p);
   const value = finite(unit * root);
   if (eps_at === 'floor' && sum <= added) return still(value); // DI-17
-  return { value, pull: opposite(() => t.map((tk, k) => Math.sign(tk) * (scaled[k] / root) ** (p - 1))) }; // DI-11, DI-14
+  return { value, pull: opposite(() => t.map((tk) => Math.sign(tk) * (Math.abs(tk) / unit / root) ** (p - 1))) }; // DI-11, DI-14
 }
 
 function squaredEuclidean(x, y, { floor = 0 }) {
@@ -70,8 +88,8 @@ export function pullCosine(slope, cosine, a, b, gx, gy) {
   addTo(gy, slope, toward(b, a));
 }
 
-function cosineDistance(x, y) {
-  const a = direction(x), b = direction(y), cosine = cosineOf(a, b);
+function cosineDistance(a, b) {
+  const cosine = cosineOf(a, b);
   return { value: 1 - cosine, pull: (slope, gx, gy) => pullCosine(-slope, cosine, a, b, gx, gy) }; // DI-8
 }
 
@@ -82,10 +100,13 @@ const DISTANCES = {
   cosine: cosineDistance,
 };
 
-// distance(x, y) under the options of a call, which are checked first.
+// Under the options of a call, which are checked first: measure(x, y) of two rows that prepare(row) has seen.
 export function distanceOf(options) {
   const { distance, p, eps, eps_at, floor } = options;
   if (p === Infinity && eps_at !== 'difference') must(eps === 0, 'eps', eps, `0 with p = inf and eps_at = ${eps_at}`); // DI-20
   if (distance === 'cosine') must(!floor, 'floor', floor, '0 with distance cosine'); // PW-3
-  return (x, y) => DISTANCES[distance](x, y, options);
+  return {
+    prepare: distance === 'cosine' ? direction : (row) => row,
+    measure: (x, y) => DISTANCES[distance](x, y, options),
+  };
 }

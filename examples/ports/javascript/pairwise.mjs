@@ -20,10 +20,10 @@ export function pairs(arrays, options) {
   const own = (a) => (candidate_index ? Number(candidate_index.data[a]) : arrays.candidates ? -1 : a); // PW-10
   const candidates = arrays.candidates ?? embeddings;
   const names = (arrays.candidate_labels ?? labels).data;
-  const anchors = rowsOf(embeddings), others = rowsOf(candidates);
+  const { prepare, measure } = distanceOf(options);
+  const anchors = rowsOf(embeddings).map(prepare), others = arrays.candidates ? rowsOf(candidates).map(prepare) : anchors;
   const taking = takingPart(mask, anchors.length);
   const compared = takingPart(arrays.candidates ? arrays.candidate_mask : mask, others.length);
-  const measure = distanceOf(options);
 
   const choose = (holds) => anchors.map((_, a) => (taking[a] ? [...others.keys()].filter((j) => compared[j] && holds(a, j)) : []));
   const same = (a, j) => labels.data[a] == names[j]; // exact: between a BigInt and a number, too (CV-32)

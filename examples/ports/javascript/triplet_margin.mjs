@@ -28,10 +28,10 @@ export const signature = {
 
 export const triplet_margin_loss = loss(signature, ({ anchor, positive, negative, mask }, options) => {
   const shape = anchor.shape.slice(0, -1), taking = takingPart(mask, count(shape));
-  const distance = distanceOf(options);
+  const { prepare, measure } = distanceOf(options);
   const inputs = { anchor, positive, negative };
-  const rows = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, rowsOf(array)]));
-  const between = (x, y, i) => ({ x, y, ...distance(rows[x][i], rows[y][i]) }); // TM-4: the second row is subtracted
+  const rows = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, rowsOf(array).map(prepare)]));
+  const between = (x, y, i) => ({ x, y, ...measure(rows[x][i], rows[y][i]) }); // TM-4: the second row is subtracted
 
   const triplets = taking.map((takes, i) => {
     if (!takes) return NOTHING; // CV-8, CV-9
