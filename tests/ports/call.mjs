@@ -2,11 +2,13 @@
 // JSON has no infinity and no NaN, which are the strings "inf", "-inf" and "nan" here.
 
 import { createInterface } from 'node:readline';
+import { mapValues } from '../../examples/ports/javascript/conventions/arrays.mjs';
 import * as port from '../../examples/ports/javascript/index.mjs';
 
 const WORDS = new Map([['inf', Infinity], ['-inf', -Infinity], ['nan', NaN]]);
 const numbers = (_, value) => WORDS.get(value) ?? value;
-const words = (_, value) => (typeof value !== 'number' || Number.isFinite(value) ? value : `${value}`.replace('Infinity', 'inf').toLowerCase());
+const named = (value) => [...WORDS].find(([, number]) => Object.is(number, value))?.[0];
+const words = (_, value) => named(value) ?? value;
 
 // Numbers in [0, 1) that a seed repeats: a linear congruential generator.
 function random(seed) {
@@ -18,7 +20,7 @@ function random(seed) {
 }
 
 function answer({ name, inputs, options, seed }) {
-  if (name === 'signatures') return Object.fromEntries(Object.entries(port).map(([own, { signature }]) => [own, signature]));
+  if (name === 'signatures') return mapValues({ ...port }, ({ signature }) => signature);
   try {
     return port[name](inputs, options, seed === undefined ? undefined : random(seed));
   } catch (problem) {

@@ -1,6 +1,6 @@
 // The ArcFace loss, and its logits without a margin (spec/arcface.md).
 
-import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { floatOf, loss, plain } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { softmax } from './cross_entropy.mjs';
@@ -28,13 +28,16 @@ export const signature = {
   },
 };
 
-// The cross-entropy of `scale` times the cosines, where `labelled(cosine, x, w)` says what the margin makes of the label's
-// cosine, { value, slope }, from the directions of the row and of its class weight. ArcFace and CosFace share it.
+const directions = (array) => rowsOf(array).map(direction); // AF-2, CF-2
+
+// The cross-entropy of `scale` times the cosines, which ArcFace and CosFace share. labelled(cosine, x, w), of the directions
+// of a row and of its class weight, is what the margin makes of the label's cosine, and the derivative of that.
 export function angular(arrays, scale, labelled) {
-  const rows = rowsOf(arrays.embeddings).map(direction), classes = rowsOf(arrays.class_weights).map(direction); // AF-2, CF-2
+  const { embeddings, class_weights } = arrays;
+  const rows = directions(embeddings), classes = directions(class_weights);
   const taking = takingPart(arrays.mask, rows.length);
   const found = rows.map((x, i) => {
-    if (!taking[i]) return NOTHING; // CV-8, CV-9
+    if (!taking[i]) return NOTHING;
     const y = Number(arrays.labels.data[i]), cosines = classes.map((w) => cosineOf(x, w)); // AF-9, CF-4
     const own = labelled(cosines[y], x, classes[y]);
     const { costs, p } = softmax(cosines.map((cosine, j) => scale * (j === y ? own.value : cosine))); // AF-1, CF-1
@@ -46,11 +49,12 @@ export function angular(arrays, scale, labelled) {
     taking,
     terms: found.map(({ value }) => value),
     backward(weights) {
-      const gradients = { embeddings: zerosLike(arrays.embeddings), class_weights: zerosLike(arrays.class_weights) };
-      const [into, to] = Object.values(gradients).map(rowsOf);
+      const { gradients, into } = gradientsOf({ embeddings, class_weights });
       found.forEach(({ cosines, slopes }, i) => {
         if (weights[i] === 0) return;
-        classes.forEach((w, j) => pullCosine(weights[i] * slopes[j], cosines[j], rows[i], w, into[i], to[j])); // AF-14, CF-8
+        classes.forEach((w, j) => { // AF-14, CF-8
+          pullCosine(weights[i] * slopes[j], cosines[j], rows[i], w, into.embeddings[i], into.class_weights[j]);
+        });
       });
       return gradients;
     },
@@ -65,7 +69,8 @@ export const arcface_loss = loss(signature, (arrays, { scale, margin, beyond_pi 
     }
     const zero = x.root === 0 || w.root === 0;
     const sine = zero ? 1 : direction(x.unit.map((xk, k) => xk - cosine * w.unit[k])).norm; // AF-4, AF-9
-    return { value: cosine * cosM - sine * sinM, slope: sine === 0 ? cosM : cosM + cosine / sine * sinM }; // AF-5, AF-11, AF-13
+    const turned = sine === 0 ? 0 : cosine / sine; // AF-13
+    return { value: cosine * cosM - sine * sinM, slope: cosM + turned * sinM }; // AF-5, AF-11
   });
 });
 
@@ -75,12 +80,11 @@ export const arcface_logits = plain({
   parameters: { scale: { kind: 'real', default: 64, range: '[0, inf)' } },
   returns: { logits: { shape: 'B C', kind: 'float' } },
 }, (arrays, { scale }) => {
-  const rows = rowsOf(arrays.embeddings).map(direction), classes = rowsOf(arrays.class_weights).map(direction);
-  const gradients = { embeddings: zerosLike(arrays.embeddings), class_weights: zerosLike(arrays.class_weights) };
-  const [into, to] = Object.values(gradients).map(rowsOf);
+  const rows = directions(arrays.embeddings), classes = directions(arrays.class_weights);
+  const { gradients, into } = gradientsOf(arrays);
   const data = rows.flatMap((x, i) => classes.map((w, j) => {
     const cosine = cosineOf(x, w); // AF-18, AF-19
-    pullCosine(scale, cosine, x, w, into[i], to[j]); // AF-20
+    pullCosine(scale, cosine, x, w, into.embeddings[i], into.class_weights[j]); // AF-20
     return scale * cosine;
   }));
   const dtype = floatOf(arrays.embeddings, arrays.class_weights); // AF-21

@@ -3,6 +3,7 @@
 import { floatOf, loss, plain } from './conventions/functions.mjs';
 import { INPUTS, pairs } from './pairwise.mjs';
 
+const REDUCTIONS = ['none', 'sum', 'mean', 'mean_nonzero'];
 const mined = {
   margin: { kind: 'real', default: 1, range: '[0, inf)' },
   distance: { kind: 'choice', default: 'euclidean', choices: ['euclidean', 'squared_euclidean', 'cosine'] },
@@ -13,14 +14,15 @@ const mined = {
 export const signature = {
   loss: 'batch_all_triplet_loss',
   inputs: INPUTS,
-  parameters: { ...mined, reduction: { kind: 'choice', default: 'mean', choices: ['none', 'sum', 'mean', 'mean_nonzero'] } },
+  parameters: { ...mined, reduction: { kind: 'choice', default: 'mean', choices: REDUCTIONS } },
 };
 
 // The triplets of an anchor: their sum, how many there are, how many are active, and in how many each candidate is.
 function tripletsOf(a, { positives, negatives, distance }, margin) {
-  const [near, far] = [positives[a], negatives[a]].map((found) => found.map((j) => ({ j, d: distance(a, j), active: 0 })));
-  const all = near.length * far.length;
-  if (all > 0 && [...near, ...far].some(({ d }) => Number.isNaN(d))) return { near, far, sum: NaN, all, active: all }; // BA-4, BA-7
+  const measured = (j) => ({ j, d: distance(a, j), active: 0 });
+  const near = positives[a].map(measured), far = negatives[a].map(measured), all = near.length * far.length;
+  const unknown = all > 0 && [...near, ...far].some(({ d }) => Number.isNaN(d));
+  if (unknown) return { near, far, sum: NaN, all, active: all }; // BA-4, BA-7
   let sum = 0, active = 0;
   for (const p of near) {
     for (const n of far) {

@@ -1,7 +1,7 @@
 // The batch-hard triplet loss (spec/batch_hard.md).
 
 import { loss } from './conventions/functions.mjs';
-import { hinge, softplus } from './conventions/terms.mjs';
+import { tripletTerm } from './conventions/terms.mjs';
 import { INPUTS, pairs } from './pairwise.mjs';
 
 export const signature = {
@@ -17,7 +17,7 @@ export const signature = {
   },
 };
 
-// The candidate whose distance beats the others; of those that tie the one with the lowest index (BH-8), and NaN before all.
+// The candidate whose distance beats the others: of those that tie the one with the lowest index (BH-8), NaN before all.
 function extreme(candidates, distance, beats) {
   let best;
   for (const j of candidates) {
@@ -34,8 +34,7 @@ export function batchHard(arrays, options) {
     const hardest = extreme(positives[a], (j) => distance(a, j), (d, best) => d > best);
     const nearest = extreme(negatives[a], (j) => distance(a, j), (d, best) => d < best);
     if (!hardest || !nearest) return null; // BH-2
-    const term = options.soft_margin ? softplus(hardest.d - nearest.d) : hinge(options.margin + hardest.d - nearest.d); // BH-4, BH-1
-    return { anchor: a, positive: hardest.j, negative: nearest.j, ...term };
+    return { anchor: a, positive: hardest.j, negative: nearest.j, ...tripletTerm(hardest.d, nearest.d, options) }; // BH-1
   });
 
   return {

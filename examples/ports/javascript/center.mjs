@@ -1,6 +1,6 @@
 // The center loss and the update of the centers (spec/center.md).
 
-import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { loss, plain } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { distanceOf } from './distances.mjs';
@@ -29,7 +29,7 @@ export function center(arrays, { factor, floor, ceiling }) {
   const rows = rowsOf(embeddings), table = rowsOf(arrays.centers);
   const taking = takingPart(arrays.mask, rows.length);
   const found = rows.map((row, i) => {
-    if (!taking[i]) return NOTHING; // CV-8, CN-6
+    if (!taking[i]) return NOTHING; // CN-6
     const { value: square, pull } = measure(row, table[Number(labels.data[i])]); // CN-1, CN-3
     const free = square > floor && square < ceiling; // CN-9
     return { value: factor * Math.min(Math.max(square, floor), ceiling), slope: free ? factor : 0, pull }; // CN-2
@@ -39,10 +39,10 @@ export function center(arrays, { factor, floor, ceiling }) {
     taking,
     terms: found.map(({ value }) => value),
     backward(slopes) { // CN-7, CN-8
-      const gradients = { embeddings: zerosLike(embeddings), centers: zerosLike(arrays.centers) };
-      const [into, from] = Object.values(gradients).map(rowsOf);
+      const { gradients, into } = gradientsOf({ embeddings, centers: arrays.centers });
       found.forEach(({ slope, pull }, i) => {
-        if (slopes[i] * slope !== 0) pull(slopes[i] * slope, into[i], from[Number(labels.data[i])]);
+        const part = slopes[i] * slope;
+        if (part !== 0) pull(part, into.embeddings[i], into.centers[Number(labels.data[i])]);
       });
       return gradients;
     },

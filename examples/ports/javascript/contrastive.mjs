@@ -1,6 +1,6 @@
 // The contrastive loss (spec/contrastive.md).
 
-import { count, rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { count, gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { loss } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { distanceOf, finite } from './distances.mjs';
@@ -32,7 +32,7 @@ export const contrastive_loss = loss(signature, ({ x1, x2, dissimilar, mask }, o
   const left = rowsOf(x1).map(prepare), right = rowsOf(x2).map(prepare);
 
   const pairs = taking.map((takes, i) => {
-    if (!takes) return NOTHING; // CV-8, CV-9
+    if (!takes) return NOTHING;
     const { value: d, pull } = measure(left[i], right[i]);
     const short = Math.max(0, margin - d); // CO-2: the hinge is squared
     return dissimilar.data[i]
@@ -45,11 +45,10 @@ export const contrastive_loss = loss(signature, ({ x1, x2, dissimilar, mask }, o
     taking,
     terms: pairs.map(({ value }) => value),
     backward(slopes) { // CO-7; CO-8: the distance of coincident rows has none
-      const gradients = { x1: zerosLike(x1), x2: zerosLike(x2) };
-      const into = rowsOf(gradients.x1), from = rowsOf(gradients.x2);
+      const { gradients, into } = gradientsOf({ x1, x2 });
       pairs.forEach(({ slope, pull }, i) => {
         const part = slopes[i] * slope;
-        if (Math.abs(part) > 0) pull(part, into[i], from[i]);
+        if (Math.abs(part) > 0) pull(part, into.x1[i], into.x2[i]);
       });
       return gradients;
     },

@@ -1,6 +1,6 @@
 // The cross-entropy loss (spec/cross_entropy.md).
 
-import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { loss } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { addTo, finite } from './distances.mjs';
@@ -28,11 +28,12 @@ export function softmax(logits) {
   return { costs, p: parts.map((x) => x / sum), logSum: top + Math.log(sum) };
 }
 
-// A term with the given shares of the classes, and its gradients: CE-4, CE-13, CE-15. A class without a share and with the
+// A term with the given shares of the classes, and its gradient: CE-4, CE-13, CE-15. A class without a share and with the
 // logit -inf is left out (CE-7, CE-8, CE-16); NaN among the logits comes first (CV-10).
 export function shared(logits, shares) {
   const { costs, p } = softmax(logits);
-  const value = costs.reduce((sum, cost, k) => (shares[k] === 0 && !Number.isNaN(cost) ? sum : sum + shares[k] * cost), 0);
+  const counts = (cost, k) => shares[k] !== 0 || Number.isNaN(cost);
+  const value = costs.reduce((sum, cost, k) => (counts(cost, k) ? sum + shares[k] * cost : sum), 0);
   const total = shares.reduce((sum, share) => sum + share, 0);
   return { value, costs, gradient: p.map((pk, k) => total * pk - shares[k]) };
 }
@@ -41,7 +42,7 @@ export function crossEntropy({ logits, labels, mask, class_weights }, { label_sm
   const rows = rowsOf(logits), taking = takingPart(mask, rows.length), classes = logits.shape[1];
   const classWeight = (k) => class_weights?.data[k] ?? 1;
   const found = rows.map((row, i) => {
-    if (!taking[i]) return NOTHING; // CV-8, CV-9
+    if (!taking[i]) return NOTHING;
     const label = Number(labels.data[i]);
     const target = (k) => (k === label ? 1 - label_smoothing : 0) + label_smoothing / classes; // CE-2, CE-5
     return { label, ...shared(row, row.map((_, k) => classWeight(k) * target(k))) };
@@ -52,9 +53,9 @@ export function crossEntropy({ logits, labels, mask, class_weights }, { label_sm
     terms: found.map(({ value }) => value),
     counts: found.map(({ label }) => classWeight(label)), // CE-14
     backward(slopes) {
-      const gradients = { logits: zerosLike(logits) };
-      rowsOf(gradients.logits).forEach((into, i) => {
-        if (slopes[i] !== 0) addTo(into, slopes[i], found[i].gradient);
+      const { gradients, into } = gradientsOf({ logits });
+      found.forEach(({ gradient }, i) => {
+        if (slopes[i] !== 0) addTo(into.logits[i], slopes[i], gradient);
       });
       return gradients;
     },

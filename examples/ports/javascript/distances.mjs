@@ -1,5 +1,5 @@
-// The distances of two rows (spec/distances.md): a value, and pull(slope, gx, gy), which adds slope times the gradient of the
-// distance to the gradients of its two rows.
+// The distances of two rows (spec/distances.md): a value, and pull(slope, gx, gy), which adds slope times the gradient
+// of the distance to the gradients gx and gy of its two rows.
 
 import { must } from './conventions/arguments.mjs';
 
@@ -59,7 +59,8 @@ function pNorm(x, y, { p, eps, eps_at }) {
   const root = p === 2 ? Math.sqrt(total) : total ** (1 / p);
   const value = finite(unit * root);
   if (eps_at === 'floor' && sum <= added) return still(value); // DI-17
-  return { value, pull: opposite(() => t.map((tk) => Math.sign(tk) * (Math.abs(tk) / unit / root) ** (p - 1))) }; // DI-11, DI-14
+  const gradient = () => t.map((tk) => Math.sign(tk) * (Math.abs(tk) / unit / root) ** (p - 1)); // DI-11, DI-14
+  return { value, pull: opposite(gradient) };
 }
 
 function squaredEuclidean(x, y, { floor = 0 }) {
@@ -103,7 +104,8 @@ const DISTANCES = {
 // Under the options of a call, which are checked first: measure(x, y) of two rows that prepare(row) has seen.
 export function distanceOf(options) {
   const { distance, p, eps, eps_at, floor } = options;
-  if (p === Infinity && eps_at !== 'difference') must(eps === 0, 'eps', eps, `0 with p = inf and eps_at = ${eps_at}`); // DI-20
+  const unplaced = p === Infinity && eps_at !== 'difference';
+  if (unplaced) must(eps === 0, 'eps', eps, `0 with p = inf and eps_at = ${eps_at}`); // DI-20
   if (distance === 'cosine') must(!floor, 'floor', floor, '0 with distance cosine'); // PW-3
   return {
     prepare: distance === 'cosine' ? direction : (row) => row,

@@ -1,4 +1,4 @@
-// Every loss and function of the spec by its name, for a browser or Node. Each has its signature beside it, `f.signature`.
+// Every loss and function of the spec by its name, for a browser or Node. `f.signature` is what the page says of f.
 
 export { arcface_logits, arcface_loss } from './arcface.mjs';
 export { batch_all_active_fraction, batch_all_triplet_loss } from './batch_all.mjs';

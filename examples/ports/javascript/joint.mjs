@@ -24,17 +24,16 @@ export const signature = {
   },
 };
 
-export const joint_loss = loss(signature, (arrays, { triplet_weight, center_weight, triplet_margin, label_smoothing }) => {
-  const triplet = { margin: triplet_margin, distance: 'euclidean', floor: 0, include_self: false, soft_margin: false };
-  const mined = batchHard(arrays, triplet);
+export const joint_loss = loss(signature, (arrays, options) => {
+  const mined = batchHard(arrays, { margin: options.triplet_margin, distance: 'euclidean', floor: 0 });
   const parts = [
-    { weight: 1, ...crossEntropy(arrays, { label_smoothing }) }, // JO-2
-    { weight: triplet_weight, ...mined }, // JO-3
-    { weight: center_weight, ...center(arrays, { factor: 1, floor: 0, ceiling: Infinity }) }, // JO-4
+    { weight: 1, ...crossEntropy(arrays, options) }, // JO-2
+    { weight: options.triplet_weight, ...mined }, // JO-3
+    { weight: options.center_weight, ...center(arrays, { factor: 1, floor: 0, ceiling: Infinity }) }, // JO-4
   ];
+  const worth = (part) => part.weight * reduce(part, 'mean', arrays.weights).value; // JO-5, JO-10
   return {
-    shape: [],
-    value: parts.reduce((sum, part) => sum + part.weight * reduce(part, 'mean', arrays.weights).value, 0), // JO-1, JO-5, JO-10
+    value: parts.reduce((sum, part) => sum + worth(part), 0), // JO-1
     picks: mined.picks,
     backward([cotangent = 1]) { // JO-7
       const total = {};

@@ -1,4 +1,4 @@
-// Masks of triplets, how hard a triplet is, and drawing some (spec/mining.md). `rng()` gives numbers in [0, 1), as Math.random.
+// Masks of triplets, how hard a triplet is, and drawing some (spec/mining.md).
 
 import { must } from './conventions/arguments.mjs';
 import { plain } from './conventions/functions.mjs';
@@ -9,7 +9,7 @@ const labelled = (axis) => ({ shape: axis, kind: 'label' });
 const number = { kind: 'integer', range: '[0, inf)' };
 const margin = { kind: 'real', range: '[0, inf)' };
 const KINDS = { easy: 0, semi_hard: 1, hard: 2 };
-const indices = (columns, ...rest) => ({ dtype: 'int64', shape: [columns.length, ...rest], data: columns.flat().map(BigInt) });
+const indices = (rows, ...rest) => ({ dtype: 'int64', shape: [rows.length, ...rest], data: rows.flat().map(BigInt) });
 const drawn = (list, rng) => list[Math.floor(rng() * list.length)];
 
 export const triplet_masks = plain({
@@ -18,13 +18,13 @@ export const triplet_masks = plain({
   returns: { positive: { shape: 'B B', kind: 'bool' }, negative: { shape: 'B B', kind: 'bool' } },
 }, ({ labels: { data }, mask }, _, { B }) => {
   const taking = takingPart(mask, B); // MI-3
-  const where = (holds) => ({
-    dtype: 'bool', shape: [B, B], data: Array.from({ length: B * B }, (_, i) => {
-      const a = Math.floor(i / B), b = i % B;
-      return taking[a] && taking[b] && holds(a, b) ? 1 : 0;
-    }),
-  });
-  return { positive: where((a, p) => a !== p && data[a] === data[p]), negative: where((a, n) => data[a] !== data[n]) }; // MI-1, MI-2
+  const where = (holds) => {
+    const rows = taking.map((one, a) => taking.map((other, b) => Number(one && other && holds(a, b))));
+    return { dtype: 'bool', shape: [B, B], data: rows.flat() };
+  };
+  const positive = where((a, p) => a !== p && data[a] === data[p]); // MI-1
+  const negative = where((a, n) => data[a] !== data[n]); // MI-2
+  return { positive, negative };
 });
 
 function codeOf(near, far, m) {
@@ -38,9 +38,10 @@ export const classify_triplets = plain({
   inputs: { d_ap: { shape: '...', kind: 'float' }, d_an: { shape: '...', kind: 'float' } },
   parameters: { margin },
   returns: { code: { shape: '...', kind: 'integer' } },
-}, ({ d_ap, d_an }, options) => ({ // MI-8
-  code: { dtype: 'int32', shape: d_ap.shape, data: Array.from(d_ap.data, (near, i) => codeOf(near, d_an.data[i], options.margin)) },
-}));
+}, ({ d_ap, d_an }, options) => {
+  const data = d_ap.data.map((near, i) => codeOf(near, d_an.data[i], options.margin));
+  return { code: { dtype: 'int32', shape: d_ap.shape, data } }; // MI-8
+});
 
 // The rows of each identity, and those of the others.
 function identities({ data }) {
@@ -70,7 +71,8 @@ export const sample_triplets = plain({
   returns: { triplets: { shape: 'n 3', kind: 'index' } },
 }, ({ labels }, { n }, _, rng) => { // MI-9, MI-10
   const groups = identities(labels), weight = (group) => similar(group) * group.others.length;
-  must(n === 0 || groups.some((group) => weight(group) > 0), 'labels', `[${labels.data}]`, 'two of one identity and another'); // MI-14
+  const possible = groups.some((group) => weight(group) > 0);
+  must(n === 0 || possible, 'labels', `[${labels.data}]`, 'two rows of one identity, and one of another'); // MI-14
   const draw = () => {
     const { own, others } = weighted(groups, weight, rng);
     return [...twoOf(own, rng), drawn(others, rng)];
@@ -108,6 +110,8 @@ export const sample_active = plain({
   return { index: indices(Array.from({ length: n }, () => (active.length ? drawn(active, rng) : -1))) };
 });
 
+const picked = { shape: 'picks', kind: 'index' };
+
 export const sample_negatives = plain({
   function: 'sample_negatives',
   random: true,
@@ -122,17 +126,18 @@ export const sample_negatives = plain({
     distance: { kind: 'choice', default: 'squared_euclidean', choices: ['euclidean', 'squared_euclidean', 'cosine'] },
     size: { ...number, optional: true },
   },
-  returns: { a: { shape: 'picks', kind: 'index' }, p: { shape: 'picks', kind: 'index' }, n: { shape: 'picks', kind: 'index' } },
+  returns: { a: picked, p: picked, n: picked },
 }, (arrays, { distance, kinds, size, ...options }, _, rng) => {
   const batch = pairs(arrays, { distance }); // MI-17
   const codes = kinds.map((kind) => KINDS[kind]);
+  const code = (a, p, n) => codeOf(batch.distance(a, p), batch.distance(a, n), options.margin); // MI-19
   let picks = batch.positives.flatMap((others, a) => others.flatMap((p) => { // MI-15
-    const near = batch.distance(a, p);
-    const chosen = batch.negatives[a].filter((n) => codes.includes(codeOf(near, batch.distance(a, n), options.margin))); // MI-19
+    const chosen = batch.negatives[a].filter((n) => codes.includes(code(a, p, n)));
     return chosen.length ? [[a, p, drawn(chosen, rng)]] : []; // MI-16
   }));
   if (size !== undefined) { // MI-18
-    const keys = picks.map(() => rng()), kept = new Set([...keys.keys()].sort((i, j) => keys[i] - keys[j]).slice(0, size));
+    const keys = picks.map(() => rng()), order = [...keys.keys()].sort((i, j) => keys[i] - keys[j]);
+    const kept = new Set(order.slice(0, size));
     picks = picks.filter((_, i) => kept.has(i));
     while (picks.length < size) picks.push([-1, -1, -1]);
   }

@@ -1,6 +1,7 @@
 // The OIM loss and the update of its memory (spec/oim.md).
 
-import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { sameLabel } from './conventions/arguments.mjs';
+import { gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { loss, plain } from './conventions/functions.mjs';
 import { NOTHING, takingPart } from './conventions/terms.mjs';
 import { softmax } from './cross_entropy.mjs';
@@ -22,12 +23,13 @@ export const signature = {
   },
 };
 
-const nameless = (arrays, options, i) => arrays.labels.data[i] == options.unlabelled; // exact: a BigInt or a number
+const nameless = ({ labels: { data } }, options, i) => sameLabel(data[i], options.unlabelled); // OI-4
 
 export const oim_loss = loss(signature, (arrays, options) => {
   const { temperature } = options;
   const rows = rowsOf(arrays.embeddings), known = [...rowsOf(arrays.lookup_table), ...rowsOf(arrays.queue)];
-  const taking = takingPart(arrays.mask, rows.length).map((takes, i) => takes && !nameless(arrays, options, i)); // OI-3, OI-4
+  const masked = takingPart(arrays.mask, rows.length);
+  const taking = masked.map((takes, i) => takes && !nameless(arrays, options, i)); // OI-3
   const found = rows.map((row, i) => {
     if (!taking[i]) return NOTHING;
     const y = Number(arrays.labels.data[i]);
@@ -39,10 +41,9 @@ export const oim_loss = loss(signature, (arrays, options) => {
     taking,
     terms: found.map(({ value }) => value),
     backward(slopes) { // OI-8, OI-9
-      const gradients = { embeddings: zerosLike(arrays.embeddings) };
-      rowsOf(gradients.embeddings).forEach((into, i) => {
-        if (slopes[i] === 0) return;
-        known.forEach((w, j) => addTo(into, slopes[i] * found[i].shares[j], w));
+      const { gradients, into } = gradientsOf({ embeddings: arrays.embeddings });
+      found.forEach(({ shares }, i) => {
+        if (slopes[i] !== 0) known.forEach((w, j) => addTo(into.embeddings[i], slopes[i] * shares[j], w));
       });
       return gradients;
     },
@@ -66,9 +67,10 @@ export const update_oim_memory = plain({
   const { momentum, normalise } = options;
   const copy = (array) => ({ ...array, data: array.data.slice() });
   const lookup_table = copy(arrays.lookup_table), queue = copy(arrays.queue), head = copy(arrays.head);
-  const table = rowsOf(lookup_table), places = rowsOf(queue), taking = takingPart(arrays.mask, arrays.labels.data.length);
+  const table = rowsOf(lookup_table), places = rowsOf(queue);
+  const rows = rowsOf(arrays.embeddings), taking = takingPart(arrays.mask, rows.length);
   let at = Number(head.data[0]);
-  rowsOf(arrays.embeddings).forEach((x, i) => { // OI-15: in the order of the batch
+  rows.forEach((x, i) => { // OI-15: in the order of the batch
     if (!taking[i]) return; // OI-19
     if (nameless(arrays, options, i)) { // OI-17, OI-18, OI-21
       if (Q === 0) return;

@@ -1,7 +1,7 @@
-// The pairs of a batch (spec/pairwise.md): which candidates are positives and negatives of each anchor, and how far they are.
+// The pairs of a batch (spec/pairwise.md): the candidates that are positives and negatives of an anchor, and how far.
 
-import { must } from './conventions/arguments.mjs';
-import { rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { must, sameLabel } from './conventions/arguments.mjs';
+import { gradientsOf, rowsOf } from './conventions/arrays.mjs';
 import { takingPart } from './conventions/terms.mjs';
 import { distanceOf } from './distances.mjs';
 
@@ -12,8 +12,8 @@ function checkSecondSet(arrays) { // PW-13
   else must(given.length === 0, given[0], 'given', 'candidates with it');
 }
 
-// `positives` and `negatives` hold the indices of the candidates of each anchor, in their order; `distance(a, j)` is that of the
-// anchor a and the candidate j, and backward(visit) gives the gradients that visit(pull) adds up, pull(a, j, slope).
+// `positives` and `negatives` hold, for each anchor, the indices of candidates in their order. distance(a, j) is that of
+// the anchor a and the candidate j. backward(visit) gives the gradients that visit(pull) adds up by pull(a, j, slope).
 export function pairs(arrays, options) {
   checkSecondSet(arrays);
   const { embeddings, labels, mask, candidate_index } = arrays;
@@ -21,12 +21,14 @@ export function pairs(arrays, options) {
   const candidates = arrays.candidates ?? embeddings;
   const names = (arrays.candidate_labels ?? labels).data;
   const { prepare, measure } = distanceOf(options);
-  const anchors = rowsOf(embeddings).map(prepare), others = arrays.candidates ? rowsOf(candidates).map(prepare) : anchors;
+  const anchors = rowsOf(embeddings).map(prepare);
+  const others = arrays.candidates ? rowsOf(candidates).map(prepare) : anchors;
   const taking = takingPart(mask, anchors.length);
   const compared = takingPart(arrays.candidates ? arrays.candidate_mask : mask, others.length);
 
-  const choose = (holds) => anchors.map((_, a) => (taking[a] ? [...others.keys()].filter((j) => compared[j] && holds(a, j)) : []));
-  const same = (a, j) => labels.data[a] == names[j]; // exact: between a BigInt and a number, too (CV-32)
+  const all = [...others.keys()].filter((j) => compared[j]);
+  const choose = (holds) => anchors.map((_, a) => (taking[a] ? all.filter((j) => holds(a, j)) : []));
+  const same = (a, j) => sameLabel(labels.data[a], names[j]);
   const positives = choose((a, j) => (j === own(a) ? options.include_self : same(a, j))); // PW-2, BH-3, BH-12
   const negatives = choose((a, j) => j !== own(a) && !same(a, j));
   positives.forEach(({ length }, a) => { // PW-8
@@ -34,19 +36,19 @@ export function pairs(arrays, options) {
     must(length <= most, `the number of positives of row ${a}`, length, `max_positives = ${most} or less`);
   });
 
-  const fromItself = (x) => { // BH-3: under cosine 0 without rounding, and 1 for a zero row
+  const fromItself = (x) => { // BH-3
     const { value } = measure(x, x);
-    return options.distance === 'cosine' ? Math.round(value) : value;
+    return options.distance === 'cosine' ? Math.round(value) : value; // 0, or 1 for a zero row, and no rounding error
   };
   return {
     anchors, others, taking, positives, negatives,
     distance: (a, j) => (j === own(a) ? fromItself(anchors[a]) : measure(anchors[a], others[j]).value),
     backward(visit) {
-      const gradients = { embeddings: zerosLike(embeddings) };
-      if (arrays.candidates) gradients.candidates = zerosLike(candidates); // PW-11
-      const [into, from] = [gradients.embeddings, gradients.candidates ?? gradients.embeddings].map(rowsOf);
+      const { gradients, into } = gradientsOf(arrays.candidates ? { embeddings, candidates } : { embeddings }); // PW-11
+      const from = into.candidates ?? into.embeddings;
       visit((a, j, slope) => {
-        if (j !== own(a) && slope !== 0) measure(anchors[a], others[j]).pull(slope, into[a], from[j]); // BH-10
+        if (j === own(a) || slope === 0) return; // BH-10
+        measure(anchors[a], others[j]).pull(slope, into.embeddings[a], from[j]);
       });
       return gradients;
     },

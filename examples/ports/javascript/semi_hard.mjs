@@ -1,7 +1,7 @@
 // The semi-hard triplet loss (spec/semi_hard.md).
 
 import { loss } from './conventions/functions.mjs';
-import { hinge, softplus } from './conventions/terms.mjs';
+import { tripletTerm } from './conventions/terms.mjs';
 import { INPUTS, pairs } from './pairwise.mjs';
 
 export const signature = {
@@ -17,7 +17,7 @@ export const signature = {
   },
 };
 
-// The nearest negative that is farther than the positive (SH-1, SH-2), or the farthest (SH-3); the lowest index of a tie (SH-8).
+// The nearest negative that is farther than the positive (SH-1, SH-2), or the farthest (SH-3); of a tie the first (SH-8).
 function negativeOf(near, negatives) {
   let beyond, farthest = negatives[0];
   for (const other of negatives) {
@@ -36,7 +36,7 @@ export const semi_hard_triplet_loss = loss(signature, (arrays, options) => {
     const unknown = measured.find(({ d }) => Number.isNaN(d)); // SH-10: every negative is compared
     for (const p of positives[a]) {
       const near = distance(a, p), { j: n, d: far } = unknown ?? negativeOf(near, measured);
-      const term = options.soft_margin ? softplus(near - far) : hinge(options.margin + near - far); // SH-12, SH-1
+      const term = tripletTerm(near, far, options); // SH-1, SH-12
       triplets[a * others.length + p] = { anchor: a, positive: p, negative: n, ...term };
     }
   });

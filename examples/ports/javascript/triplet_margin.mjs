@@ -1,8 +1,8 @@
 // The triplet margin loss (spec/triplet_margin.md).
 
-import { count, rowsOf, zerosLike } from './conventions/arrays.mjs';
+import { count, gradientsOf, mapValues, rowsOf } from './conventions/arrays.mjs';
 import { loss } from './conventions/functions.mjs';
-import { NOTHING, hinge, softplus, takingPart } from './conventions/terms.mjs';
+import { NOTHING, takingPart, tripletTerm } from './conventions/terms.mjs';
 import { distanceOf } from './distances.mjs';
 
 export const signature = {
@@ -30,16 +30,15 @@ export const triplet_margin_loss = loss(signature, ({ anchor, positive, negative
   const shape = anchor.shape.slice(0, -1), taking = takingPart(mask, count(shape));
   const { prepare, measure } = distanceOf(options);
   const inputs = { anchor, positive, negative };
-  const rows = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, rowsOf(array).map(prepare)]));
+  const rows = mapValues(inputs, (array) => rowsOf(array).map(prepare));
   const between = (x, y, i) => ({ x, y, ...measure(rows[x][i], rows[y][i]) }); // TM-4: the second row is subtracted
 
   const triplets = taking.map((takes, i) => {
-    if (!takes) return NOTHING; // CV-8, CV-9
-    const near = between('anchor', 'positive', i), other = options.swap ? between('positive', 'negative', i) : null;
-    let far = between('anchor', 'negative', i);
-    if (other && other.value < far.value) far = other; // TM-5, TM-6: strictly
-    const term = options.soft_margin ? softplus(near.value - far.value) : hinge(options.margin + near.value - far.value); // TM-11, TM-1
-    return { ...term, near, far };
+    if (!takes) return NOTHING;
+    const near = between('anchor', 'positive', i), negative = between('anchor', 'negative', i);
+    const swapped = options.swap ? between('positive', 'negative', i) : negative;
+    const far = swapped.value < negative.value ? swapped : negative; // TM-5, TM-6: strictly
+    return { ...tripletTerm(near.value, far.value, options), near, far }; // TM-1, TM-11
   });
 
   return {
@@ -48,8 +47,7 @@ export const triplet_margin_loss = loss(signature, ({ anchor, positive, negative
     terms: triplets.map(({ value }) => value),
     positives: triplets.map(({ counted }) => Number(counted)),
     backward(slopes) { // TM-7
-      const gradients = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, zerosLike(array)]));
-      const into = Object.fromEntries(Object.entries(gradients).map(([name, array]) => [name, rowsOf(array)]));
+      const { gradients, into } = gradientsOf(inputs);
       triplets.forEach(({ near, far, slope }, i) => {
         const part = slopes[i] * slope;
         if (!(Math.abs(part) > 0)) return;

@@ -6,6 +6,9 @@ const DTYPES = { float: FLOATS, weight: FLOATS, bool: { bool: 1 }, label: INTEGE
 const WIDER = ['centers', 'class_weights', 'lookup_table', 'queue', 'candidates', 'logits', 'targets', 'weights'];
 const NEVER_EMPTY = ['D', 'C', 'K']; // CV-25, CV-34
 
+// Exact, also where one of them is a BigInt and the other a number: CV-31, CV-32.
+export const sameLabel = (one, other) => one == other;
+
 export function must(holds, name, value, expected) {
   if (!holds) throw new RangeError(`${name} is ${value}; expected ${expected}`);
 }
@@ -45,10 +48,10 @@ function checkShapes(rules, arrays) { // CV-24, CV-25, CV-30, CV-34, CV-45
   for (const [name, { shape }] of Object.entries(arrays)) {
     const rule = rules[name], letters = rule.shape.split(' ').filter(Boolean);
     if (rule.scalar && shape.length === 0) continue; // VE-6
-    const last = letters.length - letters.includes('...');
-    const lengths = letters.includes('...') ? [shape.slice(0, shape.length - last), ...shape.slice(shape.length - last)] : shape;
+    const open = letters[0] === '...', batch = shape.length - letters.length + 1; // TM-2: any axes, and then the others
     const expected = `shape (${rule.shape}) with ${JSON.stringify(axes)}`;
-    must(letters.includes('...') ? shape.length >= last : shape.length === last, name, `of shape [${shape}]`, expected);
+    must(open ? batch >= 0 : shape.length === letters.length, name, `of shape [${shape}]`, expected);
+    const lengths = open ? [shape.slice(0, batch), ...shape.slice(batch)] : shape;
     letters.forEach((letter, i) => {
       axes[letter] ??= lengths[i];
       must(`${axes[letter]}` === `${lengths[i]}`, name, `of shape [${shape}]`, expected);
@@ -64,7 +67,8 @@ function checkDtypes(rules, arrays) { // CV-26, CV-45
   for (const name of floats) {
     const [own, base] = [name, first].map((of) => Object.keys(FLOATS).indexOf(arrays[of].dtype));
     const wide = WIDER.includes(name);
-    must(wide ? own >= base : own === base, name, arrays[name].dtype, `${arrays[first].dtype}${wide ? ' or wider' : ''}, as ${first}`);
+    const expected = `${arrays[first].dtype}${wide ? ' or wider' : ''}, as ${first}`;
+    must(wide ? own >= base : own === base, name, arrays[name].dtype, expected);
   }
 }
 
@@ -104,14 +108,14 @@ function checkKind(name, { kind, choices, range }, value, ends) { // CV-27, CV-2
       name, typed, `one or more of ${choices.join(', ')}`);
   }
   const number = typeof value === 'number' && (kind === 'real' ? !Number.isNaN(value) : Number.isInteger(value));
-  return must(number && within(range, ends)(value), name, typeof value === 'number' ? value : typed, `${kind} in ${range}`);
+  return must(number && within(range, ends)(value), name, number ? value : typed, `${kind} in ${range}`);
 }
 
 // Labels, indices, weights and targets, but for those of units that take no part: CV-33, CV-46, PW-14, ST-15.
 function checkNumbers(rules, arrays, options, axes) {
   const ends = { ...axes, ...options, ...(axes.Q === 0 && { Q: 1 }) }; // OI-21: the head of a queue without rows is 0
   const first = ({ shape }) => shape.split(' ')[0];
-  const nameless = (unit) => rules.labels?.or && arrays.labels.data[unit] == options[rules.labels.or]; // a BigInt or a number
+  const word = rules.labels?.or, nameless = (unit) => word && sameLabel(arrays.labels.data[unit], options[word]);
   const looked = (unit) => !(arrays.mask && !arrays.mask.data[unit]) && !nameless(unit); // OI-24
   for (const [name, { data }] of Object.entries(arrays)) {
     const rule = rules[name], range = rule.range ?? (rule.kind === 'weight' ? '[0, inf)' : undefined);

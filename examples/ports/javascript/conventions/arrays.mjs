@@ -22,9 +22,10 @@ export const isArray = (given) => Object.hasOwn(given ?? {}, 'dtype');
 // One array of a call, copied. Numbers of 64 bits are BigInt, so that no label is rounded (CV-31, CV-32).
 export function read(name, given, kind) {
   const { dtype, shape, data } = isArray(given) ? given : readList(name, given, LISTED[kind]);
-  if (!Object.hasOwn(TYPES, dtype)) throw new TypeError(`${name} has dtype ${dtype}; expected one of ${Object.keys(TYPES)}`);
-  const exact = TYPES[dtype].from(data, dtype.endsWith('int64') ? BigInt : Number);
-  if (exact.length !== count(shape)) throw new RangeError(`${name} has ${exact.length} numbers; expected shape [${shape}]`);
+  const known = Object.keys(TYPES);
+  if (!known.includes(dtype)) throw new TypeError(`${name} has dtype ${dtype}; expected one of ${known}`);
+  const exact = TYPES[dtype].from(data, dtype.endsWith('int64') ? BigInt : Number), expected = count(shape);
+  if (exact.length !== expected) throw new RangeError(`${name} has ${exact.length} numbers; expected ${expected}`);
   return { dtype, shape, data: dtype in FLOATS ? Float64Array.from(exact) : exact };
 }
 
@@ -61,4 +62,12 @@ export function rowsOf({ data, shape }) {
   return Array.from({ length: count(shape.slice(0, -1)) }, (_, i) => data.subarray(i * width, (i + 1) * width));
 }
 
-export const zerosLike = ({ shape }) => ({ shape, data: new Float64Array(count(shape)) });
+// Gradients of these arrays, which are 0, and their rows to add to.
+export function gradientsOf(arrays) {
+  const gradients = mapValues(arrays, ({ shape }) => ({ shape, data: new Float64Array(count(shape)) }));
+  return { gradients, into: mapValues(gradients, rowsOf) };
+}
+
+export function mapValues(object, make) {
+  return Object.fromEntries(Object.entries(object).map(([name, item]) => [name, make(item, name)]));
+}
