@@ -1,9 +1,9 @@
-/* The losses and functions of the Lossproof spec, in the order of the catalogue. lossproof.h documents the interface, and
- * spec/ is what this file was written from: an id such as CV-4 names the clause that the line implements.
+/* The losses and functions of the Lossproof spec, in the order of the catalogue. lossproof.h documents the interface,
+ * and spec/ is what this file was written from: an id such as CV-4 names the clause that the line implements.
  *
- * Every loss goes the same way. Its arguments are checked by its signature. Its terms are computed, one a unit. `reduce`
- * turns them into the value and into the slope of the value with respect to each term. Last, each term that has a slope
- * sends its gradient to the rows it was made of.
+ * Every loss goes the same way. Its arguments are checked by its signature. Its terms are computed, one a unit.
+ * `reduce` turns them into the value and into the slope of the value with respect to each term. Last, each term that
+ * has a slope sends its gradient to the rows it was made of.
  */
 #include "lossproof.h"
 
@@ -710,16 +710,14 @@ typedef struct {
     double floor; /* PW-3 */
 } metric;
 
-/* x - y + shift, cut off at the largest number (CV-19). The rows' difference comes first. */
-static double difference(double x, double y, double shift)
+static double cut_off(double value) /* at the largest number, so that no infinity meets another (CV-19) */
 {
-    double t = (x - y) + shift;
-    return t > DBL_MAX ? DBL_MAX : t < -DBL_MAX ? -DBL_MAX : t;
+    return value > DBL_MAX ? DBL_MAX : value < -DBL_MAX ? -DBL_MAX : value;
 }
 
-static double cut_off(double value)
+static double difference(double x, double y, double shift) /* the rows' difference comes first */
 {
-    return value > DBL_MAX ? DBL_MAX : value;
+    return cut_off((x - y) + shift);
 }
 
 static double power(double base, double p)
@@ -833,11 +831,11 @@ static double distance(const metric *m, size_t width, const double *x, const dou
 }
 
 /* Add slope times the gradient of cos(x, y) with respect to x (DI-13). */
-static void add_cosine_side(size_t width, const double *x, const double *y, double similarity, double norm_x, double norm_y,
-                            double slope, double *gx)
+static void add_cosine_side(size_t width, const double *x, const double *y, double similarity, double norm_x,
+                            double norm_y, double slope, double *gx)
 {
     for (size_t k = 0; k < width; k++)
-        gx[k] += slope * (y[k] / norm_y - similarity * (x[k] / norm_x)) / norm_x;
+        gx[k] += cut_off(slope * (y[k] / norm_y - similarity * (x[k] / norm_x)) / norm_x);
 }
 
 /* Add slope times the gradient of cos(x, y) to both rows; a pair with a zero row has none (DI-18). */
@@ -880,13 +878,14 @@ static void add_gradient(const metric *m, size_t width, const double *x, const d
 {
     bool flat;
     double d = measure(m, width, x, y, &flat);
+    slope = cut_off(slope);
     if (flat || slope == 0.0)
         return;
     if (m->kind == LP_COSINE) {
         add_cosine_gradient(width, x, y, -slope, gx, gy);
     } else if (m->kind == LP_SQUARED_EUCLIDEAN) { /* DI-12 */
         for (size_t k = 0; k < width; k++) {
-            double g = 2.0 * slope * difference(x[k], y[k], 0.0);
+            double g = cut_off(2.0 * slope * difference(x[k], y[k], 0.0));
             gx[k] += g;
             gy[k] -= g;
         }
@@ -929,7 +928,8 @@ static pairs new_pairs(frame *f, const lp_batch *batch, metric metric)
 {
     bool second = is_given(&batch->candidates); /* PW-9 */
     const lp_array *others = second ? &batch->candidates : &batch->embeddings;
-    pairs p = {.anchors = batch->embeddings.shape[0], .others = others->shape[0], .width = others->shape[1], .metric = metric};
+    pairs p = {.anchors = batch->embeddings.shape[0], .others = others->shape[0], .width = others->shape[1]};
+    p.metric = metric;
     p.x = floats(f, &batch->embeddings);
     p.gx = gradient_of(f, &batch->embeddings);
     p.label = labels_of(f, &batch->labels);
@@ -1341,7 +1341,8 @@ static void center_terms(const center_parts *c, const bool *part, const double *
     for (size_t i = 0; i < c->rows; i++) {
         if (!part[i] || weight[i] == 0.0)
             continue;
-        double d = squared_distance(c->width, c->x + i * c->width, c->centers + c->class[i] * c->width); /* CN-5, CN-6 */
+        const double *center = c->centers + c->class[i] * c->width; /* CN-3, CN-6 */
+        double d = squared_distance(c->width, c->x + i * c->width, center); /* CN-5 */
         d = d < c->floor ? c->floor : d > c->ceiling ? c->ceiling : d; /* CN-2 */
         set_term(t, i, weight[i], c->factor * d, false);
     }
@@ -1401,7 +1402,8 @@ static void compute_update_centers(frame *f) /* CN-11 */
 
 /* ==== Softmax: what OIM, ArcFace, CosFace and the cross-entropies share ==== */
 
-/* cost[k] = log sum_j e^{z_j} - z_k; the largest logit is subtracted first (CE-3, OI-5). The softmax is e^{-cost}. */
+/* cost[k] = log sum_j e^{z_j} - z_k; the largest logit is subtracted first (CE-3, OI-5). The softmax is e^{-cost}. The
+ * cost of a class with the logit -infinity is infinite, and no other is. */
 static void softmax_costs(size_t classes, const double *z, double *cost)
 {
     double largest = -INFINITY, sum = 0.0;
@@ -1410,7 +1412,7 @@ static void softmax_costs(size_t classes, const double *z, double *cost)
     for (size_t k = 0; k < classes; k++)
         sum += exp(z[k] - largest);
     for (size_t k = 0; k < classes; k++)
-        cost[k] = log(sum) - (z[k] - largest);
+        cost[k] = log(sum) - (isinf(z[k]) ? z[k] - largest : cut_off(z[k] - largest));
 }
 
 /* ==== OIM loss (spec/oim.md) ==== */
@@ -1442,8 +1444,8 @@ static void oim_costs(const memory_rows *m, const double *x, double *z, double *
         const double *row = memory_row(m, j);
         double inner = 0.0;
         for (size_t k = 0; k < m->width; k++)
-            inner += x[k] * row[k];
-        z[j] = inner / m->temperature;
+            inner = cut_off(inner + cut_off(x[k] * row[k]));
+        z[j] = cut_off(inner / m->temperature);
     }
     softmax_costs(m->classes + m->slots, z, cost);
 }
@@ -1455,7 +1457,8 @@ static void compute_oim(frame *f)
                      c->temperature};
     size_t rows = length(f, 'B'), all = m.classes + m.slots;
     const bool *part = with_identity(f, &c->labels, mask_of(f, &c->mask, rows), c->unlabelled);
-    const double *x = floats(f, &c->embeddings), *weight = weights_of(f, "weights", &c->weights, part, rows); /* OI-24 */
+    const double *x = floats(f, &c->embeddings);
+    const double *weight = weights_of(f, "weights", &c->weights, part, rows); /* OI-24 */
     const size_t *class = classes_of(f, &c->labels, part, m.classes);
     double *g = gradient_of(f, &c->embeddings), *z = doubles(f, all), *cost = doubles(f, all); /* OI-9 */
     terms t = new_terms(f, rows);
@@ -1475,18 +1478,18 @@ static void compute_oim(frame *f)
         for (size_t j = 0; j < all; j++) { /* OI-8 */
             double share = t.slope[i] * (exp(-cost[j]) - (j == class[i])) / m.temperature;
             for (size_t k = 0; k < m.width; k++)
-                g[i * m.width + k] += share * memory_row(&m, j)[k];
+                g[i * m.width + k] += cut_off(share * memory_row(&m, j)[k]);
         }
     }
 }
 
-/* An identity moves to momentum * v + (1 - momentum) * x, and to unit length where that is asked (OI-13, OI-14, OI-16). */
+/* An identity moves to momentum * v + (1 - momentum) * x (OI-13), and to unit length where that is asked (OI-14). */
 static void visit(size_t width, double *v, const double *x, double momentum, bool normalise)
 {
     for (size_t k = 0; k < width; k++)
         v[k] = momentum * v[k] + (1.0 - momentum) * x[k];
     double size = normalise ? norm(width, v) : 1.0;
-    for (size_t k = 0; size != 0.0 && k < width; k++)
+    for (size_t k = 0; size != 0.0 && k < width; k++) /* OI-16 */
         v[k] /= size;
 }
 
@@ -1654,7 +1657,8 @@ static double angle_cosine(const angles *a, size_t i, size_t j) /* NaN comes bef
     return sum;
 }
 
-/* The norm of x - similarity * y for two unit rows: the sine of their angle, as accurate near 0 and pi as elsewhere (AF-4). */
+/* The norm of x - similarity * y for two unit rows: the sine of their angle, as accurate near 0 and pi as elsewhere
+ * (AF-4). */
 static double sine(size_t width, const double *x, const double *y, double similarity)
 {
     double sum = 0.0;
@@ -1716,7 +1720,7 @@ static void add_angle_side(size_t width, const double *x, const double *y, doubl
     double size = sine(width, y, x, similarity);
     double along = m.by_cosine - (size > 0.0 ? m.by_sine * similarity / size : 0.0);
     for (size_t k = 0; k < width; k++)
-        gx[k] += slope * along * (y[k] - similarity * x[k]) / norm_x;
+        gx[k] += cut_off(slope * along * (y[k] - similarity * x[k]) / norm_x);
 }
 
 static void add_angle_gradient(const angles *a, size_t i, size_t j, margined m, double slope)
@@ -2055,9 +2059,8 @@ static size_t accepted(const verification *v, bool same, double threshold)
     return count;
 }
 
-/* A quotient of two counts, rounded once to the dtype of the result; NaN over nothing (VE-3, VE-5). A float32 that is
- * rounded from the double quotient of two integers is the one that is correctly rounded, for a double has more than twice
- * its digits. */
+/* A quotient of two counts in the dtype of the result; NaN over nothing (VE-3, VE-5). To round it to double first
+ * changes no float32: below 2^28 pairs no quotient is so near the middle of two floats without being it. */
 static double rate(const frame *f, size_t count, size_t all)
 {
     double quotient = all ? (double)count / (double)all : NAN;
@@ -2172,7 +2175,8 @@ static const char *const PLAIN_REDUCTIONS[] = {"none", "sum", "mean", NULL};
     {"eps", offsetof(call, eps), LP_KIND_REAL, eps_default, "[0, inf)", NULL, true},          \
     {"eps_at", offsetof(call, eps_at), LP_KIND_CHOICE, LP_AT_DIFFERENCE, NULL, EPS_AT, true}
 
-#define MAX_POSITIVES(call) {"max_positives", offsetof(call, max_positives), LP_KIND_INTEGER, INFINITY, "[1, inf)", NULL, false}
+#define MAX_POSITIVES(call) \
+    {"max_positives", offsetof(call, max_positives), LP_KIND_INTEGER, INFINITY, "[1, inf)", NULL, false}
 
 #define BATCH_INPUTS(call)                                                     \
     OF_BATCH(call, embeddings, FLOAT, "B D", LP_DIFFERENTIABLE),               \

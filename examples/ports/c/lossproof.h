@@ -9,8 +9,8 @@
  *
  * and call the function. Arrays are contiguous, in row-major order. What a call reads and what it writes belongs to the
  * caller; a call frees what it allocates before it returns, changes no input, and has no state. It checks its arguments
- * first and writes nothing where it refuses them. Arithmetic is in double. A loss is float64 where an input is, and float32
- * otherwise; a gradient has the dtype of its input (CV-18). The gradients are those of sum(cotangent * value).
+ * first and writes nothing where it refuses them. Arithmetic is in double. A loss is float64 where an input is, and
+ * float32 otherwise; a gradient has the dtype of its input (CV-18). The gradients are those of sum(cotangent * value).
  */
 #ifndef LOSSPROOF_H
 #define LOSSPROOF_H
@@ -245,7 +245,8 @@ lp_status lp_circle_loss(const lp_circle *call, const double *cotangent, void *v
 lp_status lp_arcface_loss(const lp_arcface *call, const double *cotangent, void *value, lp_error *error);
 lp_status lp_cosface_loss(const lp_cosface *call, const double *cotangent, void *value, lp_error *error);
 lp_status lp_cross_entropy_loss(const lp_cross_entropy *call, const double *cotangent, void *value, lp_error *error);
-lp_status lp_soft_cross_entropy_loss(const lp_soft_cross_entropy *call, const double *cotangent, void *value, lp_error *error);
+lp_status lp_soft_cross_entropy_loss(const lp_soft_cross_entropy *call, const double *cotangent, void *value,
+                                     lp_error *error);
 lp_status lp_joint_loss(const lp_joint *call, const double *cotangent, void *value, lp_error *error);
 
 /* ---- The functions that are no losses. Each writes arrays of the shape and dtype that lp_describe names. ---- */

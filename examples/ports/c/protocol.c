@@ -3,15 +3,15 @@
  *     cc -std=c11 -O2 lossproof.c json.c protocol.c -lm -o port
  *     python -m lossproof certify --command ./port
  *
- * One line is read, answered and forgotten; whatever the line holds, there is an answer. Numbers travel little-endian, as
- * they lie in memory; a machine that keeps them otherwise refuses.
+ * One line is read, answered and forgotten; whatever the line holds, there is an answer. Numbers travel little-endian,
+ * as they lie in memory; a machine that keeps them otherwise refuses.
  */
 #include "json.h"
 #include "lossproof.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,9 +154,13 @@ static bool whole_of(const json *value, int64_t *number)
     char *end;
     if (value->kind != JSON_NUMBER || value->number != floor(value->number))
         return false;
-    long long exact = strtoll(value->text, &end, 10);
-    bool beyond = fabs(value->number) >= 9223372036854775808.0;
-    *number = end == value->text + value->length ? exact : beyond ? (value->number > 0.0 ? INT64_MAX : INT64_MIN) : (int64_t)value->number;
+    *number = strtoll(value->text, &end, 10);
+    if (end == value->text + value->length)
+        return true;
+    if (fabs(value->number) >= 9223372036854775808.0)
+        *number = value->number > 0.0 ? INT64_MAX : INT64_MIN;
+    else
+        *number = (int64_t)value->number;
     return true;
 }
 
@@ -277,16 +281,15 @@ static void write_results(const request *q, const lp_array results[LP_RESULTS])
 
 static void write_gradients(const request *q)
 {
-    const char *before = ", \"gradients\": {";
+    size_t written = 0;
     for (size_t i = 0; i < q->signature->input_count; i++) {
         const lp_array *array = input_place(q, &q->signature->inputs[i]);
         if (!array->gradient)
             continue;
-        printf("%s\"%s\": ", before, q->signature->inputs[i].name);
+        printf(written++ ? ", \"%s\": " : ", \"gradients\": {\"%s\": ", q->signature->inputs[i].name);
         write_array(array, array->gradient);
-        before = ", ";
     }
-    printf(before[1] == ' ' && before[2] == '\0' ? "}" : "");
+    printf(written ? "}" : "");
 }
 
 static void write_error(long long id, const char *message, bool unsupported)
@@ -342,7 +345,9 @@ static void answer_hello(const json *message)
 {
     const json *protocol = json_member(message, "protocol");
     if (!protocol || protocol->kind != JSON_NUMBER || protocol->number != 1.0 || !is_little_endian()) {
-        printf("{\"type\": \"refused\", \"reason\": \"protocol 1 on a little-endian machine is all that is spoken\"}\n");
+        printf("{\"type\": \"refused\", \"reason\": ");
+        json_write_text(stdout, "protocol 1, on a little-endian machine, is all that is spoken");
+        printf("}\n");
         return;
     }
     printf("{\"type\": \"hello\", \"protocol\": 1, \"name\": \"C port\", \"version\": \"1.0\", \"framework\": \"C\", "
