@@ -437,6 +437,21 @@ static void check_second_set(frame *f) /* PW-13 */
         f->length['M'] = f->length['B'];
 }
 
+/* The lengths of results that options decide: n draws, and the room for the picks of a batch, which is P. */
+static void bind_draws(frame *f)
+{
+    const lp_option *n = find_option(f->signature, "n"), *size = find_option(f->signature, "size");
+    f->length['2'] = 2;
+    f->length['3'] = 3;
+    if (n)
+        f->length['n'] = (ptrdiff_t)*(const int64_t *)option_of(f, n);
+    if (!size)
+        return;
+    int64_t asked = *(const int64_t *)option_of(f, size);
+    ptrdiff_t rows = f->length['B'];
+    f->length['P'] = asked == LP_NO_BOUND ? rows * (rows - (rows > 0)) : (ptrdiff_t)asked;
+}
+
 static void describe_return(frame *f, const lp_return *returned, lp_array *result)
 {
     const char *shape = returned->shape;
@@ -470,6 +485,8 @@ static void check(frame *f)
         check_option(f, &s->options[i]);
     if (f->status == LP_OK)
         check_options_together(f);
+    if (f->status == LP_OK)
+        bind_draws(f);
     for (size_t i = 0; i < s->return_count && f->status == LP_OK; i++)
         describe_return(f, &s->returns[i], &f->returns[i]);
 }
@@ -781,7 +798,12 @@ static double squared_distance(size_t width, const double *x, const double *y) /
     return cut_off(sum);
 }
 
-static double norm(size_t width, const double *x)
+/* The norm of a row in two factors, whose product may be too large a number; `length` is 0 for a zero row. */
+typedef struct {
+    double unit, length;
+} extent;
+
+static extent norm(size_t width, const double *x)
 {
     double largest = 0.0, sum = 0.0;
     for (size_t k = 0; k < width; k++)
@@ -789,27 +811,33 @@ static double norm(size_t width, const double *x)
     double unit = unit_below(largest);
     for (size_t k = 0; k < width; k++)
         sum += (x[k] / unit) * (x[k] / unit);
-    return unit * sqrt(sum);
+    return (extent){unit, sqrt(sum)};
+}
+
+static double over(double value, extent size)
+{
+    return value / size.unit / size.length;
 }
 
 /* The cosine of two rows; 0 with a zero row (DI-10), NaN where one holds NaN. */
-static double cosine(size_t width, const double *x, const double *y, double *norm_x, double *norm_y)
+static double cosine(size_t width, const double *x, const double *y, extent *norm_x, extent *norm_y)
 {
+    double sum = 0.0;
     *norm_x = norm(width, x);
     *norm_y = norm(width, y);
-    if (isnan(*norm_x) || isnan(*norm_y))
+    if (isnan(norm_x->length) || isnan(norm_y->length))
         return NAN;
-    if (*norm_x == 0.0 || *norm_y == 0.0)
+    if (norm_x->length == 0.0 || norm_y->length == 0.0)
         return 0.0;
-    double unit_x = unit_below(*norm_x), unit_y = unit_below(*norm_y), sum = 0.0;
     for (size_t k = 0; k < width; k++)
-        sum += (x[k] / unit_x) * (y[k] / unit_y);
-    return sum / (*norm_x / unit_x) / (*norm_y / unit_y);
+        sum += (x[k] / norm_x->unit) * (y[k] / norm_y->unit);
+    return sum / norm_x->length / norm_y->length;
 }
 
 static double measure(const metric *m, size_t width, const double *x, const double *y, bool *flat)
 {
-    double norm_x, norm_y, d;
+    double d;
+    extent norm_x, norm_y;
     const metric euclidean = {.kind = LP_EUCLIDEAN, .p = 2.0};
     *flat = false;
     switch (m->kind) {
@@ -831,18 +859,19 @@ static double distance(const metric *m, size_t width, const double *x, const dou
 }
 
 /* Add slope times the gradient of cos(x, y) with respect to x (DI-13). */
-static void add_cosine_side(size_t width, const double *x, const double *y, double similarity, double norm_x,
-                            double norm_y, double slope, double *gx)
+static void add_cosine_side(size_t width, const double *x, const double *y, double similarity, extent norm_x,
+                            extent norm_y, double slope, double *gx)
 {
     for (size_t k = 0; k < width; k++)
-        gx[k] += cut_off(slope * (y[k] / norm_y - similarity * (x[k] / norm_x)) / norm_x);
+        gx[k] += cut_off(over(slope * (over(y[k], norm_y) - similarity * over(x[k], norm_x)), norm_x));
 }
 
 /* Add slope times the gradient of cos(x, y) to both rows; a pair with a zero row has none (DI-18). */
 static void add_cosine_gradient(size_t width, const double *x, const double *y, double slope, double *gx, double *gy)
 {
-    double norm_x, norm_y, similarity = cosine(width, x, y, &norm_x, &norm_y);
-    if (isnan(similarity) || norm_x == 0.0 || norm_y == 0.0)
+    extent norm_x, norm_y;
+    double similarity = cosine(width, x, y, &norm_x, &norm_y);
+    if (isnan(similarity) || norm_x.length == 0.0 || norm_y.length == 0.0)
         return;
     add_cosine_side(width, x, y, similarity, norm_x, norm_y, slope, gx);
     add_cosine_side(width, y, x, similarity, norm_y, norm_x, slope, gy);
@@ -1093,7 +1122,7 @@ static double own_distance(const pairs *p, size_t a)
     if (holds_nan(row, p->width))
         return NAN;
     if (p->metric.kind == LP_COSINE)
-        return norm(p->width, row) == 0.0;
+        return norm(p->width, row).length == 0.0;
     return p->metric.kind == LP_EUCLIDEAN ? sqrt(p->metric.floor) : p->metric.floor;
 }
 
@@ -1488,9 +1517,9 @@ static void visit(size_t width, double *v, const double *x, double momentum, boo
 {
     for (size_t k = 0; k < width; k++)
         v[k] = momentum * v[k] + (1.0 - momentum) * x[k];
-    double size = normalise ? norm(width, v) : 1.0;
-    for (size_t k = 0; size != 0.0 && k < width; k++) /* OI-16 */
-        v[k] /= size;
+    extent size = norm(width, v);
+    for (size_t k = 0; normalise && size.length != 0.0 && k < width; k++) /* OI-16 */
+        v[k] = over(v[k], size);
 }
 
 static size_t head_of(frame *f, const lp_array *head, size_t slots) /* OI-21 */
@@ -1554,7 +1583,8 @@ typedef struct {
 static circle_sums sum_circle(const lp_circle *c, const pairs *p, size_t a, double *s)
 {
     circle_sums sums = {.nan = holds_nan(anchor_row(p, a), p->width)}; /* CI-9, CI-17 */
-    double largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0, 0.0}, norm_x, norm_y;
+    double largest[2] = {-INFINITY, -INFINITY}, total[2] = {0.0, 0.0};
+    extent norm_x, norm_y;
     for (size_t j = 0; j < p->others; j++) {
         relation r = relate(p, a, j);
         if (r != POSITIVE && r != NEGATIVE)
@@ -1617,12 +1647,12 @@ static void compute_circle(frame *f)
 typedef struct {
     size_t rows, classes, width;
     double *x, *w;
-    double *norm_x, *norm_w;
+    extent *norm_x, *norm_w;
     double *gx, *gw;
     double scale;
 } angles;
 
-static double *unit_rows(frame *f, const lp_array *array, double *norms)
+static double *unit_rows(frame *f, const lp_array *array, extent *norms)
 {
     size_t width = array->shape[1];
     double *out = doubles(f, lp_count(array));
@@ -1630,8 +1660,8 @@ static double *unit_rows(frame *f, const lp_array *array, double *norms)
         for (size_t k = 0; k < width; k++)
             out[i * width + k] = float_at(array, i * width + k);
         norms[i] = norm(width, out + i * width);
-        for (size_t k = 0; norms[i] != 0.0 && k < width; k++)
-            out[i * width + k] /= norms[i];
+        for (size_t k = 0; norms[i].length != 0.0 && k < width; k++)
+            out[i * width + k] = over(out[i * width + k], norms[i]);
     }
     return out;
 }
@@ -1640,8 +1670,8 @@ static angles new_angles(frame *f, const lp_array *embeddings, const lp_array *c
 {
     angles a = {.rows = embeddings->shape[0], .classes = class_weights->shape[0], .width = class_weights->shape[1],
                 .scale = scale};
-    a.norm_x = doubles(f, a.rows);
-    a.norm_w = doubles(f, a.classes);
+    a.norm_x = allocate(f, a.rows, sizeof *a.norm_x);
+    a.norm_w = allocate(f, a.classes, sizeof *a.norm_w);
     a.x = unit_rows(f, embeddings, a.norm_x);
     a.w = unit_rows(f, class_weights, a.norm_w);
     a.gx = gradient_of(f, embeddings);
@@ -1671,7 +1701,7 @@ static double sine(size_t width, const double *x, const double *y, double simila
 
 static bool has_zero_row(const angles *a, size_t i, size_t j)
 {
-    return a->norm_x[i] == 0.0 || a->norm_w[j] == 0.0;
+    return a->norm_x[i].length == 0.0 || a->norm_w[j].length == 0.0;
 }
 
 /* What is done to the logit of a label: psi as a function of the cosine and of the sine, and its derivatives. */
@@ -1714,13 +1744,13 @@ static void angle_costs(const angles *a, const label_margin *m, size_t i, size_t
 
 /* Add slope times the gradient of psi to one of the two unit rows (AF-11, CF-6). With v = y - similarity * x the cosine
  * has the gradient v / norm, and the sine that of -similarity * v / |v|, which is 0 where v is (AF-13). */
-static void add_angle_side(size_t width, const double *x, const double *y, double norm_x, double similarity, margined m,
+static void add_angle_side(size_t width, const double *x, const double *y, extent norm_x, double similarity, margined m,
                            double slope, double *gx)
 {
     double size = sine(width, y, x, similarity);
     double along = m.by_cosine - (size > 0.0 ? m.by_sine * similarity / size : 0.0);
     for (size_t k = 0; k < width; k++)
-        gx[k] += cut_off(slope * along * (y[k] - similarity * x[k]) / norm_x);
+        gx[k] += cut_off(over(slope * along * (y[k] - similarity * x[k]), norm_x));
 }
 
 static void add_angle_gradient(const angles *a, size_t i, size_t j, margined m, double slope)
@@ -2003,6 +2033,234 @@ static void compute_classify_triplets(frame *f) /* MI-8 */
         code[i] = difficulty(float_at(&c->d_ap, i), float_at(&c->d_an, i), c->margin);
 }
 
+/* ==== Triplets and pairs that are drawn (spec/mining.md) ==== */
+
+lp_random lp_seed(uint64_t number)
+{
+    return (lp_random){number};
+}
+
+/* The next 64 bits of splitmix64 (Steele, Lea & Flood 2014). */
+static uint64_t next_bits(lp_random *random)
+{
+    uint64_t z = random->state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+/* A number below `end`, each with the same probability: bits that would favour the small ones are drawn anew. */
+static uint64_t draw_below(lp_random *random, uint64_t end)
+{
+    uint64_t unfair = (UINT64_MAX - end + 1) % end, bits;
+    do
+        bits = next_bits(random);
+    while (bits < unfair);
+    return bits % end;
+}
+
+static bool has_random(frame *f, const lp_random *random) /* MI-21, MI-22 */
+{
+    if (!random)
+        fail(f, "random must be a state, got NULL");
+    return random;
+}
+
+typedef struct {
+    integer label;
+    size_t row;
+    size_t start, count; /* the rows of the label, in the order of labels */
+} labelled;
+
+/* The rows of a data set, ordered by label, with the sum of a weight up to each. */
+typedef struct {
+    size_t size;
+    labelled *row;
+    uint64_t *up_to;
+    uint64_t total;
+} drawer;
+
+static int by_label(const void *a, const void *b)
+{
+    const labelled *x = a, *y = b;
+    if (x->label.negative != y->label.negative)
+        return x->label.negative ? -1 : 1;
+    if (x->label.bits != y->label.bits)
+        return x->label.bits < y->label.bits ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+static drawer new_drawer(frame *f, const lp_array *labels)
+{
+    drawer d = {.size = lp_count(labels)};
+    d.row = allocate(f, d.size, sizeof *d.row);
+    d.up_to = allocate(f, d.size, sizeof *d.up_to);
+    if (f->status != LP_OK)
+        return d;
+    for (size_t i = 0; i < d.size; i++)
+        d.row[i] = (labelled){.label = integer_at(labels, i), .row = i};
+    qsort(d.row, d.size, sizeof *d.row, by_label);
+    for (size_t i = 0, start = 0; i < d.size; i++) {
+        start = i && equal(d.row[i].label, d.row[start].label) ? start : i;
+        d.row[i].start = start;
+        d.row[start].count++;
+    }
+    for (size_t i = 0; i < d.size; i++)
+        d.row[i].count = d.row[d.row[i].start].count;
+    return d;
+}
+
+/* Weigh each row by the number of its positives, where they are wanted, times that of its negatives likewise. */
+static void weigh_rows(drawer *d, bool positives, bool negatives)
+{
+    d->total = 0;
+    for (size_t i = 0; i < d->size; i++) {
+        uint64_t count = d->row[i].count;
+        d->total += (positives ? count - 1 : 1) * (negatives ? d->size - count : 1);
+        d->up_to[i] = d->total;
+    }
+}
+
+static const labelled *draw_row(const drawer *d, lp_random *random)
+{
+    uint64_t number = draw_below(random, d->total);
+    size_t low = 0, high = d->size - 1;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (d->up_to[middle] > number)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return &d->row[low];
+}
+
+static int64_t draw_positive(const drawer *d, const labelled *anchor, lp_random *random)
+{
+    size_t place = anchor->start + draw_below(random, anchor->count - 1);
+    place += place >= (size_t)(anchor - d->row); /* any but the anchor */
+    return (int64_t)d->row[place].row;
+}
+
+static int64_t draw_negative(const drawer *d, const labelled *anchor, lp_random *random)
+{
+    size_t place = draw_below(random, d->size - anchor->count);
+    place += place >= anchor->start ? anchor->count : 0;
+    return (int64_t)d->row[place].row;
+}
+
+static void compute_sample_triplets(frame *f) /* MI-9, MI-10 */
+{
+    const lp_label_draws *c = f->call;
+    drawer d = new_drawer(f, &c->labels);
+    int64_t *triplet = f->results[0];
+    if (f->status != LP_OK || !has_random(f, c->random))
+        return;
+    weigh_rows(&d, true, true);
+    if (c->n && !d.total) /* MI-14 */
+        fail(f, "labels must have a triplet: two rows of one label, and one of another");
+    for (int64_t i = 0; f->status == LP_OK && i < c->n; i++) {
+        const labelled *anchor = draw_row(&d, c->random);
+        triplet[3 * i] = (int64_t)anchor->row;
+        triplet[3 * i + 1] = draw_positive(&d, anchor, c->random);
+        triplet[3 * i + 2] = draw_negative(&d, anchor, c->random);
+    }
+}
+
+static void compute_sample_pairs(frame *f) /* MI-11, MI-12 */
+{
+    const lp_label_draws *c = f->call;
+    drawer similar = new_drawer(f, &c->labels), other = new_drawer(f, &c->labels);
+    int64_t *pair = f->results[0];
+    unsigned char *dissimilar = f->results[1];
+    if (f->status != LP_OK || !has_random(f, c->random))
+        return;
+    weigh_rows(&similar, true, false);
+    weigh_rows(&other, false, true);
+    if ((c->n > 0 && !similar.total) || (c->n > 1 && !other.total)) /* MI-14 */
+        fail(f, "labels must have a pair of each kind that is drawn");
+    for (int64_t i = 0; f->status == LP_OK && i < c->n; i++) {
+        const drawer *d = i % 2 ? &other : &similar;
+        const labelled *first = draw_row(d, c->random);
+        pair[2 * i] = (int64_t)first->row;
+        pair[2 * i + 1] = i % 2 ? draw_negative(d, first, c->random) : draw_positive(d, first, c->random);
+        dissimilar[i] = i % 2;
+    }
+}
+
+static void compute_sample_active(frame *f) /* MI-13 */
+{
+    const lp_active_draws *c = f->call;
+    size_t count = lp_count(&c->terms), active = 0, *row = sizes(f, count);
+    int64_t *index = f->results[0];
+    if (f->status != LP_OK || !has_random(f, c->random))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (float_at(&c->terms, i) > 0.0)
+            row[active++] = i;
+    for (int64_t i = 0; i < c->n; i++)
+        index[i] = active ? (int64_t)row[draw_below(c->random, active)] : -1;
+}
+
+/* A negative of the pair from its chosen set (MI-16), or -1 where the set is empty (MI-15). */
+static int64_t pick_negative(const lp_negative_draws *c, const pairs *p, size_t a, size_t j, const double *d,
+                             size_t *set)
+{
+    const bool wanted[] = {c->easy, c->semi_hard, c->hard};
+    size_t count = 0;
+    for (size_t n = 0; n < p->others; n++) {
+        int64_t code = relate(p, a, n) == NEGATIVE ? difficulty(d[j], d[n], c->margin) : -1; /* MI-17, MI-19 */
+        if (code >= 0 && wanted[code])
+            set[count++] = n;
+    }
+    return count ? (int64_t)set[draw_below(c->random, count)] : -1;
+}
+
+typedef struct {
+    int64_t row[3];
+} triplet;
+
+/* Keep as many of the picks as there is room for, each choice of them with the same probability, in their order. */
+static size_t thin_out(triplet *pick, size_t count, size_t room, lp_random *random) /* MI-18 */
+{
+    size_t kept = 0;
+    if (count <= room)
+        return count;
+    for (size_t i = 0; i < count && kept < room; i++)
+        if (draw_below(random, count - i) < room - kept)
+            pick[kept++] = pick[i];
+    return kept;
+}
+
+static void compute_sample_negatives(frame *f)
+{
+    const lp_negative_draws *c = f->call;
+    const lp_batch batch = {.embeddings = c->embeddings, .labels = c->labels, .mask = c->mask};
+    pairs p = new_pairs(f, &batch, (metric){.kind = c->distance});
+    size_t room = length(f, 'P'), count = 0, *set = sizes(f, p.others);
+    triplet *pick = allocate(f, p.anchors * p.others, sizeof *pick);
+    double *d = doubles(f, p.others);
+    if (!c->easy && !c->semi_hard && !c->hard) /* MI-22 */
+        fail(f, "one or more of easy, semi_hard and hard must be true");
+    if (f->status != LP_OK || !has_random(f, c->random))
+        return;
+    for (size_t a = 0; a < p.anchors; a++) {
+        if (!p.part[a])
+            continue;
+        fill_distances(&p, a, d);
+        for (size_t j = 0; j < p.others; j++) {
+            int64_t n = relate(&p, a, j) == POSITIVE ? pick_negative(c, &p, a, j, d, set) : -1;
+            if (n >= 0)
+                pick[count++] = (triplet){{(int64_t)a, (int64_t)j, n}};
+        }
+    }
+    count = thin_out(pick, count, room, c->random);
+    for (size_t i = 0; i < room; i++)
+        for (size_t side = 0; side < 3; side++)
+            ((int64_t *)f->results[side])[i] = i < count ? pick[i].row[side] : -1;
+    *(int64_t *)f->results[3] = (int64_t)count;
+}
+
 /* ==== Verification (spec/verification.md) ==== */
 
 typedef struct {
@@ -2160,7 +2418,14 @@ static void compute_val_at_far(frame *f) /* VE-11 */
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 #define SIGNATURE(symbol, name, call, inputs, options, returns, is_loss)                                             \
     const lp_signature lp_##symbol##_signature = {name, sizeof(call), inputs, COUNT(inputs), options, COUNT(options), \
-                                                  returns, COUNT(returns), is_loss, compute_##symbol};
+                                                  returns, COUNT(returns), is_loss, false, compute_##symbol};
+#define RANDOM_SIGNATURE(symbol, call, inputs, options, returns)                                                     \
+    const lp_signature lp_##symbol##_signature = {#symbol, sizeof(call), inputs, COUNT(inputs), options,              \
+                                                  COUNT(options), returns, COUNT(returns), false, true,               \
+                                                  compute_##symbol};
+#define WITHOUT_OPTIONS(symbol, call, inputs, returns)                                                               \
+    const lp_signature lp_##symbol##_signature = {#symbol, sizeof(call), inputs, COUNT(inputs), NULL, 0, returns,     \
+                                                  COUNT(returns), false, false, compute_##symbol};
 
 static const char *const DISTANCES[] = {"p_norm", "euclidean", "squared_euclidean", "cosine", NULL};
 static const char *const PAIR_DISTANCES[] = {"", "euclidean", "squared_euclidean", "cosine", NULL}; /* PW-1 */
@@ -2426,9 +2691,7 @@ static const lp_input TRIPLET_MASKS_INPUTS[] = {
     INPUT(lp_masks, mask, BOOL, "B", LP_OPTIONAL),
 };
 static const lp_return MASKS[] = {{"positive", "B B", LP_BOOL, NULL}, {"negative", "B B", LP_BOOL, NULL}};
-const lp_signature lp_triplet_masks_signature = {"triplet_masks", sizeof(lp_masks), TRIPLET_MASKS_INPUTS,
-                                                 COUNT(TRIPLET_MASKS_INPUTS), NULL, 0, MASKS, COUNT(MASKS), false,
-                                                 compute_triplet_masks};
+WITHOUT_OPTIONS(triplet_masks, lp_masks, TRIPLET_MASKS_INPUTS, MASKS)
 
 static const lp_input CLASSIFY_TRIPLETS_INPUTS[] = {
     INPUT(lp_difficulty, d_ap, FLOAT, "...", 0),
@@ -2438,6 +2701,37 @@ static const lp_option CLASSIFY_TRIPLETS_OPTIONS[] = {REAL(lp_difficulty, margin
 static const lp_return CODE[] = {{"code", "...", LP_INT64, NULL}};
 SIGNATURE(classify_triplets, "classify_triplets", lp_difficulty, CLASSIFY_TRIPLETS_INPUTS, CLASSIFY_TRIPLETS_OPTIONS,
           CODE, false)
+
+#define DRAWS(call) {"n", offsetof(call, n), LP_KIND_INTEGER, NAN, "[0, inf)", NULL, false}
+
+static const lp_input LABELS_TO_DRAW_FROM[] = {INPUT(lp_label_draws, labels, LABEL, "N", 0)};
+static const lp_option LABEL_DRAWS_OPTIONS[] = {DRAWS(lp_label_draws)};
+static const lp_return TRIPLETS[] = {{"triplets", "n 3", LP_INT64, NULL}};
+static const lp_return PAIRS[] = {{"pairs", "n 2", LP_INT64, NULL}, {"dissimilar", "n", LP_BOOL, NULL}};
+RANDOM_SIGNATURE(sample_triplets, lp_label_draws, LABELS_TO_DRAW_FROM, LABEL_DRAWS_OPTIONS, TRIPLETS)
+RANDOM_SIGNATURE(sample_pairs, lp_label_draws, LABELS_TO_DRAW_FROM, LABEL_DRAWS_OPTIONS, PAIRS)
+
+static const lp_input TERMS_TO_DRAW_FROM[] = {INPUT(lp_active_draws, terms, FLOAT, "N", 0)};
+static const lp_option ACTIVE_DRAWS_OPTIONS[] = {DRAWS(lp_active_draws)};
+static const lp_return INDEX[] = {{"index", "n", LP_INT64, NULL}};
+RANDOM_SIGNATURE(sample_active, lp_active_draws, TERMS_TO_DRAW_FROM, ACTIVE_DRAWS_OPTIONS, INDEX)
+
+static const lp_input SAMPLE_NEGATIVES_INPUTS[] = {
+    INPUT(lp_negative_draws, embeddings, FLOAT, "B D", 0),
+    INPUT(lp_negative_draws, labels, LABEL, "B", 0),
+    INPUT(lp_negative_draws, mask, BOOL, "B", LP_OPTIONAL),
+};
+static const lp_option SAMPLE_NEGATIVES_OPTIONS[] = {
+    REAL(lp_negative_draws, margin, NAN, "[0, inf)"),
+    FLAG(lp_negative_draws, easy, false),
+    FLAG(lp_negative_draws, semi_hard, true),
+    FLAG(lp_negative_draws, hard, false),
+    CHOICE(lp_negative_draws, distance, LP_SQUARED_EUCLIDEAN, PAIR_DISTANCES),
+    {"size", offsetof(lp_negative_draws, size), LP_KIND_INTEGER, INFINITY, "[0, inf)", NULL, false},
+};
+static const lp_return PICKS[] = {
+    {"a", "P", LP_INT64, NULL}, {"p", "P", LP_INT64, NULL}, {"n", "P", LP_INT64, NULL}, {"picks", "", LP_INT64, NULL}};
+RANDOM_SIGNATURE(sample_negatives, lp_negative_draws, SAMPLE_NEGATIVES_INPUTS, SAMPLE_NEGATIVES_OPTIONS, PICKS)
 
 #define PAIRS_TO_VERIFY                                     \
     INPUT(lp_verification, distances, FLOAT, "N", 0), /* VE-7 */ \
@@ -2450,15 +2744,9 @@ static const lp_return RATES[] = {{"val", "T", LP_ABSENT, NULL}, {"far", "T", LP
 static const lp_return ACCURACY[] = {{"accuracy", "T", LP_ABSENT, NULL}};
 static const lp_return BEST[] = {{"accuracy", "", LP_ABSENT, NULL}, {"threshold", "", LP_ABSENT, NULL}};
 static const lp_return VAL[] = {{"val", "", LP_ABSENT, NULL}, {"threshold", "", LP_ABSENT, NULL}};
-const lp_signature lp_verification_rates_signature = {"verification_rates", sizeof(lp_verification), AT_THRESHOLDS,
-                                                      COUNT(AT_THRESHOLDS), NULL, 0, RATES, COUNT(RATES), false,
-                                                      compute_verification_rates};
-const lp_signature lp_verification_accuracy_signature = {"verification_accuracy", sizeof(lp_verification),
-                                                         AT_THRESHOLDS, COUNT(AT_THRESHOLDS), NULL, 0, ACCURACY,
-                                                         COUNT(ACCURACY), false, compute_verification_accuracy};
-const lp_signature lp_best_accuracy_signature = {"best_accuracy", sizeof(lp_verification), OVER_THRESHOLDS,
-                                                 COUNT(OVER_THRESHOLDS), NULL, 0, BEST, COUNT(BEST), false,
-                                                 compute_best_accuracy};
+WITHOUT_OPTIONS(verification_rates, lp_verification, AT_THRESHOLDS, RATES)
+WITHOUT_OPTIONS(verification_accuracy, lp_verification, AT_THRESHOLDS, ACCURACY)
+WITHOUT_OPTIONS(best_accuracy, lp_verification, OVER_THRESHOLDS, BEST)
 SIGNATURE(val_at_far, "val_at_far", lp_verification, OVER_THRESHOLDS, VAL_AT_FAR_OPTIONS, VAL, false)
 
 const lp_signature *const lp_catalogue[] = {
@@ -2481,6 +2769,10 @@ const lp_signature *const lp_catalogue[] = {
     &lp_joint_signature,
     &lp_triplet_masks_signature,
     &lp_classify_triplets_signature,
+    &lp_sample_triplets_signature,
+    &lp_sample_pairs_signature,
+    &lp_sample_active_signature,
+    &lp_sample_negatives_signature,
     &lp_verification_rates_signature,
     &lp_verification_accuracy_signature,
     &lp_best_accuracy_signature,
@@ -2538,6 +2830,27 @@ lp_status lp_triplet_masks(const lp_masks *call, void *positive, void *negative,
 lp_status lp_classify_triplets(const lp_difficulty *call, void *code, lp_error *error)
 {
     return lp_run(&lp_classify_triplets_signature, call, NULL, (void *const[]){code}, error);
+}
+
+lp_status lp_sample_triplets(const lp_label_draws *call, int64_t *triplets, lp_error *error)
+{
+    return lp_run(&lp_sample_triplets_signature, call, NULL, (void *const[]){triplets}, error);
+}
+
+lp_status lp_sample_pairs(const lp_label_draws *call, int64_t *pairs, unsigned char *dissimilar, lp_error *error)
+{
+    return lp_run(&lp_sample_pairs_signature, call, NULL, (void *const[]){pairs, dissimilar}, error);
+}
+
+lp_status lp_sample_active(const lp_active_draws *call, int64_t *index, lp_error *error)
+{
+    return lp_run(&lp_sample_active_signature, call, NULL, (void *const[]){index}, error);
+}
+
+lp_status lp_sample_negatives(const lp_negative_draws *call, int64_t *a, int64_t *p, int64_t *n, int64_t *picks,
+                              lp_error *error)
+{
+    return lp_run(&lp_sample_negatives_signature, call, NULL, (void *const[]){a, p, n, picks}, error);
 }
 
 lp_status lp_verification_rates(const lp_verification *call, void *val, void *far, lp_error *error)

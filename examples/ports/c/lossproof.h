@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define LP_AXES 8     /* the most axes of an array */
-#define LP_RESULTS 3  /* the most arrays that a function returns */
+#define LP_RESULTS 4  /* the most arrays that a function returns */
 #define LP_NO_BOUND INT64_MAX
 
 /* ---- Arrays ---- */
@@ -224,6 +224,32 @@ typedef struct {
     double margin;       /* has no default */
 } lp_difficulty;
 
+/* A state of randomness: whoever draws moves it on, and a copy of it draws the same again. */
+typedef struct {
+    uint64_t state;
+} lp_random;
+
+typedef struct {
+    lp_array labels;   /* (N,) integers */
+    lp_random *random; /* of the caller */
+    int64_t n;         /* has no default */
+} lp_label_draws;
+
+typedef struct {
+    lp_array terms; /* (N,) */
+    lp_random *random;
+    int64_t n; /* has no default */
+} lp_active_draws;
+
+typedef struct {
+    lp_array embeddings, labels, mask; /* (B, D), (B,), ? (B,) */
+    lp_random *random;
+    double margin;              /* has no default */
+    bool easy, semi_hard, hard; /* `kinds`: one or more of the three; semi-hard alone by default */
+    lp_distance distance;
+    int64_t size; /* LP_NO_BOUND: not given */
+} lp_negative_draws;
+
 typedef struct {
     lp_array distances;  /* (N,) */
     lp_array same;       /* (N,) bool */
@@ -257,6 +283,18 @@ lp_status lp_update_oim_memory(const lp_oim_update *call, void *lookup_table, vo
 lp_status lp_arcface_logits(const lp_arcface_rows *call, void *logits, lp_error *error);
 lp_status lp_triplet_masks(const lp_masks *call, void *positive, void *negative, lp_error *error);
 lp_status lp_classify_triplets(const lp_difficulty *call, void *code, lp_error *error);
+
+/* Any number is a seed. The rows of `triplets` (n, 3) and `pairs` (n, 2) are indices. */
+lp_random lp_seed(uint64_t number);
+lp_status lp_sample_triplets(const lp_label_draws *call, int64_t *triplets, lp_error *error);
+lp_status lp_sample_pairs(const lp_label_draws *call, int64_t *pairs, unsigned char *dissimilar, lp_error *error);
+lp_status lp_sample_active(const lp_active_draws *call, int64_t *index, lp_error *error);
+
+/* With a size the arrays hold that many indices, and without one they have room for B * (B - 1). The first `picks` of
+ * them are triplets, and the rest is -1. */
+lp_status lp_sample_negatives(const lp_negative_draws *call, int64_t *a, int64_t *p, int64_t *n, int64_t *picks,
+                              lp_error *error);
+
 lp_status lp_verification_rates(const lp_verification *call, void *val, void *far, lp_error *error);
 lp_status lp_verification_accuracy(const lp_verification *call, void *accuracy, lp_error *error);
 lp_status lp_best_accuracy(const lp_verification *call, void *accuracy, void *threshold, lp_error *error);
@@ -294,7 +332,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    const char *shape;
+    const char *shape; /* letters of the axes, and digits for lengths that do not change */
     lp_dtype dtype; /* LP_ABSENT: that of `like`, or of the arithmetic */
     const char *like;
 } lp_return;
@@ -310,7 +348,7 @@ typedef struct {
     size_t option_count;
     const lp_return *returns;
     size_t return_count;
-    bool is_loss;
+    bool is_loss, is_random;
     void (*compute)(struct lp_frame *frame);
 } lp_signature;
 
@@ -319,6 +357,7 @@ extern const lp_signature lp_triplet_margin_signature, lp_contrastive_signature,
     lp_update_centers_signature, lp_oim_signature, lp_update_oim_memory_signature, lp_circle_signature,
     lp_arcface_signature, lp_arcface_logits_signature, lp_cosface_signature, lp_cross_entropy_signature,
     lp_soft_cross_entropy_signature, lp_joint_signature, lp_triplet_masks_signature, lp_classify_triplets_signature,
+    lp_sample_triplets_signature, lp_sample_pairs_signature, lp_sample_active_signature, lp_sample_negatives_signature,
     lp_verification_rates_signature, lp_verification_accuracy_signature, lp_best_accuracy_signature,
     lp_val_at_far_signature;
 

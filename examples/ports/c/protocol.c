@@ -227,7 +227,7 @@ static bool find_signature(request *q, const json *message)
     const json *name = json_member(message, "loss"), *mode = json_member(message, "mode");
     const json *order = json_member(message, "order");
     for (const lp_signature *const *s = lp_catalogue; *s && !q->signature; s++)
-        if (json_is(name, (*s)->name))
+        if (json_is(name, (*s)->name) && !(*s)->is_random)
             q->signature = *s;
     if (!q->signature)
         return refuse(q, "a case must name a loss or a function that is offered");
@@ -326,7 +326,7 @@ static void write_offers(bool losses)
 {
     const char *before = "";
     for (const lp_signature *const *s = lp_catalogue; *s; s++) {
-        if ((*s)->is_loss != losses)
+        if ((*s)->is_loss != losses || (*s)->is_random) /* what draws at random is not judged */
             continue;
         printf("%s\"%s\": {\"accepts\": null}", before, (*s)->name);
         before = ", ";
