@@ -148,20 +148,29 @@ static bool number_of(const json *value, double *number)
     return false;
 }
 
-/* A whole number, exactly; 2.0 is 2 here. What is beyond 64 bits is the largest number or the smallest. */
+/* A whole number of 64 bits, exactly; 2.0 is 2 here. */
 static bool whole_of(const json *value, int64_t *number)
 {
     char *end;
     if (value->kind != JSON_NUMBER || value->number != floor(value->number))
         return false;
+    if (!(fabs(value->number) < 9223372036854775808.0))
+        return false;
     *number = strtoll(value->text, &end, 10);
-    if (end == value->text + value->length)
-        return true;
-    if (fabs(value->number) >= 9223372036854775808.0)
-        *number = value->number > 0.0 ? INT64_MAX : INT64_MIN;
-    else
+    if (end != value->text + value->length)
         *number = (int64_t)value->number;
     return true;
+}
+
+/* As that; but a bound beyond 64 bits bounds nothing. */
+static bool count_of(const json *value, const lp_option *option, int64_t *number)
+{
+    bool is_bound = isinf(option->fallback) && value->kind == JSON_NUMBER;
+    if (is_bound && isfinite(value->number) && value->number >= 9223372036854775808.0) {
+        *number = LP_NO_BOUND;
+        return true;
+    }
+    return whole_of(value, number);
 }
 
 static bool read_choice(request *q, const lp_option *option, const json *value, int *chosen)
@@ -183,7 +192,7 @@ static bool read_option(request *q, const lp_option *option, const json *value) 
     case LP_KIND_REAL:
         return number_of(value, place) || refuse(q, "%s must be a number", option->name);
     case LP_KIND_INTEGER:
-        return whole_of(value, place) || refuse(q, "%s must be an integer", option->name);
+        return count_of(value, option, place) || refuse(q, "%s must be an integer of 64 bits", option->name);
     case LP_KIND_CHOICE:
         return read_choice(q, option, value, place);
     default:
