@@ -14,7 +14,7 @@ from lossproof.spec import Dialect, Difference, Setting, find, losses
 _UNIT = {
     "torch": "torch.nn.functional.normalize({0}, dim=-1)",
     "tensorflow": "tf.math.l2_normalize({0}, -1)",
-    "jax": "{0} / jnp.linalg.norm({0}, axis=-1, keepdims=True)",
+    "jax": "{0} * jax.lax.rsqrt(jnp.maximum(jnp.sum({0} * {0}, -1, keepdims=True), 1e-24))",  # a row of zeros stays
 }
 _TURNED = {"torch": "{0}.T", "tensorflow": "tf.transpose({0})", "jax": "{0}.T"}
 FRAMEWORKS = tuple(_UNIT)
@@ -40,10 +40,7 @@ class Call:
     @property
     def options(self) -> dict[str, Any]:
         """The keyword arguments of our function that are not its defaults."""
-        options = dict(self.setting.options)
-        if self._over_rows:
-            options["reduction"] = "sum"
-        return options
+        return self.setting.keywords
 
     @property
     def convert(self) -> Mapping[str, Any]:
@@ -66,11 +63,6 @@ class Call:
         return self.setting.departs
 
     @property
-    def _over_rows(self) -> bool:
-        mean = self.setting.options.get("reduction", "mean") in ("mean", "mean_nonzero")
-        return "denominator" in self.setting.convert and mean
-
-    @property
     def _arrays(self) -> dict[str, str]:
         """Own name of each array -> that of the page, in the order of the library's call."""
         page = losses()[self.function].inputs
@@ -87,11 +79,7 @@ class Call:
         page = losses()[self.function].inputs
         texts = {name: own for own, name in self._arrays.items()}
         given = _converted(texts, self.convert, page, lambda step, x: _step(step, kind).format(x))
-        arrays = [given[n] if not e.get("optional") else f"{n}={given[n]}" for n, e in page.items() if n in given]
-        options = [f"{name}={value!r}" for name, value in self.options.items()]
-        text = f"{self.function}({', '.join((*arrays, *options))})"
-        text += f" / len({next(iter(self._arrays))})" * self._over_rows
-        return f"{self.convert['times']!r} * {text}" if "times" in self.convert else text
+        return self.setting.python(given, next(iter(self._arrays)))
 
     def __str__(self) -> str:
         return self.line()
@@ -116,7 +104,7 @@ class Call:
             given = {**dict(zip(own, arrays, strict=False)), **named}
             converted = _converted({own.get(n, n): a for n, a in given.items()}, self.convert, page, step)
             value = getattr(backend, self.function)(**converted, **self.options)
-            value = value / len(next(iter(given.values()))) if self._over_rows else value
+            value = value / len(next(iter(given.values()))) if self.setting.over_rows else value
             return self.convert.get("times", 1) * value if "times" in self.convert else value
 
         return call
@@ -168,11 +156,15 @@ def _backend(framework: str) -> tuple[Any, Callable[[Any], Any], Callable[[Any],
 
         return in_tensorflow, lambda rows: tf.math.l2_normalize(rows, -1), tf.transpose
     if framework == "jax":
+        import jax
         import jax.numpy as jnp
 
         from lossproof.backends import jax as in_jax
 
-        return in_jax, lambda rows: rows / jnp.linalg.norm(rows, axis=-1, keepdims=True), jnp.transpose
+        def unit(rows: Any) -> Any:
+            return rows * jax.lax.rsqrt(jnp.maximum(jnp.sum(rows * rows, -1, keepdims=True), 1e-24))
+
+        return in_jax, unit, jnp.transpose
     raise ValueError(f"framework must be one of {', '.join(FRAMEWORKS)}, got {framework!r}")
 
 

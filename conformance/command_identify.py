@@ -22,7 +22,7 @@ from lossproof.conformance.command_targets import known_losses
 from lossproof.conformance.host.session import Session, SessionError, worker_command
 from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import Departure, in_order
-from lossproof.conformance.identify.search import Found, Match, search
+from lossproof.conformance.identify.search import CLOSE, Found, Match, search
 from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import losses
 
@@ -123,10 +123,12 @@ def _show_nearest(target: str, session: Session, found: Found, nearest: Match | 
         return
     setting = nearest.candidate.setting(nearest.numbers)
     departs = f", but for one thing: {setting.departs}" if setting.departs else ""
-    whole = bool(found.matches)
+    whole, close = bool(found.matches), nearest.error < CLOSE
     say(f"  {'it is' if whole else 'the nearest is'} {answer.call(replace(setting, departs=''))}{departs}")
-    for dialect in answer.same_as(setting) if whole else ():
+    for dialect in answer.same_as(setting) if close else ():
         say(f"  as in {dialect.library} ({dialect.versions}): {dialect.name}")
+    if close and not whole:
+        say(f"  its answers are within {nearest.error:.1e} of that, and not within rounding")
     shown = _smallest(found, nearest)
     if shown:
         say(f"  it departs: {shown}")

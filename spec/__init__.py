@@ -6,9 +6,10 @@ frozen vectors of a loss, and `dialects()` are the public calls of other librari
 not even numpy.
 """
 
-from lossproof.spec.dialect import Dialect, Difference, Setting, dialect_schema, dialects
+from lossproof.spec.dialect import Dialect, Difference, dialect_schema, dialects
 from lossproof.spec.dialect_lookup import find
 from lossproof.spec.page import Clause, Example, Page, clauses, functions, losses, page, page_names, spec_version
+from lossproof.spec.setting import Setting
 from lossproof.spec.vector import Vector, vector_schema, vectors
 
 __all__ = [

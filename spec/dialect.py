@@ -18,28 +18,11 @@ from types import MappingProxyType
 from typing import Any
 
 from lossproof.spec.page import losses
+from lossproof.spec.setting import Setting
 from lossproof.spec.words import meant
 
 _FOLDER = files("lossproof.spec") / "dialects"
 _SHARED = ("library", "module", "versions", "framework", "source", "imports")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Which function of a page something is.
-
-    Args:
-        loss: the loss of a page.
-        options: its options that are not the page's defaults.
-        convert: what is done around the call: `rows` ("unit", "distances"), `labels` ("similar", "sign"), `table`
-            ("columns"), `denominator` ("rows"), `times` (a number). The schema of the dialects says what each means.
-        departs: in what it is no function of the page, as the schema lists it; empty where it is one.
-    """
-
-    loss: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    convert: Mapping[str, Any] = field(default_factory=dict)
-    departs: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,9 @@ def recording(make):
 
 def pytest_addoption(parser):
     parser.addoption("--every-place", action="store_true", help="fail where a place of the judge has found no fault")
+    parser.addoption(
+        "--every-pair", action="store_true", help="ask every kind of wrong code of every loss, not a third"
+    )
 
 
 def pytest_configure():

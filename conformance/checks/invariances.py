@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,24 +38,32 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return None
         result.planned += 1
         found = relate(judge, case, structure)
-        if found:
-            mismatch, shown = found if isinstance(found, tuple) else (found, case)
-            return judge.finding(probe, mismatch, shown)
-        return None
+        return judge.finding(probe, *found) if found else None
 
     judge.structures(probe, result, examine)
 
 
-def _both(
-    judge: Judge, structure: Structure, first: Case, second: Case
-) -> tuple[Answer, Answer, Expected] | Mismatch | None:
+Shown = tuple[Mismatch, Case]  # what is wrong, and the call that shows it
+
+
+class Both(NamedTuple):
+    """The answers to two calls, and what is expected of the first."""
+
+    first: Answer
+    second: Answer
+    expected: Expected
+
+
+def _both(judge: Judge, structure: Structure, first: Case, second: Case) -> Both | Shown | None:
     answers = judge.ask(first), judge.ask(second)
-    found = unanswered(answers[0]) or unanswered(answers[1])
-    if found or answers[0].unsupported or answers[1].unsupported:
-        return found
+    for answer, case in zip(answers, (first, second), strict=True):
+        if found := unanswered(answer):
+            return found, case
+    if answers[0].unsupported or answers[1].unsupported:
+        return None
     expected = judge.oracle.expected(replace(judge.judged(first, structure), order=0))  # no gradient is compared
     shapes = {answer.value.shape for answer in answers if answer.value is not None}
-    return (*answers, expected) if shapes == {expected.value.shape} else None
+    return Both(*answers, expected) if shapes == {expected.value.shape} else None
 
 
 def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
@@ -65,14 +73,14 @@ def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
     )
 
 
-def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+def _permuted(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Permute the rows of every input: the terms are permuted with them, and a reduced loss stays."""
     rows = next(iter(case.inputs.values())).shape[0]
     order = generator(judge.seed, "permutation", structure).permutation(rows)
     aligned = losses()[case.loss].aligned
     other = replace(case, inputs={name: a[order] if name in aligned else a for name, a in case.inputs.items()})
     answers = _both(judge, structure, case, other)
-    if not isinstance(answers, tuple):
+    if not isinstance(answers, Both):
         return answers
     first, second, expected = answers
     assert first.value is not None
@@ -86,18 +94,12 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     want = moved(first.value)
     wrong = ~(np.abs(second.value - want) <= moved(room))
     if np.any(wrong):
-        return Mismatch(
-            "value",
-            "loss of the permuted rows",
-            second.value.tolist(),
-            want.tolist(),
-            float(np.max(room)),
-            np.inf,
-        )
+        got = second.value.tolist()
+        return Mismatch("value", "loss of the permuted rows", got, want.tolist(), float(np.max(room)), np.inf), other
     return None
 
 
-def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+def _relabelled(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Rename the labels one to one, to integers that floats or int32 cannot tell apart, or of either sign."""
     found = _labels(case)
     widest = (2**64 - 1) // max(len(found) - 1, 1)  # from one end of the range to the other
@@ -107,8 +109,9 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
         labels = {
             name: np.array([names[label] for label in case.inputs[name]], np.int64).reshape(-1) for name in _named(case)
         }
-        answers = _both(judge, structure, case, replace(case, inputs={**case.inputs, **labels}))
-        if not isinstance(answers, tuple):
+        other = replace(case, inputs={**case.inputs, **labels})
+        answers = _both(judge, structure, case, other)
+        if not isinstance(answers, Both):
             return answers
         first, second, expected = answers
         assert first.value is not None
@@ -116,11 +119,11 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Mismatch | No
         room = _room(judge, case, expected, first)
         if np.any(~(np.abs(second.value - first.value) <= room)):
             got, want = second.value.tolist(), first.value.tolist()
-            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room)))
+            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room))), other
     return None
 
 
-def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+def _retyped(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Give the labels in every integer dtype, or one; one of less than 32 bits may be refused."""
     known, highest = judge.session.hello.get("integers", ["int64"]), structure.get("highest")
     if highest:
@@ -132,17 +135,17 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
         if dtype not in ("int32", "int64") and judge.ask(other).refused:
             continue
         answers = _both(judge, structure, case, other)
-        if not isinstance(answers, tuple):
+        if not isinstance(answers, Both):
             return answers
         first, second, expected = answers
         room = _room(judge, case, expected, first)
         if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
             got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
-            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room)))
+            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room))), other
     return None
 
 
-def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, Case] | None:
+def _at_ends(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Name the labels by numbers at both ends of each integer dtype; one but int32 and int64 may be refused."""
     found, known = _labels(case), list(judge.session.hello.get("integers", ["int64"]))
     turn = int(structure["variant"]) % len(known)
@@ -159,9 +162,9 @@ def _at_ends(judge: Judge, case: Case, structure: Structure) -> tuple[Mismatch, 
             if dtype not in ("int32", "int64") and judge.ask(other).refused:
                 break
             answers = _both(judge, structure, case, other)
-            if not isinstance(answers, tuple):
+            if not isinstance(answers, Both):
                 if answers:
-                    return answers, other
+                    return answers
                 continue
             first, second, expected = answers
             room = _room(judge, case, expected, first)
@@ -190,7 +193,7 @@ def _ends(dtype: str) -> list[list[int]]:
     return [list(dict.fromkeys([*first, *middle])) for first in named]
 
 
-def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+def _replaced(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Move every row but one: the term of that one stays."""
     rng = generator(judge.seed, "other rows", structure)
     kept = int(rng.integers(next(iter(case.inputs.values())).shape[0]))
@@ -198,8 +201,9 @@ def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     for name in losses()[case.loss].rows:
         inputs[name] = np.roll(case.inputs[name], 1, axis=0) * 0.5
         inputs[name][kept] = case.inputs[name][kept]
-    answers = _both(judge, structure, case, replace(case, inputs=inputs))
-    if not isinstance(answers, tuple):
+    other = replace(case, inputs=inputs)
+    answers = _both(judge, structure, case, other)
+    if not isinstance(answers, Both):
         return answers
     first, second, expected = answers
     if first.value is None or second.value is None or not first.value.ndim:
@@ -207,27 +211,21 @@ def _replaced(judge: Judge, case: Case, structure: Structure) -> Mismatch | None
     room = np.broadcast_to(_room(judge, case, expected, first), first.value.shape)
     got, want, limit = (float(a[kept]) for a in (second.value, first.value, room))
     if not abs(got - want) <= limit:
-        return Mismatch("value", f"term {kept} with other rows around it", got, want, limit)
+        return Mismatch("value", f"term {kept} with other rows around it", got, want, limit), other
     return None
 
 
-def _swapped(judge: Judge, case: Case, structure: Structure) -> Mismatch | None:
+def _swapped(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Ask without and with swap: swap never makes the loss smaller."""
     other = replace(case, parameters={**case.parameters, "swap": True})
     answers = _both(judge, structure, case, other)
-    if not isinstance(answers, tuple):
+    if not isinstance(answers, Both):
         return answers
     plain, swapped, expected = answers
     assert plain.value is not None
     assert swapped.value is not None
     room = _room(judge, case, expected, plain)
     if np.any(swapped.value < plain.value - room):
-        return Mismatch(
-            "value",
-            "loss with swap",
-            swapped.value.tolist(),
-            f"at least {plain.value.tolist()}",
-            float(np.max(room)),
-            np.inf,
-        )
+        got, want = swapped.value.tolist(), f"at least {plain.value.tolist()}"
+        return Mismatch("value", "loss with swap", got, want, float(np.max(room)), np.inf), other
     return None

@@ -19,10 +19,16 @@ from lossproof.spec import Dialect, find, losses
 from lossproof.spec.dialect import code, value_of
 from lossproof.spec.dialect_lookup import covers
 
-_LABELS = {
-    "torch": {"similar": "(~{0}).long()", "sign": "1 - 2 * {0}.long()"},
-    "tensorflow": {"similar": "tf.cast(~{0}, tf.int32)", "sign": "1 - 2 * tf.cast({0}, tf.int32)"},
-    "jax": {"similar": "(~{0}).astype(int)", "sign": "1 - 2 * {0}.astype(int)"},
+_LABELS = {  # each refuses what is not boolean, as the page does: the library's labels are numbers
+    "torch": {
+        "similar": "torch.ones_like({0}, dtype=torch.int64).masked_fill({0}, 0)",
+        "sign": "torch.ones_like({0}, dtype=torch.int64).masked_fill({0}, -1)",
+    },
+    "tensorflow": {"similar": "tf.where({0}, 0, 1)", "sign": "tf.where({0}, -1, 1)"},
+    "jax": {
+        "similar": "jax.lax.select({0}, jnp.zeros({0}.shape, int), jnp.ones({0}.shape, int))",
+        "sign": "jax.lax.select({0}, -jnp.ones({0}.shape, int), jnp.ones({0}.shape, int))",
+    },
 }
 _DISTANCE = {  # with the gradient 0 at 0, and NaN where a row holds NaN
     "torch": "torch.linalg.vector_norm({0} - {1}, dim=-1)",
@@ -36,7 +42,7 @@ _COLUMNS = {"torch": "{0}.T", "tensorflow": "tf.transpose({0})", "jax": "{0}.T"}
 _FRAMEWORK = {
     "torch": "import torch",
     "tensorflow": "import tensorflow as tf",
-    "jax": "import jax.numpy as jnp",
+    "jax": "import jax, jax.numpy as jnp",
     "paddle": "import paddle",
     "mlx": "import mlx.core as mx",
 }
@@ -110,9 +116,13 @@ def _own(dialect: Dialect, held: Mapping[str, Any]) -> _Own:
             (option,) = {option for option, _ in words.values()}
             of = {value: value_of(word) for word, (_, value) in words.items()}
             default = page[option].get("default")
-            found.free[option] = default if default in of else next(iter(of))
+            if default not in of:  # then a call without the option is none of the page's: it has the first word
+                chosen[name] = next(iter(of.values()))
+                found.code.append(f"{name}={code(chosen[name])}")
+                continue
+            found.free[option] = default
             found.limits.setdefault(option, list(of))
-            chosen[name] = of[found.free[option]]
+            chosen[name] = of[default]
             table = ", ".join(f"{value!r}: {code(word)}" for value, word in of.items())
             found.code.append(f"{name}={{{table}}}[{option}]")
         elif words:

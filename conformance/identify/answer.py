@@ -10,6 +10,7 @@ from lossproof.conformance.host.options import required_of
 from lossproof.conformance.identify.corners import Departure
 from lossproof.conformance.identify.search import Match
 from lossproof.spec import Dialect, Setting, dialects, losses
+from lossproof.spec.setting import number
 
 DEGREES = ("arcface_loss", "margin")
 CONVERTED = {
@@ -20,30 +21,15 @@ CONVERTED = {
 }
 
 
-def number(value: Any) -> str:
-    """Return a number as it is typed: 1/30 where that is meant."""
-    if not isinstance(value, float) or value == 0 or math.isinf(value):
-        return 'float("inf")' if isinstance(value, float) and math.isinf(value) else repr(value)
-    inverse = 1 / value
-    if len(repr(value)) > 8 and abs(inverse - round(inverse, 3)) < 1e-9 * abs(inverse):
-        return f"1 / {round(inverse, 3):g}"
-    return repr(value)
-
-
 def call(setting: Setting) -> str:
     """Return our call, as Python."""
-    given = []
+    given = {}
     for name in required_of(setting.loss):
-        text = (
-            f"unit({name})" if setting.convert.get("rows") == "unit" and name in losses()[setting.loss].rows else name
-        )
-        if name == "dissimilar" and "labels" in setting.convert:
-            text = {"similar": "label == 0", "sign": "label < 0"}[setting.convert["labels"]]
-        given.append(text)
-    over = " / len(labels)" if setting.convert.get("denominator") == "rows" else ""
-    options = {**setting.options, **({"reduction": "sum"} if over else {})}
-    text = f"{setting.loss}({', '.join([*given, *(f'{n}={number(v)}' for n, v in options.items())])}){over}"
-    return f"{number(setting.convert['times'])} * {text}" if "times" in setting.convert else text
+        unit = setting.convert.get("rows") == "unit" and name in losses()[setting.loss].rows
+        given[name] = f"unit({name})" if unit else name
+    if "labels" in setting.convert:
+        given["dissimilar"] = {"similar": "label == 0", "sign": "label < 0"}[setting.convert["labels"]]
+    return setting.python(given, "labels")
 
 
 def around(setting: Setting) -> list[str]:

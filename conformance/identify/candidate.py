@@ -81,6 +81,12 @@ class Candidate:
         """Return the setting of the page that it is, or is nearest to, which the reference answers."""
         return replace(self, formula=None, words={}, departs="")
 
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Return the least and the largest number that the page allows."""
+        entry = losses()[self.loss].parameters.get(name, {"range": "(-inf, inf)"})
+        low, high = entry["range"][1:-1].split(", ")
+        return float(low), float(high)
+
     def core(self) -> str:
         """Return what decides where there is one term: not its reduction to a number, nor a swap."""
         options = {n: v for n, v in self.options.items() if n != "swap"}

@@ -1,4 +1,4 @@
-"""Circle losses that no page has: one logarithm for the whole batch, and one for each of the two sums."""
+"""Circle losses: the page's, and two that no page has: one logarithm for the batch, and one for each of the sums."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ def terms(inputs: Batch, o: Options) -> tuple[Array, Array]:
         upper = np.triu(np.ones(s.shape, bool), 1)
         both = _log_sum(positive[near & upper]) + _log_sum(negative[far & upper])
         return np.logaddexp(0.0, both)[None], np.ones(1, bool)
-    parts = [np.logaddexp(0.0, _log_sum(np.where(kept, x, -np.inf))) for kept, x in ((near, positive), (far, negative))]
-    return parts[0] + parts[1], near.any(axis=1) & far.any(axis=1)
+    part = near.any(axis=1) & far.any(axis=1)
+    sums = [_log_sum(np.where(kept, x, -np.inf)) for kept, x in ((near, positive), (far, negative))]
+    if o["form"] == "two softplus":
+        return np.logaddexp(0.0, sums[0]) + np.logaddexp(0.0, sums[1]), part
+    return np.logaddexp(0.0, sums[0] + sums[1]), part
 
 
 def _log_sum(x: Array) -> Array:

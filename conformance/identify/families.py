@@ -108,7 +108,8 @@ def _mined() -> Iterator[Candidate]:
 def _circle() -> Iterator[Candidate]:
     starts = {"margin": (0.25, 0.4), "gamma": (16.0, 80.0, 256.0, 1.0)}
     for detach, reduction in product((True, False), (*REDUCTIONS, "rows")):
-        yield Candidate("circle_loss", {"detach_weights": detach}, starts, reduction=reduction)
+        options, words = {"detach_weights": detach}, {"form": "the page's"}
+        yield Candidate("circle_loss", options, starts, circles.terms, words, reduction=reduction)
     for departs, reduction in product(circles.FORMS, (*REDUCTIONS, "rows")):
         words = {"form": departs}
         yield Candidate("circle_loss", {}, starts, circles.terms, words, departs=departs, reduction=reduction)

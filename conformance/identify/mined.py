@@ -68,6 +68,23 @@ def _easy_positive(pairs: Pairs) -> Gaps:
     return _valid(easy, near)
 
 
+def _weighted(pairs: Pairs) -> Gaps:
+    """Return the means of the distances, weighted by the softmax of what is mined: far positives, near negatives."""
+    d, positive, negative = pairs
+    valid = positive.any(axis=1) & negative.any(axis=1)
+    means = []
+    for kept, sign in ((positive, 1.0), (negative, -1.0)):
+        power = np.where(kept, sign * d, -np.inf)
+        weights = np.exp(power - np.max(power, axis=1, initial=-1e300, keepdims=True))
+        means.append(np.sum(weights * np.where(kept, d, 0.0), axis=1) / np.maximum(weights.sum(axis=1), 1e-300))
+    return np.where(valid, means[0] - means[1], 0.0), valid
+
+
+def _weighted_with_the_anchor(pairs: Pairs) -> Gaps:
+    d, positive, negative = pairs
+    return _weighted((d, positive | np.eye(len(d), dtype=bool), negative))
+
+
 def _valid(far: Array, near: Array) -> Gaps:
     valid = np.isfinite(far) & np.isfinite(near)
     return np.where(valid, far, 0) - np.where(valid, near, 0), valid
@@ -102,4 +119,6 @@ WAYS: dict[str, Callable[[Pairs], Gaps]] = {
     "semi-hard within the margin": _all,
     "hardest positive": _hardest_positive,
     "easy positive": _easy_positive,
+    "weighted by softmax": _weighted,
+    "weighted by softmax, the anchor a positive": _weighted_with_the_anchor,
 }

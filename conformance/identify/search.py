@@ -17,6 +17,8 @@ from lossproof.conformance.identify.solve import Asked, Fit, interval, residuals
 from lossproof.conformance.identify.told import Told
 from lossproof.spec import losses
 
+SHUT = 1e-3  # a margin of pairs that nothing is nearer than
+CLOSE = 1e-9  # so near is a function that does one small thing besides
 NEAR = 3e-3  # of the first batches, before eps is looked for
 ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off, relative to its largest entry
 EPS = (1e-3, 1e-6, 1e-9, 1e-12)
@@ -38,6 +40,11 @@ class Match:
         """Return how many things are not the page's defaults."""
         setting = self.candidate.setting(self.numbers)
         return len(setting.options) + len(setting.convert) + 100 * bool(setting.departs)
+
+    @property
+    def shut(self) -> bool:
+        """Whether no hinge is open: so look labels of -1 and 1 that are handed over as 0 and 1."""
+        return self.candidate.loss == "contrastive_loss" and self.numbers.get("margin", 1.0) < SHUT
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,18 @@ def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Fou
         for one in told:
             progress(f"{one.group.losses[0]}: " + ("looking further" if further else "looking"))
             found = _search(one, further=further)
-            if found.matches:
+            if found.matches and not found.matches[0].shut:
                 return found
             if best is None or _nearer(found, best):
                 best = found
+        if best and (best.matches or (best.nearest and best.nearest.error < CLOSE)):
+            break  # nothing further is nearer
     return best
 
 
 def _nearer(found: Found, other: Found) -> bool:
+    if found.matches or other.matches:
+        return not other.matches
     return found.nearest is not None and (other.nearest is None or _far(found.nearest) < _far(other.nearest))
 
 
@@ -87,8 +98,10 @@ def _search(told: Told, *, further: bool) -> Found:
     return Found(told.group, told.dtype, told.first, sorted(matches, key=lambda m: m.departures), nearest)
 
 
-def _far(match: Match) -> tuple[bool, float]:
-    return bool(match.candidate.departs), match.error
+def _far(match: Match) -> tuple[float, bool, int, float]:
+    """Return how far a candidate is: by its decade, so that a function of a page is named before one that is not."""
+    decade = float(np.ceil(np.log10(max(match.error, 1e-300))))
+    return decade, match.shut, match.departures, match.error
 
 
 def _handed(candidate: Candidate, kind: str) -> Candidate:
@@ -169,8 +182,9 @@ def _places(candidate: Candidate) -> list[Candidate]:
 
 
 def _rounded(candidate: Candidate, fit: Fit, asked: Asked, allowed: float) -> Match:
-    """Return the fit with each number as short as the answers allow."""
+    """Return the fit with each number as short as the answers allow, or as what is close to them allows."""
     numbers, ranges = dict(fit.numbers), {}
+    allowed = max(allowed, 2 * fit.error) if fit.error < CLOSE else allowed
     for name in fit.numbers if fit.error <= allowed else ():
         ranges[name] = interval(candidate, Fit(numbers, fit.error), name, asked, allowed)
         short = {**numbers, name: shortest(*ranges[name], numbers[name])}

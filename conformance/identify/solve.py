@@ -72,7 +72,7 @@ def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, step
             break
         normal, pull = slopes.T @ slopes, slopes.T @ errors
         step = np.linalg.lstsq(normal + damping * np.diag(np.diag(normal)), -pull, rcond=None)[0]
-        tried = {name: _moved(name, numbers[name], float(s)) for name, s in zip(names, step, strict=True)}
+        tried = {name: _moved(candidate, name, numbers[name], float(s)) for name, s in zip(names, step, strict=True)}
         next_errors = residuals(candidate, tried, asked)
         if np.all(np.isfinite(next_errors)) and next_errors @ next_errors < errors @ errors:
             gained = 1 - (next_errors @ next_errors) / (errors @ errors)
@@ -87,28 +87,35 @@ def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, step
     return Fit(numbers, worst(errors))
 
 
-def _moved(name: str, value: float, by: float) -> float:
-    if name in POSITIVE:
-        return float(value * np.exp(np.clip(by, -3.0, 3.0)))
-    return max(value + by, {"p": 1.0, "margin": -1.0 if value < 0 else 0.0}.get(name, 0.0))
+def _moved(candidate: Candidate, name: str, value: float, by: float) -> float:
+    """Return a number moved by a step, and no farther than the page allows."""
+    low, high = candidate.bounds(name)
+    moved = float(value * np.exp(np.clip(by, -3.0, 3.0))) if name in POSITIVE else value + by
+    return min(max(moved, low), high)
 
 
 def _slope(candidate: Candidate, numbers: Mapping[str, float], name: str, errors: Array, asked: Asked) -> Array:
-    width = 1e-7 * (1.0 if name in POSITIVE else max(abs(numbers[name]), 1e-2))
-    moved = _moved(name, numbers[name], width)
+    width = _inward(candidate, name, numbers[name], 1e-7 * (1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)))
+    moved = _moved(candidate, name, numbers[name], width)
     return (residuals(candidate, {**numbers, name: moved}, asked) - errors) / width
+
+
+def _inward(candidate: Candidate, name: str, value: float, width: float) -> float:
+    """Return a step of a width, backwards at the upper end of what the page allows."""
+    return -width if value + width > candidate.bounds(name)[1] else width
 
 
 def interval(candidate: Candidate, fit: Fit, name: str, asked: Asked, allowed: float) -> tuple[float, float]:
     """Return the range of one number, with the others held, in which no error is beyond what is allowed."""
     value, errors = fit.numbers[name], residuals(candidate, fit.numbers, asked)
-    width = 1e-7 * max(abs(value), 1e-9)
+    width = _inward(candidate, name, value, 1e-7 * max(abs(value), 1e-9))
     slopes = (residuals(candidate, {**fit.numbers, name: value + width}, asked) - errors) / width
     steep = np.abs(slopes) > 0
     if not steep.any():
         return 0.0, np.inf
     room = np.maximum(allowed - np.abs(errors[steep]), 0) / np.abs(slopes[steep])
-    return value - float(np.min(room)), value + float(np.min(room))
+    (low, high), either_side = candidate.bounds(name), float(np.min(room))
+    return max(value - either_side, low), min(value + either_side, high)
 
 
 def shortest(low: float, high: float, value: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.session import Asked as Session
 from lossproof.conformance.identify.batches import FIRST, batches, handings
@@ -35,11 +37,21 @@ def tell(session: Session, group: Group, seed: int) -> list[Told]:
     for kind in handings(group.losses[0]):
         for dtype in (d for d in ("float64", "float32") if d in session.hello["dtypes"]):
             first = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed, kind))
+            if any(_alike(kind, first, other) for other in found):
+                break  # another handing of the same labels, with the same answers
             if sum(answer.value is not None for _, answer in first) >= FIRST:
                 fresh = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed + 1, kind))
                 found.append(Told(group, dtype, kind, first, fresh))
                 break
     return found
+
+
+def _alike(kind: str, answers: Sequence[tuple[Batch, Answer]], other: Told) -> bool:
+    """Whether labels that mean the same, handed over in another way, gave the same answers."""
+    if kind.startswith("sign") != other.kind.startswith("sign") or len(answers) != len(other.first):
+        return False
+    pairs = zip((a.value for _, a in answers), (a.value for _, a in other.first), strict=True)
+    return all(a is b is None or (a is not None and np.array_equal(a, b, equal_nan=True)) for a, b in pairs)
 
 
 def _answers(session: Session, loss: str, dtype: str, asked: Sequence[Batch]) -> list[tuple[Batch, Answer]]:

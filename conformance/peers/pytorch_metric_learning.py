@@ -21,7 +21,7 @@ from lossproof.conformance.host.ranks import Ranks
 
 NAME = "pytorch_metric_learning"
 triplet_margin_loss = peer(NAME, "TripletMarginLoss")
-batch_hard = peer(NAME, "TripletMarginLoss with BatchHardMiner")
+batch_hard = peer(NAME, "TripletMarginLoss with BatchHardMiner", grade="normwise")  # torch.cdist
 circle_loss = peer(NAME, "CircleLoss")
 arcface_loss = peer(NAME, "ArcFaceLoss")
 cosface_loss = peer(NAME, "CosFaceLoss")

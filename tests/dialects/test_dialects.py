@@ -1,8 +1,10 @@
 """The files of dialects keep to their schema and to the pages, and `lossproof.dialect` answers or says why not."""
 
 import copy
+import math
 from importlib.resources import as_file, files
 
+import numpy as np
 import pytest
 
 import lossproof
@@ -79,6 +81,18 @@ def test_a_call_is_a_line_to_paste_and_says_what_remains():
     assert str(call) == "triplet_margin_loss(anchor, positive, negative, margin=0.2, swap=True)"
     assert call.offered
     assert "CV-5" in [difference.clause for difference in call.differs]
+
+
+def test_an_infinite_number_can_be_pasted():
+    line = lossproof.dialect("torch", "triplet_margin_loss", p=math.inf).line()
+    assert 'p=float("inf")' in line
+
+
+def test_a_row_of_zeros_that_is_normalised_has_a_gradient_in_jax():
+    jax = pytest.importorskip("jax")
+    loss = lossproof.dialect("pytorch_metric_learning", "TripletMarginLoss").on("jax")
+    found = jax.grad(loss)(jax.numpy.eye(3)[:, :2], jax.numpy.array([0, 0, 1]))
+    assert np.isfinite(found).all()
 
 
 def test_a_call_that_no_option_gives_says_why():

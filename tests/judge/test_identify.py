@@ -8,13 +8,13 @@ import pytest
 import lossproof.reference as reference
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
 from lossproof.conformance.identify.search import search
 from lossproof.conformance.identify.solve import shortest
 from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import dialect_schema, losses
+from lossproof.spec.setting import number
 
 
 def unit(rows):
@@ -104,6 +104,7 @@ def test_the_convention_of_a_label_and_the_half_are_told_apart(factor, flipped):
         ("batch_hard_triplet_loss", {"margin": 0.5, "distance": "squared_euclidean", "reduction": "none"}),
         ("semi_hard_triplet_loss", {"margin": 0.2, "distance": "euclidean", "reduction": "none"}),
         ("circle_loss", {"margin": 0.4, "gamma": 80.0, "reduction": "none", "detach_weights": False}),
+        ("circle_loss", {"margin": 1.0, "gamma": 64.0, "reduction": "sum"}),  # the end of its range
     ],
 )
 def test_a_mined_loss_is_named_whatever_it_was_offered_as(loss, options):
@@ -144,6 +145,30 @@ def test_a_gradient_that_is_another_is_said(gradient):
     assert [d.clause for d in departures] == ([] if gradient == "right" else ["CV-16"])
 
 
+@pytest.mark.parametrize("floor", [0.0, 1e-12], ids=["as it is", "with torch's 1e-12"])
+def test_labels_of_minus_one_and_one_are_not_taken_for_zero_and_one(floor):
+    def function(x1, x2, dissimilar):  # 0 is neither
+        norms = np.sqrt((np.sum(x1 * x1, 1) + floor) * (np.sum(x2 * x2, 1) + floor))
+        near, apart = 1 - np.sum(x1 * x2, 1) / norms, np.sum(x1 * x2, 1) / norms - 0.2
+        label = np.asarray(dissimilar) * 1
+        return np.mean(np.where(label == 1, near, np.where(label == -1, np.maximum(apart, 0), 0)))
+
+    found, ordered, _ = found_of("contrastive_loss", function)
+    best = found.nearest if floor else ordered[0]
+    assert bool(found.matches) == (not floor)
+    assert best.candidate.convert["labels"] == "sign"
+    assert best.candidate.departs in ("hinge not squared", "hinge of the square")  # one function on rows of norm 1
+    assert best.error < 1e-11
+
+
+def weighted_by_softmax(embeddings, labels):
+    d = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
+    same = labels[:, None] == labels
+    far, near = (np.exp(d) * (same & (d > 0)), np.exp(-d) * ~same)
+    terms = 0.3 + (far * d).sum(1) / np.maximum(far.sum(1), 1e-300) - (near * d).sum(1) / near.sum(1)
+    return np.mean(np.maximum(terms, 0))
+
+
 @pytest.mark.parametrize(
     ("loss", "function", "departs"),
     [
@@ -157,8 +182,9 @@ def test_a_gradient_that_is_another_is_said(gradient):
             lambda anchor, positive, negative: given(margin=0.5, reduction="none")(anchor, positive, negative) ** 2,
             "hinge squared",
         ),
+        ("batch_hard_triplet_loss", weighted_by_softmax, "weighted by softmax"),
     ],
-    ids=["the sign", "the square"],
+    ids=["the sign", "the square", "the weights"],
 )
 def test_what_no_page_has_is_named_as_that(loss, function, departs):
     _, ordered, _ = found_of(loss, function)
@@ -191,4 +217,4 @@ def test_what_nobody_knows_is_no_setting():
 )
 def test_a_number_is_said_as_short_as_the_answers_allow(low, high, value, short):
     assert shortest(low, high, value) == short
-    assert eval(answer.number(short)) == short
+    assert eval(number(short)) == short

@@ -7,8 +7,14 @@ import sys
 import numpy as np
 import pytest
 
+import lossproof.reference as reference
+from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.case import Case
+from lossproof.conformance.host.implementation import Implementation
+from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.reproduce import line
+from lossproof.conformance.judge.judge import Judge
+from lossproof.conformance.plan.plan import losses_known, plan
 
 ROWS = {"anchor": np.array([[0.0, 1.0]]), "positive": np.array([[3.0, 1.0]]), "negative": np.array([[0.0, 3.0]])}
 OPTIONS = {"margin": 1.0, "p": 1.0, "eps": 0.0, "distance": "p_norm", "reduction": "sum"}
@@ -86,3 +92,16 @@ def test_many_numbers_that_repeat_themselves_are_written_once():
     got = printed("torch", case)
     assert "0.5000" in got  # of 0, 0.5, 1 and 1.5
     assert "0.2500" in got  # of 0.25, 0.75, 1.25 and 1.75
+
+
+def test_a_finding_about_labels_of_another_dtype_shows_the_call_that_has_them():
+    def refuses(embeddings, labels, cotangent=None):
+        if labels.dtype == np.int32:
+            raise TypeError("int64 alone")
+        return reference.batch_hard_triplet_loss(embeddings, labels, cotangent=cotangent)
+
+    loss, known = "batch_hard_triplet_loss", losses_known()
+    judge = Judge.of(InProcess(Implementation({loss: refuses}), "numpy"), known, ours=False, seed=0, examples=1)
+    (probe,) = [p for p in plan(loss, known[loss]) if (p.clause, p.label) == ("CV-31", "integers")]
+    (finding,) = judge.run(probe, CHECKS[probe.check]).findings
+    assert finding.case.dtypes == {"labels": "int32"}
