@@ -17,8 +17,6 @@ CASES = [case_of(vector).message(number) for number, vector in enumerate(VECTORS
 PLAIN = next(case for case in CASES if case["loss"] == "triplet_margin_loss")
 HELLO, BYE = {"type": "hello", "protocol": 1}, {"type": "bye"}
 SANITIZERS = "undefined" if "ziglang" in compiler() else "address,undefined"  # the wheel has no runtime of the other
-
-
 BUILDS = {
     "strict": STRICT,
     "sanitized": (*STRICT, "-g", "-O1", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"),
