@@ -2,10 +2,7 @@
 
 import json
 import re
-import shutil
-import subprocess
 from importlib.resources import files
-from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -19,7 +16,6 @@ from lossproof.conformance.host.worker import adapter_for, answer_to
 from lossproof.conformance.schemas import schema
 
 TEXT = (files("lossproof.conformance") / "protocol.md").read_text(encoding="utf-8")
-PORT = Path(__file__).parents[2] / "examples" / "port.mjs"
 ASKED, ANSWERED = (
     [json.loads(line) for line in block.splitlines()]
     for block in re.findall(r"```json\n(.*?)```", TEXT.partition("## One whole exchange")[2], re.DOTALL)
@@ -46,13 +42,6 @@ def same(got, want):
 def test_the_reference_answers_as_the_page_says():
     tool = resolve("lossproof.reference:", ("triplet_margin_loss",))
     same(answer_to(adapter_for("numpy", "cpu"), tool, ASKED[1]), ANSWERED[1])
-
-
-@pytest.mark.skipif(not (shutil.which("node") and PORT.is_file()), reason="needs node, and a checkout")
-def test_the_port_answers_as_the_page_says():
-    lines = "".join(json.dumps(message) + "\n" for message in ASKED)
-    run = subprocess.run(["node", str(PORT)], input=lines, capture_output=True, text=True, check=True, timeout=60)
-    same(json.loads(run.stdout.splitlines()[1]), ANSWERED[1])
 
 
 def test_the_page_names_every_mode():
