@@ -1,14 +1,19 @@
 """Faults that no broken implementation of the suite has, so that each place of the judge finds one (conftest.py)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import lossproof.backends.torch as backend
 import lossproof.reference as reference
+from audit.kills import adapter
 from lossproof.conformance.checks import CHECKS
+from lossproof.conformance.host.case import Answer
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.host.ranks import Ranks
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.plan.plan import losses_known, plan, plan_of_function
 from lossproof.spec import losses
@@ -116,3 +121,41 @@ def test_a_mean_that_stays_a_number_with_a_negative_weight():
         return (w * terms).sum() / torch.where(total == 0, 1.0, total)
 
     assert ("value", "loss", "CV-46") in found(mean_alone, LOSS, "torch", "weights")
+
+
+def of_devices(session, loss, check):
+    """Return what the probes of one check find over processes, which a loss spreads its rows over."""
+    session.hello["modes"] = ["eager", *Ranks().modes]
+    judge, known = Judge.of(session, losses_known(), ours=False, examples=2), losses_known()
+    probes = [probe for probe in plan(loss, known[loss]) if probe.check == check and probe.clause.startswith("DD-")]
+    return [finding for probe in probes for finding in judge.run(probe, CHECKS[check]).findings]
+
+
+class Apart(InProcess):
+    """A batch over processes in which a row that stands twice costs 1 more."""
+
+    def ask(self, case):
+        answer = super().ask(replace(case, split=(), mode="eager"))
+        rows = case.inputs["embeddings"]
+        twice = case.split and len(np.unique(rows, axis=0)) < len(rows)
+        return replace(answer, value=answer.value + 1) if twice and answer.value is not None else answer
+
+
+def test_rows_that_hold_the_same_numbers_are_rows_of_their_own():
+    loss = "batch_hard_triplet_loss"
+    session = Apart(Implementation({loss: backend.batch_hard_triplet_loss}, ranks=Ranks()), "torch", adapter("torch"))
+    assert "DD-12" in [finding.clause for finding in of_devices(session, loss, "devices")]
+
+
+class Late(InProcess):
+    """Another process never comes to an exchange."""
+
+    def ask(self, case):
+        late = Answer(error={"type": "RankLate", "message": "waited in vain for another process"})
+        return late if case.split else super().ask(case)
+
+
+def test_a_process_that_does_not_come_is_asked_no_second_time():
+    session = Late(Implementation({LOSS: backend.triplet_margin_loss}, ranks=Ranks()), "torch", adapter("torch"))
+    found = of_devices(session, LOSS, "value")
+    assert {finding.clause for finding in found} == {"DD-15"}
