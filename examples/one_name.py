@@ -70,42 +70,17 @@ FORMULAS: dict[str, Callable[[], float]] = {
 }
 
 
-def libraries() -> dict[str, float]:
-    """Return what the installed libraries themselves say of the batch."""
-    found: dict[str, float] = {}
-    try:
-        import torch
-    except ModuleNotFoundError:
-        return found
-    rows, labels = torch.tensor(ROWS), torch.tensor(LABELS)
-    try:
-        from sentence_transformers.losses import BatchHardTripletLossDistanceFunction, BatchSemiHardTripletLoss
-
-        loss = BatchSemiHardTripletLoss(None, BatchHardTripletLossDistanceFunction.eucledian_distance, MARGIN)
-        found["sentence-transformers"] = loss.batch_semi_hard_triplet_loss(labels, rows).item()
-    except ModuleNotFoundError:
-        pass
-    try:
-        from pytorch_metric_learning.losses import TripletMarginLoss
-        from pytorch_metric_learning.miners import BatchEasyHardMiner, TripletMarginMiner
-
-        loss = TripletMarginLoss(margin=MARGIN)
-        for miner in (TripletMarginMiner(MARGIN, "semihard"), BatchEasyHardMiner()):
-            name = f"pytorch-metric-learning, {type(miner).__name__}"
-            found[name] = loss(rows, labels, miner(rows, labels)).item()
-    except ModuleNotFoundError:
-        pass
-    return found
-
-
 def main() -> None:
     """Print one line a function, and the range."""
     values = {name: formula() for name, formula in FORMULAS.items()}
     for name, value in values.items():
         print(f"{value:.6f}  {name}")
     print(f"from {min(values.values()):.3f} to {max(values.values()):.3f}")
-    for name, value in libraries().items() if "--libraries" in sys.argv else ():
-        print(f"{value:.6f}  itself: {name}")
+    if "--libraries" in sys.argv:
+        from one_name_libraries import libraries
+
+        for name, said in libraries(ROWS, LABELS, MARGIN).items():
+            print(f"{said['value']:.6f}  itself: {name}")
 
 
 if __name__ == "__main__":

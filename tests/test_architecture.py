@@ -70,6 +70,8 @@ OF_MUTANTS = {
     "variants": {"torch", "lossproof.spec"},  # what losses there are, and which of their arrays have rows
 }
 OF_TOOLS = {"migrating": {"lossproof.backends.migration"}, "mutation": {"torch", "cosmic_ray"}}
+OF_SITE = {"docs", "lossproof.spec", "lossproof.reference", "lossproof.conformance.report", *JUDGE}
+OF_SITE |= {"docutils", "griffe", "math_core", "sphinx", "yaml"}
 WALLS = [
     (ROOT / "package" / "__init__.py", {"lossproof.backends.migration"}),
     (ROOT / "package" / "__main__.py", {"lossproof.conformance"}),
@@ -102,6 +104,7 @@ WALLS = [
         for path in modules("audit/mutants")
     ),
     *((path, {"lossproof.conformance", *BASE, path.stem, "torch"}) for path in modules("conformance/peers")),
+    *((path, OF_SITE) for path in modules("docs/generate")),
 ]
 
 
@@ -333,7 +336,7 @@ PLACES = [f"/{folder}/" for folder in ("home", "root", "Users", "work", "tmp")]
 def text_files():
     folders = (*WINGS, "audit", "docs", "package", "tests", "examples", "benchmarks")
     files = [*ROOT.glob("*"), *(ROOT / ".ci").glob("*"), *(p for folder in folders for p in (ROOT / folder).rglob("*"))]
-    caches = {"__pycache__", ".hypothesis", ".git"}
+    caches = {"__pycache__", ".hypothesis", ".git", "_build"}
     return [p for p in files if p.is_file() and p.suffix in TEXT and caches.isdisjoint(p.parts)]
 
 

@@ -17,7 +17,17 @@ pytest.importorskip("build")
 ROOT = Path(__file__).parents[1]
 WINGS = ("spec", "reference", "backends", "conformance")
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".tox", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "certificates"
+    ".git",
+    ".tox",
+    ".venv",
+    ".*_cache",
+    ".hypothesis",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "certificates",
+    "_build",
 )
 
 
