@@ -16,6 +16,7 @@ from lossproof.spec import clauses, losses, spec_version
 _AS_THEY_STAND = (
     *(f"docs/{name}.md" for name in GUIDES),
     *("conformance/protocol.md", "spec/vectors/README.md", "spec/vectors/CHANGELOG.md", "examples/digits/README.md"),
+    "examples/ports/README.md",
     *("benchmarks/README.md", "benchmarks/NOTES.md", "benchmarks/measured/TABLE.md"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 )

@@ -53,6 +53,8 @@ def homes() -> dict[str, str]:
         "benchmarks/README.md": "guides/benchmarks",
         "benchmarks/NOTES.md": "guides/benchmark_notes",
         "benchmarks/measured/TABLE.md": "guides/times",
+        "examples/ports": "guides/ports",
+        "examples/ports/README.md": "guides/ports",
         "examples/digits": "guides/digits",
         "examples/digits/README.md": "guides/digits",
     }

@@ -51,8 +51,8 @@ def test_text_of_the_repository_is_linked(text, expected):
 
 def test_a_file_without_a_page_is_copied(tmp_path):
     files = tmp_path / "_files"
-    assert linked("[p](../examples/port.mjs)", "docs/port.md", files) == "[p](/_files/examples/port.mjs)"
-    assert (files / "examples" / "port.mjs").read_bytes() == (ROOT / "examples" / "port.mjs").read_bytes()
+    assert linked("[p](../examples/one_name.py)", "docs/port.md", files) == "[p](/_files/examples/one_name.py)"
+    assert (files / "examples" / "one_name.py").read_bytes() == (ROOT / "examples" / "one_name.py").read_bytes()
 
 
 def test_a_link_that_leads_nowhere_is_refused():
