@@ -68,7 +68,6 @@ export function rowControls(call) {
     : `<label><span>label</span><input type="number" name="labels" min="${bounds.least}" max="${bounds.most}" value="${number}"></label>`;
   const mask = unit ? `<label class="tick"><input type="checkbox" name="mask" ${takesPart(call, point) ? 'checked' : ''}>
     <span>takes part</span></label>` : '';
-  const what = call.inputs.anchor ? 'this triplet' : call.inputs.x1 ? 'this pair' : 'this row';
-  const remove = unit ? `<button type="button" name="remove" ${units(call) > 1 ? '' : 'disabled'}>Remove ${what}</button>` : '';
+  const remove = unit ? `<button type="button" name="remove" ${units(call) > 1 ? '' : 'disabled'}>Remove</button>` : '';
   return `<legend>${nameOf(point)}, a row of <code>${point[0]}</code></legend>${axes.join('')}${label}${mask}${remove}`;
 }

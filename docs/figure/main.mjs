@@ -25,6 +25,8 @@ export function start(root, homes) {
   const part = (name) => root.querySelector(`.${name}`), svg = part('plane');
   svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
   part('options').innerHTML = optionControls(loss);
+  const { labels, dissimilar } = LOSSES[loss].signature.inputs;
+  part('digits').textContent = labels ? 'a number or + and − change its label, ' : dissimilar ? '1 and 0 make its pair dissimilar or similar, ' : '';
   const rays = loss === 'circle_loss' || 'class_weights' in LOSSES[loss].signature.inputs;
   let call, view, found, positive, timer;
 

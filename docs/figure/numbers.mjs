@@ -8,12 +8,13 @@ export function lossOf({ value }) {
 }
 
 export function termTable(terms, chosen) {
-  const far = terms.some((t) => t.far), near = terms.some((t) => t.near);
-  const head = ['row', 'term', ...(near ? ['near'] : []), ...(far ? ['far'] : [])];
+  const pairs = terms.some((t) => t.row[0] === 'x1'); // which have one other row, near or far
+  const far = !pairs && terms.some((t) => t.far), near = pairs || terms.some((t) => t.near);
+  const head = ['row', 'term', ...(near ? [pairs ? 'with' : 'positive'] : []), ...(far ? ['negative'] : [])];
   const name = (point) => (point ? nameOf(point) : '–');
   const body = terms.map((t) => `<tr${t === chosen ? ' class="chosen"' : ''}><th scope="row">${nameOf(t.row)}</th>
     <td>${t.takes ? data(t.term, `term ${t.row}${t.near && t.row[0] === 'embeddings' ? ` ${t.near}` : ''}`) : '–'}</td>
-    ${near ? `<td>${name(t.near)}</td>` : ''}${far ? `<td>${name(t.far)}</td>` : ''}</tr>`);
+    ${near ? `<td>${name(pairs ? t.near ?? t.far : t.near)}</td>` : ''}${far ? `<td>${name(t.far)}</td>` : ''}</tr>`);
   return table('Terms', head, body);
 }
 

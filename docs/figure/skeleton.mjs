@@ -9,8 +9,8 @@ export const SKELETON = `
       <g class="ground" aria-hidden="true"></g><g class="marks"></g>
     </svg>
     <p class="legend"></p>
-    <p class="keys" id="figure-keys">Drag a row, or go to it with the tab key: arrow keys move it (with shift, less), a number or
-      + and − change its label, m masks it, Delete removes it.</p>
+    <p class="keys" id="figure-keys">Drag a row, or go to it with the tab key: arrow keys move it (with shift, less), <span
+      class="digits"></span>m masks it, Delete removes it.</p>
     <p><button type="button" class="add">Add a row</button> <button type="button" class="anew">Start anew</button></p>
   </div>
   <div class="side">
