@@ -1,8 +1,9 @@
 """The interactive figure as one script, and links to a case in it.
 
-A browser loads no module from a file (its origin is none, and modules ask for one), and the site has to work without a server.
-So the modules of the figure and of the port are joined in a classic script: each becomes a function that is called
-once, in the order of imports, and leaves its exports in `modules`. The port is also shipped as it is, for whoever imports it.
+A browser loads no module from a file (its origin is none, and modules ask for one), and the site has to work without
+a server. So the modules of the figure and of the port are joined in a classic script: each becomes a function that is
+called once, in the order of imports, and leaves its exports in `modules`. The port is also shipped as it is, for
+whoever imports it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def script(main: Path) -> str:
 
     def visit(path: Path, above: tuple[Path, ...] = ()) -> None:
         if path in above:
-            raise ValueError(f"{path.relative_to(ROOT)} imports itself through others; expected imports without a circle")
+            raise ValueError(f"{path.relative_to(ROOT)} imports itself through others; expected no circle")
         if path in made:
             return
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The interactive figure: how its modules are joined, and in a browser what it shows, beside what the reference says."""
+"""The interactive figure: how its modules are joined, and in a browser what it shows, beside the reference."""
 
 import re
 import shutil
@@ -170,9 +170,10 @@ def test_a_link_opens_as_it_was_and_follows_what_is_changed(opened):
     assert [number(page, f"term embeddings,{i} embeddings,{p}") for i, p in ((2, 0), (3, 4))] == example.value[2:4]
     page.locator(".options [name=margin]").fill("0.5")
     page.wait_for_function("location.hash.includes('margin=0.5')")
-    assert opened(example.loss, page.evaluate("location.hash")).locator(".python").inner_text() == page.locator(
-        ".python"
-    ).inner_text()
+    assert (
+        opened(example.loss, page.evaluate("location.hash")).locator(".python").inner_text()
+        == page.locator(".python").inner_text()
+    )
 
 
 @built
