@@ -31,6 +31,7 @@ html_theme_options = {
     "show_prev_next": False,
     "show_nav_level": 1,
     "navigation_depth": 2,
+    "collapse_navigation": True,  # its toggles would have no name that can be read aloud
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

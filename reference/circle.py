@@ -145,7 +145,7 @@ class Pairs:
         slope = self.sign * self.gamma * self.weight  # CI-10
         if not self.detach_weights:
             slope = slope + self.gamma * np.where(self.above, self.beyond, 0)  # CI-11
-        return np.asarray(slope)
+        return np.asarray(np.where(self.chosen, slope, 0))  # CV-11: what is in no pair may be NaN
 
 
 def pairs(

@@ -8,7 +8,7 @@ import pytest
 
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.judge import exact
-from lossproof.reference import judged, triplet_margin_loss
+from lossproof.reference import circle_loss, judged, triplet_margin_loss
 from lossproof.spec import clauses
 
 evaluate = partial(judged.evaluate, triplet_margin_loss, None)
@@ -463,3 +463,17 @@ def test_cotangent_weighs_the_terms():
         zero, positive, zero, p=1.0, eps=0.0, reduction="none", cotangent=np.array([2.0, -3.0])
     )
     assert gradients["positive"].tolist() == [[2.0], [-3.0]]
+
+
+def test_a_candidate_with_nan_that_is_the_anchor_itself_leaves_its_gradient():
+    rng = np.random.default_rng(0)
+    rows, others = rng.normal(size=(3, 2)), rng.normal(size=(5, 2))
+    sets = {"candidate_labels": [0, 0, 1, 0, 1], "candidate_index": [0, 1, 2], "reduction": "none"}
+    poisoned = np.where(np.arange(5)[:, None] == 0, np.nan, others)
+    for options in ({}, {"detach_weights": False}):
+        (_, clean), (_, dirty) = (
+            circle_loss(rows, [0, 0, 1], candidates=c, **sets, **options, cotangent=[1.0, 0.0, 0.0])
+            for c in (others, poisoned)
+        )
+        for name, gradient in clean.items():
+            np.testing.assert_array_equal(dirty[name], gradient)  # CV-11, PW-12

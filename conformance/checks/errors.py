@@ -70,11 +70,17 @@ def _offered(judge: Judge, name: str, wrong: Wrong) -> bool:
     needed = _optional(name, (*wrong.inputs, *wrong.beside))
     taken = all(map(offer.has, [*options, *needed]))
     taken = taken and all(offer.choices(field, [*OPTIONAL[field]][:1]) for field in OPTIONAL if field in needed)
-    if not taken or not set(wrong.dtypes.values()) <= read:
+    if not taken or not set(wrong.dtypes.values()) <= read or _is_whole(judge, wrong):
         return False
     if wrong.clause in ("CV-27", "CV-28", "CV-37") or UNHEARD in wrong.parameters:
         return True
     return not any(value in offer.refused.get(option, ()) for option, value in wrong.parameters.items())
+
+
+def _is_whole(judge: Judge, wrong: Wrong) -> bool:
+    """Whether a program on the protocol is asked about 2.0, which is 2 in a line of JSON: CV-37."""
+    whole = [value for value in wrong.parameters.values() if isinstance(value, float) and value.is_integer()]
+    return wrong.clause == "CV-37" and bool(whole) and "origin" not in judge.session.hello
 
 
 def _sibling(legal: Case, wrong: Wrong) -> Case:

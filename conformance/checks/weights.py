@@ -72,9 +72,8 @@ def _wider(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Iter
 
 def _wild(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Iterator[tuple[Case, Mismatch]]:
     """Give one unit a weight that is none: an error, or NaN in its own term and nowhere else (CV-46)."""
-    terms = judge.oracle.evaluate(
-        judge.judged(replace(case, parameters={**case.parameters, **_apart(case)}), structure)
-    )
+    spec = judge.judged(case, structure)
+    terms = judge.oracle.evaluate(replace(spec, parameters={**spec.parameters, **_apart(case)}))
     owned = np.abs(terms.value).reshape(len(case.inputs["weights"]), -1).max(axis=1) if terms.value.ndim else None
     places = np.flatnonzero(case.inputs.get("mask", np.ones(len(case.inputs["weights"]), bool)))
     places = places if owned is None else places[owned[places] > 0]

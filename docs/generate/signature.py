@@ -34,7 +34,7 @@ def _arrays(inputs: Mapping[str, Any]) -> list[str]:
         notes += [f"in `{entry['range']}`"] if "range" in entry else []
         notes += [clause_link(entry["clause"])] if "clause" in entry else []
         rows.append([f"`{name}`", _shape(entry), entry["kind"], ", ".join(notes)])
-    return _table(["array", "shape", "kind", ""], rows)
+    return _table(["array", "shape", "kind", "notes"], rows)
 
 
 def _options(parameters: Mapping[str, Any]) -> list[str]:
@@ -48,7 +48,7 @@ def _options(parameters: Mapping[str, Any]) -> list[str]:
         notes += [f"or the value of `{entry['or']}`"] if "or" in entry else []
         notes += [clause_link(entry["clause"])] if "clause" in entry else []
         rows.append([f"`{name}`", entry["kind"], default, range_, ", ".join(notes)])
-    return _table(["option", "kind", "default", "range or choices", ""], rows)
+    return _table(["option", "kind", "default", "range or choices", "notes"], rows)
 
 
 def signature(page: Page) -> Iterator[str]:
@@ -67,4 +67,4 @@ def signature(page: Page) -> Iterator[str]:
             yield from _table(["returns", "shape", "kind"], rows)
     references = page.front.get("references", {})
     if references:
-        yield from _table(["source", ""], [[row, says] for row, says in references.items()])
+        yield from _table(["source", "what it is"], [[row, says] for row, says in references.items()])
