@@ -15,6 +15,7 @@ import { HEIGHT, WIDTH, inside, rounded, toPlace, viewOf } from './view.mjs';
 import { legend } from './zones.mjs';
 
 const SPELL = 250; // milliseconds without a change, after which the address follows; browsers refuse it more often
+const PAUSE = 100; // milliseconds between two sights of the tables while a row is dragged; the picture follows each move
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 // `homes` says on which page of the spec the clauses of a prefix stand.
@@ -57,10 +58,18 @@ export function start(root, homes) {
     if (part('pair').innerHTML !== several && !part('pair').contains(document.activeElement)) part('pair').innerHTML = several;
     part('clauses').innerHTML = atWork(call, found, call.selected, term)
       .map(([id, words]) => `<li>${clauseLink(id)} ${plain(words)}</li>`).join('');
+    clearTimeout(tables.timer);
+    if (!dragged) tables(terms, term);
+    else if (performance.now() - tables.last > PAUSE) tables(terms, term);
+    else tables.timer = setTimeout(tables, PAUSE, terms, term);
+  }
+
+  function tables(terms, term) {
     part('terms').innerHTML = termTable(terms, term);
     part('gradients').innerHTML = gradientTable(call, found);
     part('python').textContent = python(call);
     showOptions(part('options'), call);
+    tables.last = performance.now();
   }
 
   // A call that the port refuses is not shown: the picture stays, and the sentence of the port says why.
@@ -153,6 +162,7 @@ export function start(root, homes) {
   const drop = () => {
     if (!dragged) return;
     dragged = null;
+    draw();
     settle();
     showRow();
   };
