@@ -71,7 +71,7 @@ def _easy_positive(pairs: Pairs) -> Gaps:
 def _weighted(pairs: Pairs) -> Gaps:
     """Return the means of the distances, weighted by the softmax of what is mined: far positives, near negatives."""
     d, positive, negative = pairs
-    valid = positive.any(axis=1) & negative.any(axis=1)
+    valid = np.asarray(positive.any(axis=1) & negative.any(axis=1))
     means = []
     for kept, sign in ((positive, 1.0), (negative, -1.0)):
         power = np.where(kept, sign * d, -np.inf)

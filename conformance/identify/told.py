@@ -33,7 +33,8 @@ class Told:
 
 def tell(session: Session, group: Group, seed: int) -> list[Told]:
     """Return the answers of an implementation, for each way of handing labels over in which it answers."""
-    loss, found = next(name for name in group.losses if name in session.hello["losses"]), []
+    loss = next(name for name in group.losses if name in session.hello["losses"])
+    found: list[Told] = []
     for kind in handings(group.losses[0]):
         for dtype in (d for d in ("float64", "float32") if d in session.hello["dtypes"]):
             first = _answers(session, loss, dtype, batches(group.losses[0], dtype, seed, kind))
@@ -51,7 +52,7 @@ def _alike(kind: str, answers: Sequence[tuple[Batch, Answer]], other: Told) -> b
     if kind.startswith("sign") != other.kind.startswith("sign") or len(answers) != len(other.first):
         return False
     pairs = zip((a.value for _, a in answers), (a.value for _, a in other.first), strict=True)
-    return all(a is b is None or (a is not None and np.array_equal(a, b, equal_nan=True)) for a, b in pairs)
+    return all(a is b if a is None or b is None else bool(np.array_equal(a, b, equal_nan=True)) for a, b in pairs)
 
 
 def _answers(session: Session, loss: str, dtype: str, asked: Sequence[Batch]) -> list[tuple[Batch, Answer]]:
