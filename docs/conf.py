@@ -13,7 +13,7 @@ extensions = ["myst_parser", "sphinx_design", "docs.generate.mathml"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 nitpicky = True
-exclude_patterns = ["_files", "_aliases"]
+exclude_patterns = ["_files", "_aliases", "_figure"]
 suppress_warnings = ["misc.highlighting_failure"]  # messages of the protocol with a word for an array
 html_math_renderer = "mathml"
 
@@ -43,7 +43,16 @@ def lean(app, pagename, templatename, context, doctree):
     context["body"] = re.sub(r'<span class="w">(\s*)</span>', r"\1", context.get("body", ""))
 
 
+def with_figure(app, pagename, templatename, context, doctree):
+    """Load the interactive figure on the pages that have a place for it."""
+    if 'class="live-figure"' in context.get("body", ""):
+        app.add_css_file("figure.css")
+        app.add_js_file("figure.js", loading_method="defer")
+
+
 def setup(app):
-    """Take the pages that lead on from other addresses as they stand."""
+    """Take the pages that lead on from other addresses as they stand, and the script of the figure."""
     app.config.html_extra_path = [str(app.srcdir / "_aliases")]
+    app.config.html_static_path.append(str(app.srcdir / "_figure"))
+    app.connect("html-page-context", with_figure)
     app.connect("html-page-context", lean)

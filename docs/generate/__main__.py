@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from docs.generate import api, guides, judge, peer_pages, spec_pages
+from docs.generate import api, figure, guides, judge, peer_pages, spec_pages
 from docs.generate.peers import MeasuredError
 from docs.generate.places import ROOT
 from lossproof.conformance.report.known_failures import KnownFailuresError
@@ -28,7 +28,7 @@ def main() -> int:
         (files / "examples").mkdir(exist_ok=True)
         shutil.copy(ROOT / "examples" / script, files / "examples")
     try:
-        for part in (spec_pages, peer_pages, judge, guides, api):
+        for part in (spec_pages, peer_pages, judge, guides, api, figure):
             part.write(source, files)
     except (MeasuredError, KnownFailuresError) as problem:
         print(f"docs: {problem}", file=sys.stderr)

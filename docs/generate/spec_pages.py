@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs.generate.cite import words
+from docs.generate.figure import words as waiting
 from docs.generate.figures import figure
 from docs.generate.links import clause_link, linked
 from docs.generate.places import ROOT, SPEC
@@ -51,7 +52,7 @@ def spec_page(own: Page, files: Path) -> str:
         made.append(rendered("signature.md", rows="\n".join(signature(own)), toml=found[1]))
     if "loss" in own.front:  # the interactive figure stands between what a loss is and how it is called
         before, mark, after = text.partition("\n**Error scale.**")
-        text = f"{before}{rendered('figure_place.md', loss=own.front['loss'])}{mark}{after}"
+        text = f"{before}{rendered('figure_place.md', loss=own.front['loss'], words=waiting(own))}{mark}{after}"
     text = linked(text, origin, files)
     for place, part in enumerate(made):
         text = text.replace(_MARK.format(place), part)
