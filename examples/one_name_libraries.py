@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-Call = tuple[str, str, Callable[[], float]]  # the distribution, the call, its number
+Call = tuple[str, str, float]  # the distribution, the call, its number
 
 
 def of_sentence_transformers(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
@@ -25,7 +25,7 @@ def of_sentence_transformers(rows: Any, labels: Any, margin: float) -> Iterator[
 
     loss = BatchSemiHardTripletLoss(None, BatchHardTripletLossDistanceFunction.eucledian_distance, margin)
     given = torch.tensor(labels), torch.tensor(rows)
-    yield "sentence-transformers", "BatchSemiHardTripletLoss", lambda: loss.batch_semi_hard_triplet_loss(*given).item()
+    yield "sentence-transformers", "BatchSemiHardTripletLoss", loss.batch_semi_hard_triplet_loss(*given).item()
 
 
 def of_metric_learning(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
@@ -39,7 +39,7 @@ def of_metric_learning(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
         "TripletMarginMiner(type_of_triplets='semihard')": TripletMarginMiner(margin, "semihard"),
         "BatchEasyHardMiner()": BatchEasyHardMiner(),
     }.items():
-        yield "pytorch-metric-learning", call, lambda miner=miner: loss(*given, miner(*given)).item()
+        yield "pytorch-metric-learning", call, loss(*given, miner(*given)).item()
 
 
 def of_addons(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
@@ -49,7 +49,7 @@ def of_addons(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
     for metric in ("L2", "squared-L2"):
         loss = TripletSemiHardLoss(margin, metric)
         call = f"TripletSemiHardLoss(distance_metric='{metric}')"
-        yield "tensorflow-addons", call, lambda loss=loss: float(loss(labels, rows.astype("float32")))
+        yield "tensorflow-addons", call, float(loss(labels, rows.astype("float32")))
 
 
 def of_similarity(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
@@ -59,7 +59,7 @@ def of_similarity(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
     for distance in ("cosine", "euclidean"):
         loss = TripletLoss(distance=distance, margin=margin)
         call = f"TripletLoss(distance='{distance}')"
-        yield "tensorflow-similarity", call, lambda loss=loss: float(loss(labels, rows.astype("float32")))
+        yield "tensorflow-similarity", call, float(loss(labels, rows.astype("float32")))
 
 
 def libraries(rows: Any, labels: Any, margin: float) -> dict[str, dict[str, Any]]:
@@ -68,7 +68,7 @@ def libraries(rows: Any, labels: Any, margin: float) -> dict[str, dict[str, Any]
     for calls in (of_sentence_transformers, of_metric_learning, of_addons, of_similarity):
         try:
             for library, call, number in calls(rows, labels, margin):
-                said = {"value": number(), "version": version(library), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+                said = {"value": number, "version": version(library), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
                 found[f"{library} {call}"] = said
         except ImportError as missing:
             print(f"left out: {missing}", file=sys.stderr)
