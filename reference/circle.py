@@ -102,10 +102,11 @@ class UnitRows:
 
     def received(self, slopes: Array, similarity: Array, met: UnitRows) -> Array:
         """Return what reaches these rows from d loss / d similarity (B, M) to the rows that they met: CI-12."""
-        reached = np.any(slopes != 0, axis=1)
-        others = np.where(np.any(slopes != 0, axis=0)[:, None], met.unit, 0)  # CV-42: or a NaN would reach every row
+        reached, unknown = np.any(slopes != 0, axis=1), np.any(np.isnan(met.unit), axis=1)
+        others = np.where(unknown[:, None], 0, met.unit)  # CV-11, CV-42: or a NaN would reach every row
         own = np.where(reached[:, None], self.unit, 0)
         turned = slopes @ others - np.sum(times(slopes, similarity), axis=1)[:, None] * own
+        turned = np.where(np.any((slopes != 0) & unknown, axis=1)[:, None], np.nan, turned)
         return np.where(reached[:, None], turned * self.inverse[:, None], 0)
 
 

@@ -465,6 +465,17 @@ def test_cotangent_weighs_the_terms():
     assert gradients["positive"].tolist() == [[2.0], [-3.0]]
 
 
+def test_a_candidate_with_nan_that_others_meet_leaves_the_gradient_of_the_anchor_itself():
+    rng = np.random.default_rng(1)
+    rows, others = rng.normal(size=(3, 2)), rng.normal(size=(5, 2))
+    sets = {"candidate_labels": [0, 0, 1, 0, 1], "candidate_index": [0, 1, 2], "reduction": "mean"}
+    others[0] = np.nan
+    value, gradients = circle_loss(rows, [0, 0, 1], candidates=others, **sets, cotangent=1.0)
+    assert np.isnan(value)
+    assert np.isfinite(gradients["embeddings"][0]).all()  # CV-11
+    assert np.isnan(gradients["embeddings"][1:]).all()
+
+
 def test_a_candidate_with_nan_that_is_the_anchor_itself_leaves_its_gradient():
     rng = np.random.default_rng(0)
     rows, others = rng.normal(size=(3, 2)), rng.normal(size=(5, 2))
