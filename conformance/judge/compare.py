@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array, arithmetic
+from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.judge.oracle import Expected, output_slack
@@ -51,6 +51,12 @@ def _of_room(got: Array, want: Array, room: Array) -> Array:
         share = np.asarray(np.abs(got.astype(wide) - want) / room, float)
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     return np.where(same, 0.0, np.where(np.isnan(share), np.inf, share))
+
+
+def overflown(got: Array, want: Array, room: Array, dtype: str) -> Array:
+    """Mark the infinities to which a number beyond the largest of its format is rounded: CV-19."""
+    largest = FORMATS[dtype].largest if dtype in FORMATS else np.inf
+    return np.asarray(np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + room >= largest))
 
 
 def farthest(
@@ -113,7 +119,8 @@ def against(
                 left_open = left_open[..., None]
             elif left_open.shape != want.shape:
                 left_open = np.array(False)
-            mismatch, share = farthest(part, name, got, want, budget + output_slack(want, dtype), left_open)
+            room = budget + output_slack(want, dtype)
+            mismatch, share = farthest(part, name, got, want, room, left_open | overflown(got, want, room, dtype))
             worst[part] = max(worst.get(part, 0.0), share)
             if mismatch:
                 return mismatch, worst

@@ -13,7 +13,7 @@ from lossproof.conformance.host.arrays import FORMATS, decode, encode, rounded
 from lossproof.conformance.host.case import Answer, Case, from_json, read_answer, to_json
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.judge.compare import against, bits, grade_of, is_coarse, shares
+from lossproof.conformance.judge.compare import against, bits, grade_of, is_coarse, overflown, shares
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.oracle import Oracle, output_slack
 from lossproof.conformance.judge.results import CONFORMANT, NONCONFORMANT, OTHER_CHOICE, UNSUPPORTED, Mismatch
@@ -232,6 +232,21 @@ def test_opposite_infinities_have_an_infinite_share():
 
 def test_the_slack_of_an_output_is_half_a_step_of_its_format():
     assert output_slack(np.array(1.0), "float16") == 2.0**-11 + 2.0**-14
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "dtype", "right"),
+    [
+        (inf, 81525.0, "float16", True),
+        (-inf, -81525.0, "float16", True),
+        (-inf, 81525.0, "float16", False),
+        (inf, 60000.0, "float16", False),
+        (inf, 81525.0, "float32", False),
+        (nan, 81525.0, "float16", False),
+    ],
+)
+def test_an_infinity_is_the_rounding_of_a_number_beyond_the_largest(got, want, dtype, right):
+    assert overflown(np.array(got), np.array(want), np.array(43.0), dtype) == right
 
 
 # is_coarse
