@@ -42,7 +42,8 @@ def accepted(answer: Answer) -> Mismatch | None:
 
 def shares(got: Array, want: Array, budget: Array, dtype: str) -> Array:
     """Return the error of each entry as a share of its budget; NaN where NaN is right counts as 0."""
-    return _of_room(got, want, budget + output_slack(want, dtype))
+    room = budget + output_slack(want, dtype)
+    return np.where(overflown(got, want, room, dtype), 0.0, _of_room(got, want, room))
 
 
 def _of_room(got: Array, want: Array, room: Array) -> Array:

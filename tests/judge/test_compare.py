@@ -247,6 +247,7 @@ def test_the_slack_of_an_output_is_half_a_step_of_its_format():
 )
 def test_an_infinity_is_the_rounding_of_a_number_beyond_the_largest(got, want, dtype, right):
     assert overflown(np.array(got), np.array(want), np.array(43.0), dtype) == right
+    assert (shares(np.array(got), np.array(want), np.array(43.0), dtype) <= 1) == right
 
 
 # is_coarse
