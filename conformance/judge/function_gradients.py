@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.compare import farthest, unanswered
+from lossproof.conformance.judge.compare import farthest, overflown, unanswered
 from lossproof.conformance.judge.functions import SLACK, rows_of, size_of, unit_of
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import output_slack
@@ -40,9 +40,9 @@ def wrong_gradient(judge: Judge, case: Case) -> Mismatch | None:
         met = value.size / max(len(norms), 1)  # the results that a row is part of
         size = (SLACK + rows_of(case)) * unit_of(case) * size_of(asked, entry) * met
         budget = np.divide(size, norms, out=np.zeros_like(norms), where=norms > 0)
-        found = farthest(
-            "gradient", f"gradient of {name}", got, want, budget + output_slack(want, case.dtype_of(name))
-        )[0]
+        dtype = case.dtype_of(name)
+        room = budget + output_slack(want, dtype)
+        found = farthest("gradient", f"gradient of {name}", got, want, room, overflown(got, want, room, dtype))[0]
         if found:
             return found
     return None
