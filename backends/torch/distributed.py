@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,23 @@ def _gathered(rows: Tensor, sizes: Sequence[int], group: Group, wire: torch.dtyp
     return torch.cat([block[:size] for block, size in zip(blocks, sizes, strict=True)])
 
 
+def weak(group: Group) -> Any:
+    """Return a group as a graph keeps it.
+
+    Whoever holds a group keeps its threads; a loss that is still there when a program ends must not. One of them that
+    lets go of a tensor while the interpreter ends would abort the program.
+    """
+    return group if torch.compiler.is_compiling() else weakref.ref(group)
+
+
+def alive(kept: Any) -> Group:
+    """Return the group that a graph keeps."""
+    group = kept() if isinstance(kept, weakref.ref) else kept
+    if group is None:
+        raise RuntimeError("a backward pass over processes needs its process_group, which has been destroyed")
+    return group
+
+
 class _AllGather(torch.autograd.Function):
     """Blocks of one size of all processes; the derivative is `_ReduceScatter`, which has one in turn (DD-16)."""
 
@@ -154,13 +172,13 @@ class _AllGather(torch.autograd.Function):
         if every.numel():
             _GATHER(every, sent, group=group)
         every = every.to(block.dtype)
-        ctx.group = group
+        ctx.group = weak(group)
         ctx.save_for_backward(block, every)
         return every
 
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None, None]:
-        found: Tensor = _ReduceScatter.apply(received[0], *ctx.saved_tensors, ctx.group)  # type: ignore[no-untyped-call]
+        found: Tensor = _ReduceScatter.apply(received[0], *ctx.saved_tensors, alive(ctx.group))  # type: ignore[no-untyped-call]
         return found, None, None
 
 
@@ -173,7 +191,7 @@ class _ReduceScatter(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, received: Tensor, block: Tensor, every: Tensor, group: Group) -> Tensor:
-        ctx.group = group
+        ctx.group = weak(group)
         ctx.save_for_backward(block, every)
         total = torch.empty_like(block)
         if received.numel():
@@ -183,7 +201,7 @@ class _ReduceScatter(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         block, every = ctx.saved_tensors
-        found: Tensor = _AllGather.apply(received[0], ctx.group)  # type: ignore[no-untyped-call]
+        found: Tensor = _AllGather.apply(received[0], alive(ctx.group))  # type: ignore[no-untyped-call]
         return found, torch.zeros_like(block), torch.zeros_like(every), None
 
 
@@ -232,7 +250,7 @@ def _on_host(group: Group) -> Group:
     return _HOSTS[group]
 
 
-_HOSTS: dict[Group, Group] = {}
+_HOSTS: Any = weakref.WeakKeyDictionary()
 
 
 # for losses of one's own

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -348,14 +349,27 @@ def traffic(world):
         distributed._GATHER, distributed._SCATTER = gather, scatter
 
 
+def ended(world):
+    """A loss that outlives its group keeps none of its threads, and says so when it is derived."""
+    own = dist.new_group()
+    value = losses.batch_hard_triplet_loss(
+        torch.ones(2, 1, requires_grad=True), torch.arange(2), process_group=own, check=True
+    )
+    held = weakref.ref(own)
+    dist.destroy_process_group(own)
+    del own
+    assert held() is None
+    with pytest.raises(RuntimeError, match="destroyed"):
+        value.backward()
+
+
 def flat(found):
     return found if isinstance(found, tuple | list) else [found]
 
 
 TESTS = (
     every_loss, second_derivatives, compiled, half_rows, exact_labels, alone, updates, refused, sharded, compared,
-    frozen,
-    helpers, traffic, trained,
+    frozen, helpers, traffic, trained, ended,
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from lossproof.conformance.host.arrays import INTEGERS
 from lossproof.conformance.host.frameworks import NotALoss, Request, Returned, flat, remembered, torch_modes, wired
@@ -21,6 +20,13 @@ _DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _BACKENDS = {"compiled": "inductor", "captured": "aot_eager"}  # of torch.compile; the second writes no code
+
+
+def _gives_up() -> tuple[type[BaseException], ...]:
+    """Return what torch.compile raises where it makes no graph; the compiler takes seconds to import."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return (TorchDynamoException,)
 
 
 class Torch:
@@ -64,14 +70,13 @@ class Torch:
 
     def run(self, ask: Request) -> dict[str, Any]:
         """Run one case; to be compiled into one graph is nobody's duty but ours."""
+        gives_up = _gives_up() if ask.mode in _BACKENDS else ()
         try:
             with warnings.catch_warnings():
                 if ask.mode in (*_BACKENDS, *torch_modes.MODES):
                     warnings.simplefilter("ignore")  # what torch says of itself, even where warnings are errors
                 return self._run(ask)
-        except TorchDynamoException as problem:
-            if ask.mode not in _BACKENDS:
-                raise
+        except gives_up as problem:
             return {"unsupported": f"torch.compile makes no one graph of it: {str(problem)[:200]}"}
 
     def _run(self, ask: Request) -> dict[str, Any]:
