@@ -143,7 +143,7 @@ def test_an_update_is_certified_from_the_command_line(file, tmp_path):
 
 def test_names_and_values_are_given_on_the_command_line(file, tmp_path):
     words = ["--rename", "a=anchor", "--rename", "b=positive", "--rename", "c=negative", "--rename", "norm_degree=p"]
-    given = ["certify", f"{file}:unlike", "--framework", "numpy", "--loss", LOSS, "--jobs", "1", "--examples", "2"]
+    given = ["certify", f"{file}:unlike", "--framework", "numpy", "--loss", LOSS, "--jobs", "1", "--examples", "1"]
     checks = ["--check", "value", "--report"]
     right = run([*given, *words, "--fixed", "eps=0", "--limit", "p=1,2", *checks, "right"], tmp_path)
     wrong = run([*given, *words, *checks, "wrong"], tmp_path)
