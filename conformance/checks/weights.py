@@ -11,7 +11,7 @@ from lossproof.conformance.checks.own_term import NAN_OR_ERROR
 from lossproof.conformance.checks.widths import wider
 from lossproof.conformance.host.arrays import FORMATS, Array, rounded
 from lossproof.conformance.host.case import Case
-from lossproof.conformance.judge.compare import farthest, unanswered
+from lossproof.conformance.judge.compare import farthest, overflown, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
@@ -129,5 +129,5 @@ def _contained(judge: Judge, without: Case, value: Array, dtype: str, place: int
         return Mismatch("value", f"loss[{place}]", value[place].tolist(), NAN_OR_ERROR)
     own = np.zeros(value.shape, bool)
     own[place] = True
-    room = expected.value_budget(judge.grade) + output_slack(expected.value, dtype)
-    return farthest("value", "loss", value, expected.value, room, own)[0]
+    want, room = expected.value, expected.value_budget(judge.grade) + output_slack(expected.value, dtype)
+    return farthest("value", "loss", value, want, room, own | overflown(value, want, room, dtype))[0]

@@ -11,7 +11,7 @@ import numpy as np
 from lossproof.conformance.host.arrays import FORMATS, Array, arithmetic, rounded
 from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.judge.compare import accepted, farthest, stated, unanswered
+from lossproof.conformance.judge.compare import accepted, farthest, overflown, stated, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import output_slack
 from lossproof.conformance.judge.results import Mismatch, Result
@@ -150,5 +150,6 @@ def _numbers(name: str, got: Array, want: Any, slack: float, dtype: str) -> Mism
     numbers, left_open = (want.astype(float), False) if isinstance(want, np.ndarray) else stated(want)
     if got.shape != numbers.shape:
         return Mismatch("failure", f"shape of {name}", got.shape, numbers.shape, errored=True)
-    rounding = output_slack(numbers, dtype) if slack and dtype in FORMATS else np.zeros(())
-    return farthest("value", name, got.astype(float), numbers, slack + rounding, left_open)[0]
+    got, rounding = got.astype(float), output_slack(numbers, dtype) if slack and dtype in FORMATS else np.zeros(())
+    room = slack + rounding
+    return farthest("value", name, got, numbers, room, left_open | overflown(got, numbers, room, dtype))[0]

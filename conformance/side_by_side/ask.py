@@ -95,7 +95,8 @@ def _judged(title: str, judge: Judge, case: Case, answer: Answer) -> Row:
         if entry.got.shape != entry.want.shape:
             wrong.append(f"{where} has shape {entry.got.shape}, not {entry.want.shape}")
             continue
-        mismatch, share = farthest("", where, *entry, left_open=unsaid.entries.get(where, False))
+        unspecified = unsaid.entries.get(where, False)
+        mismatch, share = farthest("", where, entry.meant, entry.want, entry.room, unspecified)
         worst = max(worst, share)
         wrong += [f"{mismatch.where} is {share:.3g} budgets off"] if mismatch else []
     if wrong:

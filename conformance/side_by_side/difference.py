@@ -9,7 +9,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import entries, farthest
+from lossproof.conformance.judge.compare import entries, farthest, overflown
 from lossproof.conformance.judge.oracle import Expected, output_slack
 from lossproof.conformance.judge.results import Mismatch
 
@@ -20,6 +20,14 @@ class Entry(NamedTuple):
     got: Array
     want: Array
     room: Array
+    dtype: str
+
+    @property
+    def meant(self) -> Array:
+        """Return the answer with the page's number for an infinity that is its rounding (CV-19)."""
+        if self.got.shape != self.want.shape:
+            return self.got
+        return np.where(overflown(self.got, self.want, self.room, self.dtype), self.want, self.got)
 
 
 Entries = Mapping[str, Entry]
@@ -31,7 +39,7 @@ def entries_of(judged: Case, answer: Answer, expected: Expected, grade: str, par
     for part in parts:
         for where, (got, dtype, want, budget) in entries(judged, answer, expected, part, grade).items():
             if part == "value" or where.split()[-1] in derived[part]:
-                found[where] = Entry(got, want, np.asarray(budget + output_slack(want, dtype), float))
+                found[where] = Entry(got, want, np.asarray(budget + output_slack(want, dtype), float), dtype)
     return found
 
 
@@ -47,7 +55,7 @@ def difference(one: Entries, other: Entries, left_open: Mapping[str, Array] | No
         kind, (a, b) = "value" if where == "loss" else "gradient", (one[where], other[where])
         if a.got.shape != b.got.shape:
             return Mismatch(kind, f"shape of the {where}", a.got.shape, b.got.shape)
-        found, _ = farthest(kind, where, a.got, b.got, allowed(a, b), _open(left_open, where, a.got))
+        found, _ = farthest(kind, where, a.meant, b.meant, allowed(a, b), _open(left_open, where, a.got))
         if found:
             return found
     return None
@@ -55,9 +63,10 @@ def difference(one: Entries, other: Entries, left_open: Mapping[str, Array] | No
 
 def apart(one: Entry, other: Entry, left_open: Array | bool = False) -> Array:
     """Return which entries of two answers of one shape are farther apart than both budgets."""
+    a, b = one.meant, other.meant
     with np.errstate(invalid="ignore"):
-        near = np.abs(one.got - other.got) <= allowed(one, other)
-    same = (one.got == other.got) | (np.isnan(one.got) & np.isnan(other.got))
+        near = np.abs(a - b) <= allowed(one, other)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.asarray(~(near | same | left_open))
 
 

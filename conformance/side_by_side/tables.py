@@ -51,7 +51,7 @@ def show_difference(titles: Sequence[str], one: Entries, other: Entries, console
             continue
         room, wrong = np.broadcast_to(allowed(a, b), a.got.shape), apart(a, b)
         with np.errstate(invalid="ignore"):
-            far = np.abs(a.got - b.got)
+            far = np.abs(a.meant - b.meant)
         place = _farthest(far, room)
         cells = [_numbers(a.got, b.got, place), _numbers(b.got, a.got, place)]
         distance = [f"{far[place]:.2g}", f"{room[place]:.2g}"] if far.size else ["", ""]

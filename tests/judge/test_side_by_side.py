@@ -16,6 +16,8 @@ from lossproof.conformance.plan.probe import Probe
 from lossproof.conformance.side_by_side.ask import NOTHING, RIGHT, UNSAID, WRONG, page_row, row
 from lossproof.conformance.side_by_side.batch import on_batch
 from lossproof.conformance.side_by_side.case_file import read_case
+from lossproof.conformance.side_by_side.difference import Entry, apart
+from lossproof.conformance.side_by_side.difference import difference as apart_at
 from lossproof.conformance.side_by_side.offers import Incomparable
 from lossproof.conformance.side_by_side.pair import Pair
 from lossproof.conformance.side_by_side.search import search
@@ -53,6 +55,14 @@ def pair_of(one, other, loss=LOSS, known=None):
 
 def difference(one, other, loss=LOSS):
     return search(pair_of(one, other, loss), loss)
+
+
+@pytest.mark.parametrize(("other", "differs"), [(65504.0, False), (np.inf, False), (-np.inf, True), (3.0, True)])
+def test_an_infinity_that_is_the_rounding_of_a_number_is_no_difference(other, differs):
+    want, room = np.array([65530.0]), np.array([43.0])
+    one, two = ({"loss": Entry(np.array([got]), want, room, "float16")} for got in (np.inf, other))
+    assert (apart_at(one, two) is not None) == differs
+    assert apart(one["loss"], two["loss"]).any() == differs
 
 
 # The clause that separates two
