@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "conformance" / "peers"
 OF_ROWS = ("errors", "widths")  # checks that ask what rows are refused, which nobody asks of a function of distances
 CLASSES = ("value", "gradient", "interface")
+LONGEST = 400  # characters of what is kept of a case
 
 
 def libraries() -> list[str]:
@@ -100,6 +102,7 @@ def row(name: str, peer: Implementation, certificate: Mapping[str, Any]) -> dict
             kind: {word: sum(counts[kind][verdict] for verdict in of) for word, of in names.items()} for kind in CLASSES
         },
         "findings": len(certificate["findings"]),
+        "cases": [smallest(finding) for finding in certificate["findings"]],
         "complete": not certificate["scope"]["partial"],
         "declared": certificate["declared"],
         "lacks": sorted({option for options in lacks.values() for option in options}),
@@ -113,6 +116,22 @@ def row(name: str, peer: Implementation, certificate: Mapping[str, Any]) -> dict
             "spec": certificate["spec"],
         },
     }
+
+
+def smallest(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a finding: its smallest case, what came back, and what the page says; no long arrays."""
+    kept = ("loss", "finding", "also", "where", "got", "want", "budget", "dtype", "mode", "inputs", "parameters")
+    found = {name: finding[name] for name in kept if name in finding}
+    return {name: value for name, value in found.items() if len(json.dumps(value)) <= LONGEST}
+
+
+def written(rows: list[dict[str, Any]]) -> str:
+    """Return rows as JSON in which each case has a line."""
+    lines = [json.dumps(case, ensure_ascii=False) for row in rows for case in row.get("cases", ())]
+    numbers = iter(range(len(lines)))
+    marked = [{**row, "cases": [f"@{next(numbers)}" for _ in row["cases"]]} if "cases" in row else row for row in rows]
+    text = json.dumps(marked, indent=1, ensure_ascii=False)
+    return re.sub(r'"@(\d+)"', lambda mark: lines[int(mark[1])], text) + "\n"
 
 
 def judge(library: str, only: list[str], options: Mapping[str, Any]) -> int:
@@ -132,7 +151,7 @@ def judge(library: str, only: list[str], options: Mapping[str, Any]) -> int:
         print(f"{library} {name}: {certificate['verdict']}; failed {failed}; stale {stale}", flush=True)
         path.parent.mkdir(exist_ok=True)
         rows = [kept[own] for own in every if own in kept]
-        path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(written(rows), encoding="utf-8")
     return failing
 
 

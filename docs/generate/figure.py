@@ -15,11 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from docs.generate.places import ROOT, SPEC
 from lossproof.spec import Page, losses, page_names
 from lossproof.spec import page as spec_page
 
 HOME, PORT = ROOT / "docs" / "figure", ROOT / "examples" / "ports" / "javascript"
+MOST = 64  # rows of an array, as in address.mjs
 BUILT = "_figure"  # the folder of the sources of the site whose files are static
 _FROM = re.compile(r"^(import|export) (\{[^}]*\}) from '(\.[^']+)';$", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?function|const) (\[[^\]]*\]|\w+)", re.MULTILINE)
@@ -99,6 +102,17 @@ def address(inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
 def link(loss: str, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """Return the address of a case on the site, from its root."""
     return f"{SPEC}/{losses()[loss].name}.html{address(inputs, options)}"
+
+
+def shows(loss: str, inputs: Mapping[str, Any]) -> bool:
+    """Return whether the figure of a loss draws a case: rows of one or two features, with nothing but a mask beside."""
+    rules = losses()[loss].inputs
+    if "logits" in rules or not inputs or any(name == "weights" or name.startswith("candidate") for name in inputs):
+        return False
+    arrays = [np.asarray(item) for item in inputs.values()]
+    if not all(array.size and array.dtype.kind in "biuf" and np.isfinite(array).all() for array in arrays):
+        return False
+    return all(len(array) <= MOST and (array.ndim == 1 or array.shape[1:] in ((1,), (2,))) for array in arrays)
 
 
 def words(own: Page) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from docs.generate import one_name
+from docs.generate.figure import link, shows
 from docs.generate.links import clause_link, linked
-from docs.generate.peers import Peer, by_clause, judged, of_loss, peers
+from docs.generate.peers import Finding, Peer, by_clause, judged, of_loss, peers
 from docs.generate.places import SPEC
 from docs.generate.templates import rendered
 from docs.generate.under import differing
@@ -54,13 +56,38 @@ def declared(peer: Peer) -> list[str]:
     return lines
 
 
+def numbers(finding: Finding) -> str:
+    """Return what came back in the smallest case, what the page says, and how near it had to come; or nothing."""
+    case = finding.case or {}
+    if "got" not in case or "want" not in case:
+        return ""
+    budget = case.get("budget")
+    near = f", to within `{budget:.2g}`" if isinstance(budget, float) and 0 < budget < math.inf else ""
+    where = f" at `{case['where']}`" if case.get("where") else ""
+    return f"got `{case['got']}`, want `{case['want']}`{near},{where} in {case['dtype']}, mode {case['mode']}"
+
+
+def opened(finding: Finding) -> str:
+    """Return the address of the smallest case in the figure of its loss; nothing where it is no call that it draws."""
+    case = finding.case or {}
+    inputs, wrong_call = case.get("inputs", {}), finding.clause.kind == "interface"
+    if wrong_call or "parameters" not in case or case["loss"] not in losses() or not shows(case["loss"], inputs):
+        return ""
+    return "../../" + link(case["loss"], inputs, case["parameters"])
+
+
+def shown(finding: Finding) -> dict[str, str]:
+    """Return what a page says of the smallest case of a finding."""
+    return {"numbers": numbers(finding), "open": opened(finding)}
+
+
 def page(peer: Peer) -> str:
     """Return the page of an implementation."""
     versions = peer.row["versions"] if peer.row else {}
     of = ", ".join(f"{n} {v}" for n, v in versions.items() if v and n not in ("lossproof", "spec"))
     listed = [
-        {"of": f, "link": clause_link(f.clause.id), "reason": linked(f.reason), "label": f.id.partition("/")[2]}
-        for f in peer.findings
+        {"of": found, "link": clause_link(found.clause.id), "reason": linked(found.reason), **shown(found)}
+        for found in peer.findings
     ]
     return rendered(
         "peer.md",

@@ -42,6 +42,13 @@ class Finding:
         return clauses()[self.id.split("/")[0]]
 
     @property
+    def case(self) -> Mapping[str, Any] | None:
+        """Return its smallest case where it was measured last, or that of a finding with the same cause."""
+        cases = [case for case in (self.peer.row or {}).get("cases", ()) if case["loss"] == self.loss]
+        own = [case for case in cases if case["finding"] == self.id]
+        return next(iter(own + [case for case in cases if self.id in case["also"]]), None)
+
+    @property
     def anchor(self) -> str:
         """Return its label on the site."""
         return slug(f"{self.peer.anchor}-{self.loss if len(self.peer.losses) > 1 else ''}-{self.id}")

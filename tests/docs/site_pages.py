@@ -47,7 +47,8 @@ def broken_links(found):
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path.resolve()
             anchors = found[target].anchors if target in found else None
-            missing = parts.fragment and anchors is not None and unquote(parts.fragment) not in anchors
+            place = "figure" if parts.fragment.startswith("figure=") else unquote(parts.fragment)  # with a case in it
+            missing = place and anchors is not None and place not in anchors
             if not target.is_file() or missing:
                 broken.append(f"{path.name}: {link}")
     return broken

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from docs.generate import figure
+from docs.generate.peer_pages import opened as opened_at
+from docs.generate.peers import peers
 from lossproof.conformance.host.case import Case, inputs_of
 from lossproof.conformance.judge.compare import shares
 from lossproof.conformance.judge.oracle import Oracle
@@ -198,6 +200,17 @@ def test_a_broken_link_opens_the_default_and_says_so(opened, fragment, words):
     assert said.startswith("The link holds no call that can be shown")
     assert words in said
     assert len(call_of(page, "batch_hard_triplet_loss")[0]["embeddings"]) == 6
+
+
+@built
+@pytest.mark.parametrize("loss", DRAWN)
+def test_the_smallest_cases_of_findings_open(opened, loss):
+    shown = [f.case for peer in peers() for f in peer.findings if f.loss == loss and opened_at(f)]
+    for case in shown[:: max(1, len(shown) // 5)]:
+        page = opened(loss, figure.address(case["inputs"], case["parameters"]))
+        assert not page.locator(".live-figure .note").is_visible(), case
+        for name, array in call_of(page, loss)[0].items():
+            assert array.tolist() == np.asarray(case["inputs"][name]).tolist()
 
 
 @built

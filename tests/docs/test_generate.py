@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,11 +13,13 @@ import pytest
 
 pytest.importorskip("yaml")
 
+from audit.peers import written
 from docs.generate import one_name
 from docs.generate.drawing import batches, given
 from docs.generate.figures import figure
 from docs.generate.guides import of_readme
 from docs.generate.links import linked
+from docs.generate.peer_pages import numbers, opened
 from docs.generate.peers import HOME, MeasuredError, measured, peers
 from docs.generate.places import README, homes
 from docs.generate.signature import signature
@@ -93,6 +96,23 @@ def test_every_measurement_and_every_known_failure_has_a_page():
     names = {(path.parent.name, path.stem) for path in (HOME / "known").glob("*/*.toml")}
     names |= {(path.stem, row["peer"]) for path in (HOME / "measured").glob("*.json") for row in measured(path)}
     assert {(peer.library, peer.key) for peer in peers()} == names
+
+
+def test_the_smallest_case_of_a_finding_stands_on_its_page_and_opens_in_the_figure():
+    peer = next(peer for peer in peers() if (peer.library, peer.key) == ("optax", "triplet_margin"))
+    finding = next(finding for finding in peer.findings if finding.id == "DI-1")
+    assert numbers(finding).startswith("got `nan`, want `3.0`, to within `")
+    rows = "anchor=0.0;positive=4.0;negative=-2.0"
+    figure = f"../../spec/{spec_version()}/triplet_margin.html#figure=v1;{rows};margin=1.0;p=3.0;eps=0.0"
+    assert opened(finding) == figure
+    assert opened(replace(finding, id="CV-24/rows broadcast")) == ""  # rows of other numbers have no place in it
+
+
+def test_a_case_is_written_in_a_line_and_read_as_it_was():
+    rows = [{"peer": "a", "cases": [{"got": "@7"}, {"got": [0.5]}]}, {"peer": "b"}]
+    text = written(rows)
+    assert json.loads(text) == rows
+    assert '{"got": [0.5]}' in text
 
 
 def test_no_two_findings_share_an_anchor():
