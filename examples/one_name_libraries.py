@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -62,10 +62,12 @@ def of_similarity(rows: Any, labels: Any, margin: float) -> Iterator[Call]:
         yield "tensorflow-similarity", call, float(loss(labels, rows.astype("float32")))
 
 
-def libraries(rows: Any, labels: Any, margin: float) -> dict[str, dict[str, Any]]:
+def libraries(
+    rows: Any, labels: Any, margin: float, of: Sequence[Callable[[Any, Any, float], Iterator[Call]]] = ()
+) -> dict[str, dict[str, Any]]:
     """Return what each installed library says of the batch: its number, its version and the day."""
     found = {}
-    for calls in (of_sentence_transformers, of_metric_learning, of_addons, of_similarity):
+    for calls in of or (of_sentence_transformers, of_metric_learning, of_addons, of_similarity):
         try:
             for library, call, number in calls(rows, labels, margin):
                 said = {"value": number, "version": version(library), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
@@ -75,10 +77,13 @@ def libraries(rows: Any, labels: Any, margin: float) -> dict[str, dict[str, Any]
     return found
 
 
+def keep(place: Path, said: dict[str, dict[str, Any]]) -> None:
+    """Add what was said to a file, beside what it holds of other libraries."""
+    kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    place.write_text(json.dumps(dict(sorted({**kept, **said}.items())), indent=1) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     from one_name import LABELS, MARGIN, ROWS
 
-    place = Path(sys.argv[1])
-    kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
-    kept |= libraries(ROWS, LABELS, MARGIN)
-    place.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+    keep(Path(sys.argv[1]), libraries(ROWS, LABELS, MARGIN))

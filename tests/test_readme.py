@@ -85,8 +85,9 @@ def test_its_known_failures_are_refused_until_filled_in_and_expected_by_its_test
     assert "1 xfailed" in started(folder, asked).stdout
 
 
-def test_the_range_of_one_name_is_what_the_script_prints():
-    script = [sys.executable, str(ROOT / "examples" / "one_name.py")]
+@pytest.mark.parametrize("name", ["one_name.py", "one_name_hard.py"])
+def test_the_range_of_one_name_is_what_the_script_prints(name):
+    script = [sys.executable, str(ROOT / "examples" / name)]
     said = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     assert said.startswith("from 0.")
     assert said in README

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from docs.generate import api, figure, guides, judge, peer_pages, spec_pages
+from docs.generate.one_name import SCRIPTS
 from docs.generate.peers import MeasuredError
 from docs.generate.places import ROOT
 from lossproof.conformance.report.known_failures import KnownFailuresError
@@ -24,7 +25,7 @@ def main() -> int:
         return 2
     shutil.rmtree(source, ignore_errors=True)
     files.mkdir(parents=True)
-    for script in ("one_name.py", "one_name_libraries.py"):
+    for script in (f"{key}{part}.py" for key in SCRIPTS for part in ("", "_libraries")):
         (files / "examples").mkdir(exist_ok=True)
         shutil.copy(ROOT / "examples" / script, files / "examples")
     try:

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import json
 import runpy
+from typing import Any
 
 from docs.generate.places import ROOT
 from docs.generate.templates import rendered
 
-MEASURED = ROOT / "docs" / "measured" / "one_name.json"
-SCRIPT = ROOT / "examples" / "one_name.py"
+SCRIPTS = {
+    "one_name": {
+        "title": "One name, many functions: semi-hard",
+        "name": "Semi-hard triplet loss",
+        "batch": "nine rows of unit length with three labels",
+        "meaning": (
+            "The spec's own meaning is [SH-1](#sh-1), with the distance as an option:"
+            " [`squared_euclidean`](#di-7) by default, `euclidean` as in TensorFlow Addons."
+        ),
+    },
+    "one_name_hard": {
+        "title": "One name, many functions: batch-hard",
+        "name": "Batch-hard triplet loss",
+        "batch": "nine rows of unit length, two of which are alone with their label",
+        "meaning": (
+            "The spec's own meaning is [BH-1](#bh-1); what its mean divides by says [BH-2](#bh-2), and"
+            " `include_self=True` gives an anchor without a positive itself, at distance 0."
+        ),
+    },
+}
+MEASURED = ROOT / "docs" / "measured"
+EXAMPLES = ROOT / "examples"
 
 
-def page() -> str:
-    """Return the page."""
-    script = runpy.run_path(str(SCRIPT))
+def page(key: str) -> str:
+    """Return the page of one name."""
+    script = runpy.run_path(str(EXAMPLES / f"{key}.py"))
     formulas = {name: formula() for name, formula in script["FORMULAS"].items()}
-    libraries = json.loads(MEASURED.read_text(encoding="utf-8"))
+    libraries = json.loads((MEASURED / f"{key}.json").read_text(encoding="utf-8"))
     values = sorted({round(value, 5) for value in formulas.values()})
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "value": value,
             "width": round(100 * value / values[-1]),
@@ -36,4 +57,6 @@ def page() -> str:
         libraries=len({name.split()[0] for name in libraries}),
         margin=script["MARGIN"],
         count=len(values),
+        key=key,
+        **SCRIPTS[key],
     )

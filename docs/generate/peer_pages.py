@@ -169,7 +169,7 @@ def write(source: Path, files: Path) -> None:
         peers=peers(),
         total=sum(map(len, by_clause().values())),
     )
-    pages["peers/one_name"] = one_name.page()
+    pages |= {f"peers/{key}": one_name.page(key) for key in one_name.SCRIPTS}
     for name, text in pages.items():
         place = source / f"{name}.md"
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -125,8 +125,9 @@ def test_the_trace_says_of_every_clause_who_asks():
     assert checks().keys() == clauses().keys()
 
 
-def test_every_number_of_a_library_is_that_of_a_formula():
-    assert "No formula here" not in one_name.page()
+@pytest.mark.parametrize("key", one_name.SCRIPTS)
+def test_every_number_of_a_library_is_that_of_a_formula(key):
+    assert "No formula here" not in one_name.page(key)
 
 
 def test_a_folder_with_other_files_is_not_emptied(tmp_path):
