@@ -108,6 +108,20 @@ def _batch_too(given: Given) -> Given:
     return {**given, **second, "candidate_index": index}
 
 
+def _of_both(given: Given) -> Any:
+    """Return the mask of the anchors; where there are as many candidates, together with theirs."""
+    mask, other = given.get("mask"), given["candidate_mask"]
+    if other is None or len(other) != len(given["labels"]):
+        return mask
+    return other if mask is None else mask & other
+
+
+def _diagonal(given: Given) -> Any:
+    """Return the index; where there is none and there are as many candidates as rows, that of a batch with itself."""
+    count, index = len(given["labels"]), given["candidate_index"]
+    return torch.arange(count) if index is None and len(given["candidates"]) == count else index
+
+
 def _once(index: Tensor, place: Tensor) -> Tensor:
     """Return the index with every candidate named by its first anchor alone."""
     earlier = (index[:, None] == index) & (torch.arange(len(index))[:, None] > torch.arange(len(index)))
@@ -179,6 +193,8 @@ def _as_a_call(function: Callable[[Given], Tensor]) -> Loss:
 
 MUTANTS = table(
     _mutant("all-ignored", "the second set is accepted and not looked at", ("PW-9",), _with(candidates=lambda g: None, candidate_labels=lambda g: None, candidate_mask=lambda g: None, candidate_index=lambda g: None)),
+    _mutant("hard-mask-of-both", "with as many candidates as rows their mask is that of the anchors, too", ("PW-9",), _with(mask=_of_both)),
+    _mutant("all-diagonal", "with as many candidates as rows an anchor does not meet the one of its number", ("PW-9",), _with(candidate_index=_diagonal)),
     _mutant("hard-batch-too", "the anchors are compared with one another, too", ("PW-9",), _batch_too),
     _mutant("semi-mask-ignored", "masked candidates are compared", ("PW-9", "CV-8", "CV-9"), _with(candidate_mask=lambda g: None)),
     _mutant("all-masked-are-zero", "a masked candidate is compared as a row of zeros", ("PW-9",), _with(candidates=lambda g: torch.where(_present(g)[:, None], g["candidates"], 0.0), candidate_mask=lambda g: None)),

@@ -196,6 +196,8 @@ MUTANTS = table(
     _mutant("half", "weights are rounded to bfloat16", ("CV-39", "CV-40", "CV-45", "CV-15"), wide=lambda s, w, t: w.bfloat16().to(t.dtype)),
     _mutant("mean-by-count", "a mean divides by the number of terms", ("CV-40",), weight=lambda s, c, p, w: c.sum(), ),
     _mutant("mean-nonzero-of-all", "mean_nonzero divides by the weights of all terms", ("CV-40",), weight=lambda s, c, p, w: torch.where(p, w, 0.0).sum()),
+    _mutant("clamped", "a weight below 2^-20 is taken for 2^-20", ("CV-39", "CV-40"), own=lambda s, w: torch.where((w > 0) & (w < 2.0**-20), 2.0**-20, w.detach())),
+    _mutant("little-more", "a mean divides by 1e-16 more", ("CV-40",), weight=lambda s, c, p, w: Weighed.weight(s, c, p, w) + 1e-16),
     _mutant("zero-times-nan", "a term of weight 0 that is NaN makes the sum NaN", ("CV-41",), base=Poisoned, products=lambda s, t, w: t * w),
     _mutant("zero-counts", "a weight of 0 is taken for 1", ("CV-41", "CV-40", "CV-39"), own=lambda s, w: torch.where(w == 0, 1.0, w.detach())),
     _mutant("nan-returns", "a NaN of weight 0 returns through the backward pass", ("CV-42",), base=Poisoned),

@@ -11,17 +11,20 @@ from lossproof.conformance.host.options import parameters_of
 from lossproof.spec import Page, losses
 
 # Fields of arguments that a call may go without, and the arguments that a choice needs
+_WEIGHED = ("some", "some are 0", "all are 0", "of every size")
 _SECOND_SET = ("candidates", "candidate_labels")
 OPTIONAL: Mapping[str, Mapping[str | None, tuple[str, ...]]] = {
     "mask": {"some": ("mask",), "nothing": ("mask",)},
-    "weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("weights",)),
-    "class_weights": dict.fromkeys(("some", "some are 0", "all are 0"), ("class_weights",)),
+    "weights": dict.fromkeys(_WEIGHED, ("weights",)),
+    "class_weights": dict.fromkeys(_WEIGHED, ("class_weights",)),
     "candidates": {
         "others": _SECOND_SET,
         "masked": (*_SECOND_SET, "candidate_mask"),
         "indexed": (*_SECOND_SET, "candidate_index"),
         "masked and indexed": (*_SECOND_SET, "candidate_mask", "candidate_index"),
         "none at all": _SECOND_SET,
+        "as many": _SECOND_SET,
+        "as many, masked": (*_SECOND_SET, "candidate_mask"),
     },
 }
 INSTEAD = {"captured": "compiled"}  # the mode that is asked where the first is not offered

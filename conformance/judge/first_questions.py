@@ -18,9 +18,9 @@ from lossproof.conformance.host.offer import Offer
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
-from lossproof.conformance.plan.cases.candidates import CANDIDATES, EMPTY
+from lossproof.conformance.plan.cases.candidates import CANDIDATES, SECOND_SETS
 from lossproof.conformance.plan.cases.functions import case_of, examples
-from lossproof.conformance.plan.cases.structures import WEIGHTS, ordinary
+from lossproof.conformance.plan.cases.structures import WEIGHED, ordinary
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.spec import functions
 
@@ -74,11 +74,11 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
             refused[name] = tuple(c for c in choices if _refuses(session.ask(replace(plain, parameters={name: c}))))
     for name in filter(offer.has, offer.page.weights):
         weighed = replace(plain, inputs={**plain.inputs, name: ordinary(plain, name)})
-        refused[name] = (*WEIGHTS[1:], "all are 0") if _refuses(session.ask(weighed)) else ()
+        refused[name] = WEIGHED if _refuses(session.ask(weighed)) else ()
     if "candidates" in offer.page.inputs and offer.choices("candidates", CANDIDATES[1:]):
         second = {name: ordinary(plain, name) for name in ("candidates", "candidate_labels")}
         asked = replace(plain, inputs={**plain.inputs, **second})
-        refused["candidates"] = (*CANDIDATES[1:], EMPTY) if _refuses(session.ask(asked)) else ()
+        refused["candidates"] = SECOND_SETS if _refuses(session.ask(asked)) else ()
     return replace(offer, modes=modes, dtypes=dtypes, orders=orders, refused=refused)
 
 

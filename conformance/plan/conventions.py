@@ -9,7 +9,7 @@ from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
 from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.cases.candidates import BOTH, OTHERS
-from lossproof.conformance.plan.cases.structures import WEIGHTS
+from lossproof.conformance.plan.cases.structures import EVERY_SIZE, NOTHING, WEIGHTS
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.many_devices import many_devices
@@ -81,14 +81,19 @@ def _weights(of: Varied) -> Iterator[Probe]:
     if "weights" not in of.page.inputs:
         return
     fields = {**of.cases.basic, "shape": ((5, 4), (7, 2)), "mask": (None, "some"), **of.choices, "weights": WEIGHTS[1:]}
+    sizes = fields | {"weights": (EVERY_SIZE,), "dtype": ("float64", "float32")}
     for clause, reductions in (("CV-39", ("none", "sum")), ("CV-40", of.means)):
         if of.reductions:
             yield of.probe("reductions", clause, "weights", options=OWN, vary=fields | {"reduction": reductions})
+            every_size = sizes | {"reduction": reductions}
+            yield of.probe("reductions", clause, "weights of every size", 0.34, OWN, vary=every_size)
+    if not of.reductions:
+        yield of.probe("value", "CV-40", "weights of every size", 0.34, OWN, vary=sizes)
     if of.page.front["unit"] == "row":  # elsewhere a row is in the terms of others, too
         zeros = {**fields, "weights": WEIGHTS[2:], **of.every}
         for clause, part in (("CV-41", "value"), ("CV-42", "gradient")):
             yield of.probe("weights", clause, "rows of weight 0", options=OfWeights(part=part), vary=zeros)
-    nothing = {"weights": ("all are 0",), "reduction": of.means, "mask": (None, "some")}
+    nothing = {"weights": (NOTHING,), "reduction": of.means, "mask": (None, "some")}
     yield of.probe("reductions", "CV-43", "weights", 0.5, OWN, vary=nothing)
     yield of.probe("weights", "CV-45", "wider weights", 0.5, OfWeights(wider=True), vary=fields | of.every)
     wild = {**fields, "weights": ("some",), "reduction": ("none", "mean")}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lossproof.conformance.host.arrays import HALVES
-from lossproof.conformance.plan.cases.candidates import BOTH, CANDIDATES, EMPTY, INDEXED, MASKED, OTHERS
+from lossproof.conformance.plan.cases.candidates import (
+    AS_MANY,
+    AS_MANY_MASKED,
+    BOTH,
+    CANDIDATES,
+    EMPTY,
+    INDEXED,
+    MASKED,
+    OTHERS,
+)
 from lossproof.conformance.plan.fields import Fields, Varied
 from lossproof.conformance.plan.modes import in_each_mode
 from lossproof.conformance.plan.probe import (
@@ -46,6 +55,10 @@ def second_set(of: Varied) -> Iterator[Probe]:
 def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
     """PW-9 to PW-14."""
     yield of.probe("value", "PW-9", options=OWN, vary=fields | {"candidates": (OTHERS, MASKED)})
+    for kind in (AS_MANY, AS_MANY_MASKED):  # a candidate and the anchor of its number are strangers
+        same = kind.replace("as many", "as many candidates as rows")
+        yield of.probe("value", "PW-9", same, 0.5, OWN, vary=fields | {"candidates": (kind,)})
+        yield of.probe("gradient", "PW-11", same, 0.34, OWN, vary=fields | {"candidates": (kind,)})
     yield of.probe("value", "PW-10", options=OWN, vary=fields | {"candidates": (INDEXED, BOTH)})
     of_masked = fields | {"mask": ("some",), "candidates": (INDEXED, BOTH)}
     yield of.probe("value", "PW-10", "masked anchors", options=OWN, vary=of_masked)

@@ -11,8 +11,10 @@ from lossproof.conformance.host.case import Case
 from lossproof.conformance.plan.cases import batches
 from lossproof.conformance.plan.cases.structures import Structure
 
-OTHERS, MASKED, INDEXED, BOTH, EMPTY = "others", "masked", "indexed", "masked and indexed", "none at all"
-CANDIDATES = (None, OTHERS, MASKED, INDEXED, BOTH)  # a probe of its own asks for none at all
+OTHERS, MASKED, INDEXED, BOTH = "others", "masked", "indexed", "masked and indexed"
+CANDIDATES = (None, OTHERS, MASKED, INDEXED, BOTH)
+EMPTY, AS_MANY, AS_MANY_MASKED = "none at all", "as many", "as many, masked"  # probes of their own ask for these
+SECOND_SETS = (*CANDIDATES[1:], EMPTY, AS_MANY, AS_MANY_MASKED)
 MORE = 2  # candidates beyond the number of anchors
 
 
@@ -26,11 +28,11 @@ def second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random
     if kind is None:
         return {}
     anchors, labels = inputs["embeddings"], inputs["labels"]
-    count = 0 if kind == EMPTY else len(anchors) + MORE
+    count = 0 if kind == EMPTY else len(anchors) + MORE * (kind not in (AS_MANY, AS_MANY_MASKED))
     shape = (count, anchors.shape[1])
     rows, names = batches.embeddings({**structure, "shape": shape}, rng), _names(structure, labels, count, rng)
     found = {"candidates": rows, "candidate_labels": names}
-    if kind in (MASKED, BOTH):
+    if kind in (MASKED, BOTH, AS_MANY_MASKED):
         chosen = np.asarray(rng.random(count) < 0.7)
         found["candidate_mask"] = np.asarray(chosen | (np.arange(count) == rng.integers(count)))
     if kind in (INDEXED, BOTH):

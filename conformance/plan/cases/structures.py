@@ -55,19 +55,27 @@ def mask(structure: Structure, rng: np.random.Generator, units: Shape) -> dict[s
     return {"mask": chosen}
 
 
-WEIGHTS = (None, "some", "some are 0")  # of units; a probe of its own asks for "all are 0"
+NOTHING, EVERY_SIZE = "all are 0", "of every size"  # kinds of weights that probes of their own ask for
+WEIGHTS = (None, "some", "some are 0")  # of units
+WEIGHED = (*WEIGHTS[1:], NOTHING, EVERY_SIZE)
 
 
 def weights(structure: Structure, rng: np.random.Generator, units: Shape) -> dict[str, Array]:
-    """Return the weights of the structure as an input, if it has some: round ones, and some that are not."""
+    """Return the weights of the structure as an input, if it has some: round ones, and some that are not.
+
+    Those of every size are neither 0 nor alike: nothing may be added to them, nor be cut off.
+    """
     kind = structure.get("weights")
     if kind is None:
         return {}
+    if kind == EVERY_SIZE:
+        size = rng.choice([2.0**-50, 1.0]) * rng.choice([1.0, 3.0, 2.0**-5, 2.0**50], size=units)
+        return {"weights": np.asarray(size, float)}
     drawn = rounded(rng.choice([0.5, 1.0, 3.0, rng.uniform(0.1, 4.0), 2.0**-9], size=units), structure["dtype"])
     zero = np.zeros(units, bool) if kind == "some" else np.asarray(rng.random(units) < 0.4)
     if kind == "some are 0" and zero.size:
         zero.flat[rng.integers(zero.size)] = True
-    return {"weights": np.where(zero | (kind == "all are 0"), 0.0, drawn)}
+    return {"weights": np.where(zero | (kind == NOTHING), 0.0, drawn)}
 
 
 def class_weights(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:

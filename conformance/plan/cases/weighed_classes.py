@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.blame import Blames
-from lossproof.conformance.plan.cases.structures import WEIGHTS, Structure
+from lossproof.conformance.plan.cases.structures import EVERY_SIZE, NOTHING, WEIGHTS, Structure
 from lossproof.conformance.plan.contract import LossCases
 from lossproof.conformance.plan.conventions import MODES
 from lossproof.conformance.plan.fields import Varied
@@ -64,7 +64,10 @@ def probes(cases: LossCases, clauses: Clauses) -> Iterator[Probe]:
     masked = means | {"mask": ("some",), "weights": (None,), NAME: SOME[:1]}
     yield of.probe("value", clauses.mean, "rows masked", 0.5, OWN, vary=masked)
     yield of.probe("value", clauses.mean, "rows weighed", 0.5, OWN, vary=means | {"weights": ("some", "some are 0")})
-    nothing = means | {NAME: ("all are 0", "some are 0"), "shape": ((2, 2), (1, 3))}
+    every_size = {NAME: (EVERY_SIZE,), "dtype": ("float64", "float32")}
+    for clause, asked in ((clauses.term, terms), (clauses.mean, means)):
+        yield of.probe("value", clause, "weights of every size", 0.34, OWN, vary=asked | every_size)
+    nothing = means | {NAME: (NOTHING, "some are 0"), "shape": ((2, 2), (1, 3))}
     yield of.probe("value", clauses.mean, "labels of weight 0", options=OWN, vary=nothing)
     own = OfNan(poison=float("nan"))
     yield of.probe("gradient", clauses.gradient, vary=few | units | of.every | {"scale": (1, 3)}, effort=1.5)
@@ -74,7 +77,7 @@ def probes(cases: LossCases, clauses: Clauses) -> Iterator[Probe]:
     yield of.probe("gradient", clauses.zero, "ruled out", vary=ruled_out | of.every)
     infinite = few | {"ruled_out": ("any",), "reduction": ("none",)}
     yield of.probe("value", clauses.zero, "ruled out, or infinite", options=OWN, vary=infinite)
-    yield of.probe("nan", clauses.zero, "NaN", 1.0, own, vary=few | {NAME: (*SOME, "all are 0")} | of.every)
+    yield of.probe("nan", clauses.zero, "NaN", 1.0, own, vary=few | {NAME: (*SOME, NOTHING)} | of.every)
     wild = few | units | {"reduction": ("none", "mean")}
     yield of.probe("weights", clauses.wild, "wild", 0.5, OfWeights(wild=True, of=NAME), vary=wild)
     captured = {"mode": ("captured",), "shape": ((5, 4),)}
