@@ -40,6 +40,9 @@ def embeddings(structure: Structure, rng: np.random.Generator) -> Array:
     return rounded(structure["offset"] + size * rng.standard_normal(shape), structure["dtype"])
 
 
+MANY = 64  # classes of a table, from which on labels are spread over it
+
+
 def labels(structure: Structure, rng: np.random.Generator, classes: int | None = None) -> Array:
     """Return labels of the rows, below `classes` where they index a table."""
     count = structure["shape"][0]
@@ -48,4 +51,7 @@ def labels(structure: Structure, rng: np.random.Generator, classes: int | None =
     if structure["identities"] == "apart":
         return np.asarray(rng.permutation(count) % (classes or count or 1))
     few = max(2, count // 3) if structure["identities"] == "few" else 2
-    return np.asarray(rng.integers(0, min(few, classes or few), size=count))
+    drawn = np.asarray(rng.integers(0, min(few, classes or few), size=count))
+    if classes is None or classes < MANY:
+        return drawn
+    return drawn * (classes - 1) // (min(few, classes) - 1)  # the last class of a large table is met, too
