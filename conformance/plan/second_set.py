@@ -69,6 +69,9 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
     yield of.probe("value", "PW-9", "weights", 0.67, OWN, vary=weighed | {"candidates": CANDIDATES[1:]})
     yield of.probe("value", "PW-13", "no candidates", 0.5, OWN, vary=fields | {"candidates": (EMPTY,)})
     yield of.probe("gradient", "PW-11", "no candidates", 0.34, OWN, vary=fields | {"candidates": (EMPTY,)})
+    nobody = fields | {"mask": ("nothing",), "candidates": (OTHERS, MASKED), "reduction": of.means}
+    yield of.probe("value", "CV-5", "second set, nothing takes part", 0.34, OWN, vary=nobody)
+    yield of.probe("gradient", "CV-6", "second set, nothing takes part", 0.17, OWN, vary=nobody)
     yield of.probe("gradient", "PW-11", "", 1.5, GRADIENT, vary=fields | {"candidates": CANDIDATES[1:]})
     everything = of.cases.everything | {"candidates": CANDIDATES[1:]}
     for check in ("value", "gradient"):
