@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -70,18 +71,16 @@ FORMULAS: dict[str, Callable[[], float]] = {
 }
 
 
-def main() -> None:
-    """Print one line a function, and the range."""
-    values = {name: formula() for name, formula in FORMULAS.items()}
+def show(formulas: dict[str, Callable[[], float]], libraries: str, *batch: Any) -> None:
+    """Print one line a function, and the range; with --libraries what those of a module say of the batch."""
+    values = {name: formula() for name, formula in formulas.items()}
     for name, value in values.items():
         print(f"{value:.6f}  {name}")
     print(f"from {min(values.values()):.3f} to {max(values.values()):.3f}")
     if "--libraries" in sys.argv:
-        from one_name_libraries import libraries
-
-        for name, said in libraries(ROWS, LABELS, MARGIN).items():
+        for name, said in import_module(libraries).libraries(*batch).items():
             print(f"{said['value']:.6f}  itself: {name}")
 
 
 if __name__ == "__main__":
-    main()
+    show(FORMULAS, "one_name_libraries", ROWS, LABELS, MARGIN)

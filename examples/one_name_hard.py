@@ -9,7 +9,6 @@ The batch is nine rows of unit length near the center of their label, and the la
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,18 +42,7 @@ FORMULAS: dict[str, Callable[[], float]] = {
 }
 
 
-def main() -> None:
-    """Print one line a function, and the range."""
-    values = {name: formula() for name, formula in FORMULAS.items()}
-    for name, value in values.items():
-        print(f"{value:.6f}  {name}")
-    print(f"from {min(values.values()):.3f} to {max(values.values()):.3f}")
-    if "--libraries" in sys.argv:
-        from one_name_hard_libraries import libraries
-
-        for name, said in libraries(ROWS, LABELS, MARGIN).items():
-            print(f"{said['value']:.6f}  itself: {name}")
-
-
 if __name__ == "__main__":
-    main()
+    from one_name import show
+
+    show(FORMULAS, "one_name_hard_libraries", ROWS, LABELS, MARGIN)
