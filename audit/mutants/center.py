@@ -139,6 +139,10 @@ def _averaged(loss: Center, c: Tensor, labels: Tensor) -> Tensor:
     return (c.detach() + share * (c - c.detach()))[labels]
 
 
+def _first_block(loss: Center, c: Tensor, labels: Tensor) -> Tensor:
+    return torch.cat([c[:64], c[64:].detach()])[labels]
+
+
 def _through(loss: Center, square: Tensor, floor: float, ceiling: float) -> Tensor:
     return square + (square.clamp(floor, ceiling) - square).detach()
 
@@ -165,6 +169,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("cn-centers-detached", "the centers get no gradient", "CN-8", "CN-7", seen="ports of S14 that keep the update alone", own=lambda s, c, y: c.detach()[y]),
     _mutant("cn-one-plus-n", "the gradient of a center is divided by 1 + n", "CN-8", seen="S14 and S15 mixed", own=_plus_one),
     _mutant("cn-averaged", "the gradient of a center is averaged over its rows", "CN-8", own=_averaged),
+    _mutant("cn-first-block", "the centers of the classes from 64 on get no gradient", "CN-8", "CN-7", own=_first_block),
     _mutant("cn-through", "the gradient goes through floor and ceiling", "CN-9", kept=_through),
     _mutant("cn-clamp-bounds", "at a bound the gradient is that of the distance", "CN-9", seen="torch.clamp up to 2.13", ours=True, kept=lambda s, q, lo, hi: q.masked_fill(q < lo, lo).masked_fill(q > hi, hi)),
     _mutant("cn-ceiling-below", "a ceiling below the floor is accepted", "CN-10", check_bounds=lambda s, lo, hi: None),

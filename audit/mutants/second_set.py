@@ -180,6 +180,25 @@ def _in_halves(given: Given) -> Tensor:
     return found.to(given["candidates"].dtype) if narrow else found
 
 
+def _nobody(given: Given) -> bool:
+    """Whether there is a second set and no anchor takes part."""
+    return given["candidates"] is not None and given.get("mask") is not None and not bool(given["mask"].any())
+
+
+def _no_anchor(given: Given) -> Tensor:
+    """Batch-hard whose mean over no anchor is NaN where there is a second set."""
+    found: Tensor = right.batch_hard_triplet_loss(**given)
+    mean = given.get("reduction", "mean").startswith("mean")
+    return found * torch.nan if mean and _nobody(given) else found
+
+
+def _no_anchor_gradient(given: Given) -> Tensor:
+    """Circle whose mean over no anchor has a gradient of NaN for the candidates."""
+    found: Tensor = right.circle_loss(**given)
+    nothing = (0 * given["candidates"]).sum().sqrt() if _nobody(given) else 0.0  # its slope is infinite
+    return found + nothing if given.get("reduction", "mean") == "mean" else found
+
+
 def _over_pairs(given: Given) -> Tensor:
     """Semi-hard whose `none` has a row for each candidate."""
     found: Tensor = right.semi_hard_triplet_loss(**given)
@@ -227,5 +246,7 @@ MUTANTS = table(
     Mutant("second-semi-turned", "none has a row for each candidate", ("SH-13",), _as_a_call(_over_pairs), loss="semi_hard_triplet_loss"),
     Mutant("second-circle-half", "the loss of half rows has their dtype where there is a second set", ("CV-18",), _as_a_call(_in_halves), loss="circle_loss"),
     Mutant("second-circle-by-candidates", "the mean is over the candidates", ("CI-17",), _as_a_call(_over), loss="circle_loss"),
+    Mutant("second-hard-no-anchor", "a mean over no anchor is NaN", ("CV-5",), _as_a_call(_no_anchor), loss="batch_hard_triplet_loss"),
+    Mutant("second-circle-no-anchor", "a mean over no anchor has a gradient of NaN", ("CV-6",), _as_a_call(_no_anchor_gradient), loss="circle_loss"),
     _mutant("circle-nonzero", "the mean is over the anchors that have a positive and a negative", ("CI-17",), _with(reduction=lambda g: "mean_nonzero" if g.get("reduction", "mean") == "mean" else g["reduction"])),
 )  # fmt: skip

@@ -167,6 +167,20 @@ def _of_the_positive(
     return Poisoned(loss).reduced(terms, pairs, torch.where(pairs, weights.detach().to(terms.dtype), 0.0), reduction)
 
 
+def _unless_lifted(embeddings: Tensor, labels: Tensor, *, weights: Any = None, **rest: Any) -> Tensor:
+    """Batch-hard that counts anchors where there is a floor, whatever they weigh."""
+    loss = right.batch_hard_triplet_loss
+    lifted = weights is not None and rest.get("floor")
+    return (_by_terms(loss) if lifted else loss)(embeddings, labels, weights=weights, **rest)
+
+
+def _unless_bounded(embeddings: Tensor, labels: Tensor, *, weights: Any = None, **rest: Any) -> Tensor:
+    """Batch-all that counts triplets beside `max_positives`, whatever their anchors weigh."""
+    loss = right.batch_all_triplet_loss
+    bounded = weights is not None and rest.get("max_positives") is not None
+    return (_by_terms(loss) if bounded else loss)(embeddings, labels, weights=weights, **rest)
+
+
 def _first_part_alone(
     logits: Tensor, embeddings: Tensor, labels: Tensor, centers: Tensor, *, weights: Any = None, **rest: Any
 ) -> Tensor:
@@ -211,10 +225,12 @@ MUTANTS = table(
     _mutant("nan-is-nothing", "what is no weight counts as 0", ("CV-46",), legal=lambda s, w: torch.where((w >= 0) & w.isfinite(), w, 0.0)),
     Mutant("weights-batch-all-by-count", "a mean divides by the number of triplets, whatever their anchors weigh", ("BA-9",), _by_terms(right.batch_all_triplet_loss), loss="batch_all_triplet_loss"),
     Mutant("weights-batch-all-mask", "a row of weight 0 is taken from other anchors", ("BA-9",), _as_mask(right.batch_all_triplet_loss), loss="batch_all_triplet_loss"),
+    Mutant("weights-batch-all-bounded", "a mean divides by the number of triplets where max_positives is given", ("PW-8", "BA-9"), _unless_bounded, loss="batch_all_triplet_loss"),
     Mutant("weights-semi-hard-positive", "a pair has the weight of its positive", ("SH-11",), _of_the_positive, loss="semi_hard_triplet_loss"),
     Mutant("weights-semi-hard-mask", "a row of weight 0 is taken from other anchors", ("SH-11",), _as_mask(right.semi_hard_triplet_loss), loss="semi_hard_triplet_loss"),
     Mutant("weights-batch-hard-mask", "a row of weight 0 is taken from other anchors", ("BH-11",), _as_mask(right.batch_hard_triplet_loss), loss="batch_hard_triplet_loss"),
     Mutant("weights-batch-hard-by-count", "a mean divides by the number of anchors", ("BH-11", "CV-40"), _by_terms(right.batch_hard_triplet_loss), loss="batch_hard_triplet_loss"),
+    Mutant("weights-batch-hard-floor", "a mean divides by the number of anchors where there is a floor", ("CV-40", "BH-1", "BH-11"), _unless_lifted, loss="batch_hard_triplet_loss"),
     Mutant("weights-circle-mask", "a row of weight 0 is taken from other anchors", ("CI-16",), _as_mask(right.circle_loss), loss="circle_loss"),
     Mutant("weights-circle-by-count", "a mean divides by the number of rows", ("CI-16", "CV-40"), _by_terms(right.circle_loss), loss="circle_loss"),
     Mutant("weights-oim-looks", "the weight of a row without an identity is looked at", ("OI-24",), _looking_at_all, loss="oim_loss"),

@@ -32,8 +32,9 @@ from lossproof.conformance.judge.results import (
     Result,
 )
 from lossproof.conformance.plan.blame import REDUCTIONS
-from lossproof.conformance.plan.cases.structures import LATER, Structure
+from lossproof.conformance.plan.cases.structures import LATER, Structure, generator
 from lossproof.conformance.plan.contract import LossCases
+from lossproof.conformance.plan.covering import VARIANTS, covering
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, losses
@@ -147,16 +148,34 @@ class Judge:
         return found
 
     def structures(self, probe: Probe, result: Result, examine: Callable[[Structure], Finding | None]) -> None:
-        """Call `examine` with structures that hypothesis draws, until it finds something or there are enough."""
+        """Call `examine` with structures of a probe, until it finds something or there are enough."""
         offer, loss = self.offers[probe.loss], self.losses[probe.loss]
         choices = self.choices(probe)
         wanted = max(1, round(self.examples * probe.effort * offer.effort))
+        seen: set[str] = set()
+
+        def examined(structure: Structure) -> None:
+            key = repr(sorted(structure.items()))
+            if key not in seen and not result.findings and not self.stop():
+                seen.add(key)
+                found = examine(structure | dict(probe.options.structure))
+                result.findings.extend([found] if found else [])
+
+        if probe.options.pairs:
+            for structure in covering(
+                choices, lambda s: loss.normal(s, offer), wanted, generator(self.seed, probe.name)
+            ):
+                examined(structure)
+        else:
+            self._drawn(choices, wanted, lambda structure: examined(loss.normal(structure, offer)))
+
+    def _drawn(self, choices: Mapping[str, list[Any]], wanted: int, examined: Callable[[Structure], None]) -> None:
+        """Call `examined` with structures that hypothesis draws."""
         single = {n: v for n, v in LATER.items() if choices.get(n) == [v]}  # draws are those that were before them
         strategy = st.fixed_dictionaries(
             {n: st.sampled_from(v) for n, v in choices.items() if n not in single}
-            | {"variant": st.sampled_from(range(32))}
+            | {"variant": st.sampled_from(range(VARIANTS))}
         )
-        seen: set[str] = set()
 
         @hypothesis.seed(self.seed)
         @hypothesis.settings(
@@ -165,12 +184,7 @@ class Judge:
         )  # fmt: skip
         @hypothesis.given(strategy)
         def draw(structure: Structure) -> None:
-            structure = loss.normal(single | structure, offer)
-            key = repr(sorted(structure.items()))
-            if key not in seen and not result.findings and not self.stop():
-                seen.add(key)
-                found = examine(structure | dict(probe.options.structure))
-                result.findings.extend([found] if found else [])
+            examined(single | structure)
 
         draw()
 
@@ -205,7 +219,8 @@ class Judge:
 
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
-        return replace(case, parameters=self.losses[case.loss].judged_parameters(structure, self.offers[case.loss]))
+        fixed = self.losses[case.loss].fixed(structure, self.offers[case.loss])
+        return replace(case, parameters=fixed | case.parameters)
 
     def grade_of(self, case: Case) -> str:
         """Return the widest grade that an answer may have: what is claimed, or what the option `pairwise` gives."""

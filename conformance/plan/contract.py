@@ -46,6 +46,10 @@ def _no_second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.ra
     return {}
 
 
+def _as_given(parameters: dict[str, Any], inputs: Mapping[str, Array]) -> dict[str, Any]:
+    return parameters
+
+
 def _no_boundaries(clause: str, offer: Offer, seed: int) -> Iterator[Case]:
     yield from ()
 
@@ -93,6 +97,7 @@ class LossCases:
         causes: experiments that tell clauses apart where plain calls are wrong.
         unspecified: what CV-11 and CV-12 leave open; None where one row reaches every term.
         second_set: fills the arguments of a second set of rows, from the first.
+        fitted: gives the options of a call that depend on its rows.
         vectorised: whether a batch is a stack of independent calls.
         few_rows: shapes of few rows with a term that is not 0; `sharp_rows` where budgets are sharpest.
         many: the shape of a large batch; `counted`, one with more terms than bfloat16, and than float16, can count.
@@ -118,6 +123,7 @@ class LossCases:
     causes: Sequence[Cause] = ()
     unspecified: Callable[[Case], dict[str, Array]] | None = None
     second_set: Callable[[Structure, Mapping[str, Array], np.random.Generator], dict[str, Array]] = _no_second_set
+    fitted: Callable[[dict[str, Any], Mapping[str, Array]], dict[str, Any]] = _as_given
     vectorised: bool = True
     few_rows: tuple[Shape, ...] = ((2, 3), (5, 4))
     sharp_rows: tuple[Shape, ...] = ((1, 1), (1, 2), (2, 3))
@@ -166,10 +172,9 @@ class LossCases:
         grown = self.grown(structure)
         return {n: grown[n] for n in self.page.parameters if n in grown and offer.has(n) and self._applies(n, grown)}
 
-    def judged_parameters(self, structure: Structure, offer: Offer) -> dict[str, Any]:
-        """Return the options that the oracle works with: those of the call, and what the function has fixed."""
-        fixed = {n: v for n, v in offer.fixed.items() if not offer.has(n) and self._applies(n, structure)}
-        return fixed | self.parameters(structure, offer)
+    def fixed(self, structure: Structure, offer: Offer) -> dict[str, Any]:
+        """Return the options that apply and that the function has no argument for, with what it has instead."""
+        return {n: v for n, v in offer.fixed.items() if not offer.has(n) and self._applies(n, structure)}
 
     def _applies(self, option: str, structure: Structure) -> bool:
         """Whether the distance of a structure has the option."""
@@ -183,7 +188,8 @@ class LossCases:
         inputs |= mask(structure, rng, structure["shape"][:-1]) | weights(structure, rng, structure["shape"][:-1])
         inputs |= self.second_set(structure, inputs, rng)
         order = structure["order"] if "second" in self.formula else min(structure["order"], 1)
-        case = Case(self.loss, inputs, dtype, self.parameters(structure, offer), structure["mode"], order)
+        parameters = self.fitted(self.parameters(structure, offer), inputs)
+        case = Case(self.loss, inputs, dtype, parameters, structure["mode"], order)
         reduced = structure.get("reduction") != "none" or structure.get("defaults")
         cotangent = np.asarray(rng.choice(COTANGENTS, size=() if reduced else terms_shape(case)))
         rows = {name: array.shape for name, array in inputs.items() if array.dtype.kind == "f" and order == 2}

@@ -15,6 +15,7 @@ from lossproof.conformance.plan.fields import Varied
 from lossproof.conformance.plan.many_devices import many_devices
 from lossproof.conformance.plan.probe import (
     DTYPES,
+    EVERY_PAIR,
     GRADIENT,
     MASKED_GRADIENT,
     MASKED_VALUE,
@@ -87,7 +88,10 @@ def _weights(of: Varied) -> Iterator[Probe]:
             yield of.probe("reductions", clause, "weights", options=OWN, vary=fields | {"reduction": reductions})
             every_size = sizes | {"reduction": reductions}
             yield of.probe("reductions", clause, "weights of every size", 0.34, OWN, vary=every_size)
-    if not of.reductions:
+    if of.means:
+        everything = {**of.cases.everything, "weights": WEIGHTS[1:], "reduction": of.means}
+        yield of.probe("reductions", "CV-40", "weights, everything at once", 1.0, EVERY_PAIR, vary=everything)
+    else:
         yield of.probe("value", "CV-40", "weights of every size", 0.34, OWN, vary=sizes)
     if of.page.front["unit"] == "row":  # elsewhere a row is in the terms of others, too
         zeros = {**fields, "weights": WEIGHTS[2:], **of.every}
@@ -158,6 +162,9 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
         yield of.probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, vary={**basic, **wide})
     if "classes" in of.space:
         yield of.probe("labels", "CV-33", "one class", 0.5, vary=wrong | {"classes": (1,)})
+        for part in ("value", "gradient"):
+            many = {**basic, **wide, **of.every, "mask": (None, "some")}
+            yield of.probe(part, of.cases.formula[part], "many classes", 0.34, vary=many)
     yield of.probe("labels", "CV-33", "compiled", 0.17, vary=wrong | {"mode": ("compiled",)})
 
 

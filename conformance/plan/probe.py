@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True)
 class Options:
-    """What every check understands: whether it names its own clause, and fields of a structure that are set.
+    """What every check understands: whether it names its own clause, fields of a structure that are set, and pairs.
 
     A probe names its own clause where the smallest failure needs no field beyond those that it varies; without it, the
-    fields that a failure needs name the clause.
+    fields that a failure needs name the clause. Hypothesis draws its structures, each by itself; with `pairs` they are
+    chosen so that every two choices meet, as far as their number goes.
     """
 
     own_clause: bool = False
     structure: Mapping[str, Any] = field(default_factory=dict)
+    pairs: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class OfDevices(Options):
     ask: str = ""
 
 
+EVERY_PAIR = Options(pairs=True)
 OWN = OfAgreement(own_clause=True)
 LARGE = OfAgreement(large=True)
 GRADIENT = OfAgreement(part="gradient")
@@ -192,7 +195,7 @@ class Probe:
     def of(self, kind: type[Own]) -> Own:
         """Return the options as its check has them; those of another check are a mistake of the plan."""
         if type(self.options) is Options:
-            return kind(self.options.own_clause, self.options.structure)
+            return kind(self.options.own_clause, self.options.structure, pairs=self.options.pairs)
         if not isinstance(self.options, kind):
             raise TypeError(f"{self.name}: options must be {kind.__name__}, got {self.options!r}")
         return self.options

@@ -19,6 +19,7 @@ from lossproof.conformance.plan.fields import Fields, Varied
 from lossproof.conformance.plan.modes import in_each_mode
 from lossproof.conformance.plan.probe import (
     DTYPES,
+    EVERY_PAIR,
     GRADIENT,
     LARGE,
     LARGE_GRADIENT,
@@ -76,7 +77,7 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
     everything = of.cases.everything | {"candidates": CANDIDATES[1:]}
     for check in ("value", "gradient"):
         clause = of.cases.formula[check]
-        yield of.probe(check, clause, "everything at once, second set", 2.0, vary=everything)
+        yield of.probe(check, clause, "everything at once, second set", 2.0, EVERY_PAIR, vary=everything)
     poisoned = fields | {"candidates": CANDIDATES[1:], "identities": ("few", "many rows", "one")}
     yield of.probe("nan", "PW-12", options=OfNan(), vary=poisoned)
     yield of.probe("nan", "PW-12", "in a candidate", options=OfNan(of="candidates"), vary=poisoned)

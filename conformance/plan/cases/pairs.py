@@ -29,6 +29,7 @@ BLAMES = (
 )
 SMALLER_SHAPES = ((2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (5, 2))
 EVERY_SHAPE = ((7, 2), (8, 3), (12, 5), (5, 4))
+TIGHT = "as many as there are"  # of `max_positives`: no anchor has more, and one has as many
 
 
 def space(*, first: str, margins: tuple[float, ...], **options: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
@@ -46,6 +47,25 @@ def basic(space: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
 def inputs(structure: Structure, rng: np.random.Generator) -> dict[str, Array]:
     """Fill a structure with numbers."""
     return {"embeddings": batches.embeddings(structure, rng), "labels": batches.labels(structure, rng)}
+
+
+def fitted(parameters: dict[str, Any], inputs: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the options with the number that `TIGHT` stands for."""
+    if parameters.get("max_positives") != TIGHT:
+        return parameters
+    return parameters | {"max_positives": max(1, _most_positives(inputs))}
+
+
+def _most_positives(inputs: Mapping[str, Array]) -> int:
+    """Return the largest number of positives of an anchor."""
+    labels, every = inputs["labels"], np.array(True)
+    mask, itself = inputs.get("mask", every), np.arange(len(labels))
+    if "candidates" in inputs:
+        itself = inputs.get("candidate_index", np.full(len(labels), -1))
+    names = inputs.get("candidate_labels", labels)
+    positive = (labels[:, None] == names) & (itself[:, None] != np.arange(len(names)))
+    positive &= inputs.get("candidate_mask", every if "candidates" in inputs else mask)
+    return int(np.max(positive.sum(axis=1), where=mask, initial=0))
 
 
 def grown(structure: Structure) -> Structure:
@@ -87,6 +107,19 @@ def mined(loss: str, basic: Mapping[str, Any], known: Mapping[str, Any]) -> Iter
         yield Probe(loss, check, clause, "near the origin", vary={**vary, "offset": (0.0,), "scale": (0,)}, options=own)
     roomy = OfAgreement(own_clause=True, structure={"max_positives": 1000})
     yield Probe(loss, "value", "PW-8", "more than the rows", vary=basic, options=roomy, effort=0.34)
+    yield from _bounded(loss, {**basic, **{n: known[n] for n in ("reduction", "distance", "pairwise", "candidates")}})
     rows = {"embeddings": [[0.0], [1.0], [2.0], [3.0]], "labels": [0, 0, 0, 1]}  # a negative, or there is no term
     one = OfErrors(inputs=rows, parameters={"max_positives": 1})
     yield Probe(loss, "errors", "PW-8", "more positives", options=one)
+
+
+def _bounded(loss: str, fields: dict[str, Any]) -> Iterator[Probe]:
+    """Yield PW-8 beside everything that changes which positives there are, or what they weigh."""
+    tight, some = {"max_positives": TIGHT}, {"mask": (None, "some"), "weights": (None, "some", "some are 0")}
+    for check in ("value", "gradient"):
+        part = OfAgreement(own_clause=True, part=check, structure=tight)
+        yield Probe(loss, check, "PW-8", TIGHT, vary=fields | some, options=part)
+    traced = {**fields, **some, "shape": ((5, 4), (7, 2)), "candidates": (None,)}
+    for mode in ("functional", "stacked", "traced"):  # where the labels of a call, or of each of several, are unknown
+        vary, enough = traced | {"mode": (mode,)}, OfAgreement(structure={"max_positives": 6})
+        yield Probe(loss, "compiled", "CV-22", f"{mode}, max_positives", vary=vary, options=enough, effort=0.17)

@@ -7,7 +7,7 @@ from math import pi
 
 from lossproof.conformance.plan.cases.arcface.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.arcface.space import CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfErrors, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("size", "mode", "order", "angle")}
 EVERYTHING["shape"] = SPACE["shape"][1:3]
@@ -41,8 +41,8 @@ def probes() -> Iterator[Probe]:
         yield Probe(LOSS, "gradient", "AF-12", beyond, vary=past, options=OWN, effort=0.5)
     defaults = DEFAULTS
     yield Probe(LOSS, "value", "AF-17", vary={"shape": SPACE["shape"][:2]}, options=defaults)
-    yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "AF-1", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
+    yield Probe(LOSS, "gradient", "AF-11", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     accepted = {

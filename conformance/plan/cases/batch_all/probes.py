@@ -8,7 +8,7 @@ from lossproof.conformance.plan.cases.batch_all.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.batch_all.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -30,9 +30,9 @@ def probes() -> Iterator[Probe]:
     )
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
-    yield Probe(LOSS, "value", "BA-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "BA-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "BA-5", vary=_vary(distance=SPACE["distance"]), effort=1.5)
-    yield Probe(LOSS, "gradient", "BA-5", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "BA-5", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     yield from extreme(LOSS, "BA-1", BASIC)

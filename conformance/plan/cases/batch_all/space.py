@@ -41,6 +41,7 @@ CASES = LossCases(
         without("PW-1", unit_rows),
     ),
     second_set=second_set,
+    fitted=pairs.fitted,
     vectorised=False,
     many=(131, 2),  # each row meets each; a prime, so that no block divides it
     counted=((19, 2), (67, 2)),  # rows whose triplets the half formats cannot count, few enough for sharp budgets

@@ -8,7 +8,7 @@ from lossproof.conformance.plan.cases.batch_hard.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.batch_hard.space import BASIC, CASES, LOSS, SPACE
 from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
-from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfErrors, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, LARGE_AND_OWN, OWN, OfErrors, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -27,12 +27,12 @@ def probes() -> Iterator[Probe]:
     floored = _vary(floor=(0.25, 1.0, 4.0), distance=("euclidean", "squared_euclidean"))
     yield Probe(LOSS, "value", "PW-3", vary=floored, options=OWN)
     yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
-    yield Probe(LOSS, "value", "BH-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "BH-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "BH-7", vary=_vary(distance=SPACE["distance"]), effort=1.5)
     yield Probe(LOSS, "gradient", "BH-7", "soft margin", vary=_vary(soft_margin=(True,), distance=SPACE["distance"]))
     yield Probe(LOSS, "gradient", "BH-10", vary=_vary(include_self=(True,), identities=("few", "apart")), options=OWN)
     yield Probe(LOSS, "gradient", "PW-4", vary=floored, options=OWN)
-    yield Probe(LOSS, "gradient", "BH-7", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "BH-7", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     collapsed = _vary(offset=(100.0,), scale=(-10, -7), distance=SPACE["distance"][:2], shape=((7, 2), (8, 3)))

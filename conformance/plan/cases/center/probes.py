@@ -7,7 +7,7 @@ from math import inf
 
 from lossproof.conformance.plan.cases.center.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.center.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfErrors, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -21,14 +21,14 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CN-4", vary=BASIC, options=DEFAULTS)
     far = {"offset": (100.0, 1000.0), "shape": ((5, 4), (12, 5)), "dtype": SPACE["dtype"]}
     yield Probe(LOSS, "precision", "CN-5", vary=far, options=OWN)
-    yield Probe(LOSS, "value", "CN-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "CN-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     one = {"shape": ((1, 3), (3, 2)), "identities": ("apart",), "classes": (3,), "factor": SPACE["factor"]}
     yield Probe(LOSS, "gradient", "CN-7", vary=one, options=OWN)
     yield Probe(LOSS, "gradient", "CN-8", vary=_vary(identities=("few", "one", "many rows")), options=OWN)
     masked = _vary(mask=("some",), shape=((5, 4),))
     yield Probe(LOSS, "gradient", "CN-8", "some masked", vary=masked, options=OWN, effort=0.34)
     yield Probe(LOSS, "gradient", "CN-9", vary=_vary(**bounds))
-    yield Probe(LOSS, "gradient", "CN-7", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "CN-7", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"], "floor": (0.0, 0.75)}

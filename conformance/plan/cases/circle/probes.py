@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lossproof.conformance.plan.cases.circle.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.circle.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
 EMPTY_SETS = ("one", "apart", "many rows")
 
@@ -28,7 +28,7 @@ def probes() -> Iterator[Probe]:
     counted = _vary(reduction=("mean_nonzero", "mean"), gamma=(4096.0, 1024.0, 8.0), shape=((5, 4), (8, 3), (12, 5)))
     yield Probe(LOSS, "value", "CI-8", vary=counted | {"mask": (None, "some")}, options=OWN)
     yield Probe(LOSS, "value", "CI-14", vary={"shape": SPACE["shape"]}, options=DEFAULTS)
-    yield Probe(LOSS, "value", "CI-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "CI-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "CI-10", vary=BASIC, options=OWN, effort=1.5)
     yield Probe(
         LOSS,
@@ -42,7 +42,7 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "CI-11", "many rows", vary=many, options=LARGE_AND_OWN, effort=0.17)
     yield Probe(LOSS, "gradient", "CI-12", vary=_vary(scale=(-20, 20, 3), gamma=(2.0, 8.0, 256.0)), options=OWN)
     yield Probe(LOSS, "gradient", "CI-13", vary=_vary(identities=EMPTY_SETS, gamma=(8.0, 256.0)), options=OWN)
-    yield Probe(LOSS, "gradient", "CI-10", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "CI-10", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     holes = {"identities": ("one", "apart", "few"), "shape": ((5, 4), (1, 3)), "dtype": SPACE["dtype"]}

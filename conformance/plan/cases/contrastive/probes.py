@@ -8,7 +8,7 @@ from math import inf
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.contrastive.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.contrastive.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -23,11 +23,11 @@ def probes() -> Iterator[Probe]:
     yield from CASES.each("value", "p", (1.0, inf))
     yield from CASES.each("value", "eps_at", SPACE["eps_at"], eps=(0.25, 1e-6), p=(2.0, 1.0, 3.0))
     yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
-    yield Probe(LOSS, "value", "CO-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "CO-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "CO-7", vary=_vary(distance=SPACE["distance"]), effort=1.5)
     yield Probe(LOSS, "gradient", "DI-11", vary=_vary(p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"]))
     yield from CASES.each("gradient", "distance", ("squared_euclidean", "cosine"))
-    yield Probe(LOSS, "gradient", "CO-7", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "CO-7", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     scales = {"p": (3.0, 1.5, 7.0), "scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"], "pairs": SPACE["pairs"]}

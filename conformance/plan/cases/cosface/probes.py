@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lossproof.conformance.plan.cases.cosface.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.cosface.space import CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfInvariances, Probe
 
 EVERYTHING = {name: values for name, values in SPACE.items() if name not in ("size", "mode", "order", "angle")}
 EVERYTHING["shape"] = SPACE["shape"][1:3]
@@ -29,8 +29,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "gradient", "CF-6", vary=_vary(scale=SPACE["scale"], margin=SPACE["margin"]), effort=1.5)
     yield Probe(LOSS, "gradient", "CF-7", vary=_vary(angle=("parallel",), margin=(0.5, 3.0)))
     yield Probe(LOSS, "value", "CF-10", vary={"shape": SPACE["shape"][:2]}, options=DEFAULTS)
-    yield Probe(LOSS, "value", "CF-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "CF-6", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "CF-1", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
+    yield Probe(LOSS, "gradient", "CF-6", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     accepted = {"shape": ((1, 2), (0, 3)), "margin": (0.0, 3.0, 1e3), "scale": (0.0, 64.0)}

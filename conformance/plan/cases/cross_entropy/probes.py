@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from lossproof.conformance.plan.cases import weighed_classes
 from lossproof.conformance.plan.cases.cross_entropy.space import BASIC, CASES, CLASS_WEIGHTS, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, LARGE_GRADIENT, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import (
+    DEFAULTS,
+    EVERY_PAIR,
+    LARGE_AND_OWN,
+    LARGE_GRADIENT,
+    OWN,
+    OfInvariances,
+    Probe,
+)
 
 EVERYTHING = {n: v for n, v in CASES.everything.items() if n not in ("ruled_out", "class_weights")} | {"scale": (1, 3)}
 SMOOTHED = (0.1, 0.75)
@@ -40,8 +48,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "CE-10", vary=single, options=OWN)
     yield Probe(LOSS, "gradient", "CE-10", vary=single, options=OWN)
     yield Probe(LOSS, "value", "CE-12", vary=BASIC, options=DEFAULTS)
-    yield Probe(LOSS, "value", "CE-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "CE-4", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "CE-1", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
+    yield Probe(LOSS, "gradient", "CE-4", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "interface", "CV-23", vary={"shape": ((1, 1), (0, 3), (1, 5)), "label_smoothing": (0.0, 1.0)})
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "label_smoothing": (0.0, 0.1)}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lossproof.conformance.plan.cases.joint.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.joint.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfInvariances, Probe
 
 EVERYTHING = CASES.everything | {"shape": SPACE["shape"][1:3]}
 
@@ -29,8 +29,8 @@ def probes() -> Iterator[Probe]:
     defaults = DEFAULTS
     yield Probe(LOSS, "value", "JO-6", vary=BASIC, options=defaults)
     yield Probe(LOSS, "gradient", "JO-7", vary=_vary(**weights), options=OWN, effort=1.5)
-    yield Probe(LOSS, "value", "JO-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "JO-7", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "JO-1", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
+    yield Probe(LOSS, "gradient", "JO-7", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     accepted = {"shape": ((1, 3), (0, 3), (7, 2)), "triplet_margin": (0.0, 64.0), "label_smoothing": (0.0, 1.0)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lossproof.conformance.plan.cases.oim.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.oim.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, LARGE_AND_OWN, OWN, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, LARGE_AND_OWN, OWN, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -25,9 +25,9 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "OI-6", vary=_vary(queue=(0,)), options=OWN)
     default = DEFAULTS
     yield Probe(LOSS, "value", "OI-7", vary=BASIC | {"strangers": ("some",)}, options=default)
-    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "OI-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "OI-8", vary=_vary(strangers=("some", "none"), queue=SPACE["queue"]), options=OWN)
-    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "OI-8", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     scales = {"scale": (-20, -10, 10, 20), "dtype": SPACE["dtype"]}

@@ -8,7 +8,7 @@ from lossproof.conformance.plan.cases.pairs import EVERY_SHAPE, mined
 from lossproof.conformance.plan.cases.pairs_probes import blocks, extreme
 from lossproof.conformance.plan.cases.semi_hard.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.semi_hard.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfErrors, OfInvariances, Probe
 
 _vary = CASES.vary
 
@@ -33,11 +33,11 @@ def probes() -> Iterator[Probe]:
     )
     yield Probe(LOSS, "value", "PW-2", vary=_vary(identities=SPACE["identities"], mask=(None, "some")), options=OWN)
     yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
-    yield Probe(LOSS, "value", "SH-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "SH-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "SH-7", vary=_vary(distance=SPACE["distance"]), effort=1.5)
     soft = _vary(soft_margin=(True,), distance=SPACE["distance"], pairwise=SPACE["pairwise"])
     yield Probe(LOSS, "gradient", "SH-7", "soft margin", vary=soft)
-    yield Probe(LOSS, "gradient", "SH-7", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "SH-7", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     yield from extreme(LOSS, "SH-1", BASIC)

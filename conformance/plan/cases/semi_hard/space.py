@@ -65,6 +65,7 @@ CASES = LossCases(
     ),
     unspecified=unspecified,
     second_set=second_set,
+    fitted=pairs.fitted,
     vectorised=False,
     many=(131, 2),  # each row meets each; a prime, so that no block divides it
     counted=((35, 2), (35, 2)),  # rows of two identities have 4k + 2 pairs, 578 and more: bfloat16 cannot count them

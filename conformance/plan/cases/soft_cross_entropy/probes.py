@@ -8,6 +8,7 @@ from lossproof.conformance.plan.cases import weighed_classes
 from lossproof.conformance.plan.cases.soft_cross_entropy.space import BASIC, CASES, CLASS_WEIGHTS, LOSS, SPACE
 from lossproof.conformance.plan.probe import (
     DEFAULTS,
+    EVERY_PAIR,
     LARGE_AND_OWN,
     LARGE_GRADIENT,
     OWN,
@@ -42,8 +43,8 @@ def probes() -> Iterator[Probe]:
     yield Probe(LOSS, "value", "ST-12", vary=single | {"targets": TARGETS}, options=OWN)
     yield Probe(LOSS, "gradient", "ST-12", vary=single | {"targets": TARGETS}, options=OWN)
     yield Probe(LOSS, "value", "ST-16", vary=BASIC, options=DEFAULTS)
-    yield Probe(LOSS, "value", "ST-1", "everything at once", vary=EVERYTHING, effort=2.0)
-    yield Probe(LOSS, "gradient", "ST-5", "everything at once", vary=EVERYTHING, effort=2.0)
+    yield Probe(LOSS, "value", "ST-1", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
+    yield Probe(LOSS, "gradient", "ST-5", "everything at once", vary=EVERYTHING, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "interface", "CV-23", vary={"shape": ((1, 1), (0, 3), (1, 5)), "label_smoothing": (0.0, 1.0)})
     rows = {"shape": ((5, 4), (7, 2)), "dtype": SPACE["dtype"], "label_smoothing": (0.0, 0.1)}
     for label, relation, reductions in (("", "permutation", ("none", "mean")), ("other rows", "other rows", ("none",))):

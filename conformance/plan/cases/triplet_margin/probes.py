@@ -8,7 +8,7 @@ from math import inf
 from lossproof.conformance.plan.cases import distances
 from lossproof.conformance.plan.cases.triplet_margin.boundaries import BOUNDARIES
 from lossproof.conformance.plan.cases.triplet_margin.space import BASIC, CASES, LOSS, SPACE
-from lossproof.conformance.plan.probe import DEFAULTS, OWN, OfErrors, OfInvariances, OfNan, Probe
+from lossproof.conformance.plan.probe import DEFAULTS, EVERY_PAIR, OWN, OfErrors, OfInvariances, OfNan, Probe
 
 GENERAL_P = (3.0, 1.5, 7.0)
 _vary = CASES.vary
@@ -37,7 +37,7 @@ def probes() -> Iterator[Probe]:
     yield from CASES.each("value", "distance", ("squared_euclidean", "cosine", "euclidean"))
     swapped = _vary(swap=(True,), p=SPACE["p"], eps=SPACE["eps"], eps_at=SPACE["eps_at"])
     yield Probe(LOSS, "value", "TM-4", "of every kind", vary=swapped, effort=2.0)
-    yield Probe(LOSS, "value", "TM-1", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "value", "TM-1", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     yield Probe(LOSS, "gradient", "TM-7", vary=_vary(swap=(False, True), distance=SPACE["distance"]), effort=1.5)
     of_each = _vary(soft_margin=(True,), swap=(False, True), distance=SPACE["distance"])
     yield Probe(LOSS, "gradient", "TM-7", "soft margin", vary=of_each)
@@ -51,7 +51,7 @@ def probes() -> Iterator[Probe]:
     floor = _vary(eps=(0.25, 4.0), eps_at=("floor",), p=(2.0, 1.0, 3.0))
     yield Probe(LOSS, "gradient", "DI-11", "floor", vary=floor, effort=3.0)
     yield from CASES.each("gradient", "distance", ("squared_euclidean", "cosine"))
-    yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=CASES.everything, effort=2.0)
+    yield Probe(LOSS, "gradient", "TM-7", "everything at once", vary=CASES.everything, options=EVERY_PAIR, effort=2.0)
     for clause in BOUNDARIES.clauses:
         yield Probe(LOSS, "boundary", clause)
     yield Probe(
