@@ -14,6 +14,7 @@ from lossproof.spec import losses
 
 # Names that people give to arrays which are no rows; the others are taken in their order
 LABELS = {"y", "y_true", "label", "labels", "target", "targets", "t", "ids", "pids", "classes", "identities", "similar"}
+VAGUE = {"y", "t"}  # labels only where nothing else is called one
 TABLES = {"w", "weight", "weights", "class_weights", "centers", "proxies", "kernel", "table", "prototypes", "lut"}
 
 
@@ -29,6 +30,7 @@ def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, st
     names = [rename.get(p.name, p.name) for p in own]
     fitting = [loss for loss in known if loss in losses() and len(required_of(loss)) == len(own)]
     exact = [loss for loss in fitting if set(required_of(loss)) == set(names)]
+    fitting = [loss for loss in fitting if _has_places(loss, names)] or fitting
     if not fitting:
         counts = ", ".join(f"{loss} {len(required_of(loss))}" for loss in known if loss in losses())
         raise TargetError(
@@ -40,15 +42,19 @@ def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, st
     return Implementation(found, target, module.version, origin=origin, target=target)
 
 
+def _has_places(loss: str, names: list[str]) -> bool:
+    """Whether a loss takes as many labels and tables as the names of the function's arrays say."""
+    said = [_kind(name) for name in names if name.lower() not in VAGUE]
+    return all(said.count(kind) <= len(places) for kind, places in _places(loss).items())
+
+
 def _pairs(loss: str, names: list[str]) -> list[str]:
     """Return, for each of the function's arrays in its order, the page's name of it."""
-    kinds = {name: inputs_of(loss)[name]["kind"] for name in required_of(loss)}
-    others = {"label": [n for n in kinds if kinds[n] != "float"], "table": _tables(loss)}
-    found: list[str | None] = [name if name in kinds else None for name in names]
-    left = [name for name in kinds if name not in found]
-    for number, name in enumerate(names):
-        kind = "label" if name.lower() in LABELS else "table" if name.lower() in TABLES else ""
-        pool = [n for n in others.get(kind, []) if n in left]
+    page = required_of(loss)
+    found: list[str | None] = [name if name in page else None for name in names]
+    left = [name for name in page if name not in found]
+    for number, name in sorted(enumerate(names), key=lambda one: one[1].lower() in VAGUE):
+        pool = [n for n in _places(loss).get(_kind(name), []) if n in left]
         if found[number] is None and pool:
             found[number] = pool[0]
             left.remove(pool[0])
@@ -56,8 +62,17 @@ def _pairs(loss: str, names: list[str]) -> list[str]:
     return [name if name is not None else next(rest) for name in found]
 
 
-def _tables(loss: str) -> list[str]:
-    return [name for name in required_of(loss) if name in ("class_weights", "centers", "lookup_table", "queue")]
+def _kind(name: str) -> str:
+    return "label" if name.lower() in LABELS else "table" if name.lower() in TABLES else ""
+
+
+def _places(loss: str) -> dict[str, list[str]]:
+    """Return the page's names of the arrays that are labels, or shares of each label, and of those that are tables."""
+    page = required_of(loss)
+    return {
+        "label": [name for name in page if inputs_of(loss)[name]["kind"] != "float" or name == "targets"],
+        "table": [name for name in page if name in ("class_weights", "centers", "lookup_table", "queue")],
+    }
 
 
 def _called(function: Callable[..., Any], own: list[str], page: list[str]) -> Callable[..., Any]:
