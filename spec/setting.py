@@ -58,7 +58,6 @@ def number(value: Any) -> str:
         return repr(value)
     if math.isinf(value):
         return f'float("{value}")'
-    inverse = 1 / value
-    if len(repr(value)) > 8 and abs(inverse - round(inverse, 3)) < 1e-9 * abs(inverse):
-        return f"1 / {round(inverse, 3):g}"
-    return repr(value)
+    inverse = f"{1 / value:.6g}"
+    meant = len(inverse) < 7 < len(repr(value)) - 1 and math.isclose(1 / float(inverse), value, rel_tol=1e-15)
+    return f"1 / {inverse}" if meant else repr(value)
