@@ -79,13 +79,16 @@ def _batch(rng: Rng, turn: int) -> Arrays:
         rows = 0.4 * rows + 3.0 * rng.normal(size=(3, rows.shape[1]))[labels]  # clusters: most hinges are closed
     elif turn == 6:
         rows = 8.0 * rows
+    elif turn == 9:
+        rows += 30.0 * (labels == 0)[:, None]  # a class so far away that its hardest hinge is closed as well
     elif turn == LATTICE:
         rows = rng.integers(-2, 3, size=rows.shape).astype(float)
+        rows[np.argmax(labels != labels[0])] = rows[0]  # at a distance of 0: a floor shows
     return {"embeddings": rows, "labels": labels}
 
 
 def _classes(rng: Rng, turn: int) -> Arrays:
-    count, width, classes = (2 if turn < FIRST else 6), 4, int(rng.integers(3, 6))
+    count, width, classes = (2 if turn < FIRST else 6), 2 + turn % 4, int(rng.integers(3, 6))
     weights = rng.normal(size=(classes, width))
     labels = rng.integers(classes, size=count)
     rows = rng.normal(size=(count, width)) + (weights[labels] if turn % 2 else 0)
@@ -112,8 +115,8 @@ def _targets(rng: Rng, turn: int) -> Arrays:
 
 
 def _memory(rng: Rng, turn: int) -> Arrays:
-    count, width, classes = (2 if turn < FIRST else 6), 4, int(rng.integers(3, 6))
-    table, queue = (rng.normal(size=(size, width)) for size in (classes, 3))
+    count, width, classes = (2 if turn < FIRST else 6), 2 + turn % 4, int(rng.integers(3, 6))
+    table, queue = (rng.normal(size=(size, width)) for size in (classes, 2 + turn % 3))
     labels = rng.integers(classes, size=count)
     if turn in (6, 9):
         labels[0] = -1

@@ -130,8 +130,8 @@ def _classes() -> Iterator[Candidate]:
 
 
 def _centers() -> Iterator[Candidate]:
-    for reduction in REDUCTIONS[:3]:
-        yield Candidate("center_loss", {}, {"factor": (0.5,)}, reduction=reduction)
+    for rows, reduction in product(ROWS, REDUCTIONS[:3]):
+        yield Candidate("center_loss", {}, {"factor": (0.5,)}, convert=rows, reduction=reduction)
 
 
 def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
@@ -147,8 +147,8 @@ def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
 
 
 def _memory() -> Iterator[Candidate]:
-    for reduction in REDUCTIONS[:3]:
-        yield Candidate("oim_loss", {}, {"temperature": (0.1, 1.0, 0.03)}, reduction=reduction)
+    for rows, reduction in product(ROWS, REDUCTIONS[:3]):
+        yield Candidate("oim_loss", {}, {"temperature": (0.1, 1.0, 0.03)}, convert=rows, reduction=reduction)
 
 
 def _joint() -> Iterator[Candidate]:
