@@ -26,6 +26,7 @@ from lossproof.conformance.identify.search import CLOSE, Found, Match, search
 from lossproof.conformance.identify.told import groups_of, tell
 from lossproof.spec import losses
 
+SAID = 1e-6  # so near is worth a word
 _EXAMPLE = """\b
 Example:
   lossproof identify my_losses.py:my_triplet --framework torch
@@ -117,17 +118,19 @@ def _show(
 
 def _show_nearest(target: str, session: Session, found: Found, nearest: Match | None, console: Console) -> None:
     say = _printer(console)
-    say(f"{target}: no setting of a page gives its answers")
+    whole = bool(found.matches)
+    close = nearest is not None and nearest.error < CLOSE
+    say(f"{target}: no setting of a page gives its answers{' to the last digits' * (close and not whole)}")
     if nearest is None:
-        say("  and none comes near")
+        rows, shape = next((len(next(iter(b.values()))), a.value.shape) for b, a in found.asked if a.value is not None)
+        say(f"  and none comes near: of {rows} {'row' if rows == 1 else 'rows'} it makes an answer of shape {shape}")
         return
     setting = nearest.candidate.setting(nearest.numbers)
     departs = f", but for one thing: {setting.departs}" if setting.departs else ""
-    whole, close = bool(found.matches), nearest.error < CLOSE
     say(f"  {'it is' if whole else 'the nearest is'} {answer.call(replace(setting, departs=''))}{departs}")
     for dialect in answer.same_as(setting) if close else ():
         say(f"  as in {dialect.library} ({dialect.versions}): {dialect.name}")
-    if close and not whole:
+    if nearest.error < SAID and not whole:
         say(f"  its answers are within {nearest.error:.1e} of that, and not within rounding")
     shown = _smallest(found, nearest)
     if shown:
@@ -137,6 +140,7 @@ def _show_nearest(target: str, session: Session, found: Found, nearest: Match | 
 def _smallest(found: Found, match: Match) -> str:
     """Return the smallest call on which the page's setting gives another number."""
     plain = match.candidate.of_the_page() if match.candidate.departs else match.candidate
+    least = SAID if match.candidate.departs else min(SAID, match.error / 2)
     sized = sorted(found.asked, key=lambda pair: sum(array.size for array in pair[0].values()))
     for batch, told in sized:
         if told.value is None:
@@ -146,7 +150,7 @@ def _smallest(found: Found, match: Match) -> str:
         except (ValueError, TypeError):
             continue
         got = told.value
-        if got.shape != want.shape or abs(got - want).max(initial=0.0) > 1e-6 * max(1.0, abs(want).max(initial=0.0)):
+        if got.shape != want.shape or abs(got - want).max(initial=0.0) > least * max(1.0, abs(want).max(initial=0.0)):
             rows = ", ".join(f"{name}={array.round(6).tolist()}" for name, array in batch.items())
             return f"{rows}: it gives {got.tolist()}, the page's setting {want.tolist()}"
     return ""

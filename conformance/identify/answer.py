@@ -46,7 +46,7 @@ def ranges(match: Match) -> Iterator[str]:
         low, high = match.ranges.get(name, (value, value))
         if math.isinf(high):
             yield f"{name}: no answer depends on it"
-        elif high - low > 1e-6 * max(abs(value), 1e-12):
+        elif high - low > max(1e-6 * abs(value), 1e-13 * (value == 0)):
             yield f"{name} = {number(value)}; anything from {low:.6g} to {high:.6g} gives the same answers"
         elif (match.candidate.loss, name) == DEGREES and abs(
             math.degrees(value) * 10 - round(math.degrees(value) * 10)

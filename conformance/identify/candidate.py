@@ -39,6 +39,11 @@ class Candidate:
     departs: str = ""
     reduction: str = "mean"
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether the distances of the page have a floor."""
+        return "floor" in losses()[self.loss].parameters and self.options.get("distance", "cosine") != "cosine"
+
     def value(self, inputs: Batch, numbers: Mapping[str, float]) -> Array:
         """Return the loss of a call, in float64."""
         given, times = self.converted(inputs), numbers.get("times", 1.0)

@@ -37,7 +37,7 @@ MOST = 2000  # things that are remembered of one call
 
 def kind_of(o: Options) -> tuple[Any, ...]:
     """Return what a distance depends on."""
-    return tuple(o.get(name) for name in ("distance", "p", "eps", "eps_at", "signed"))
+    return tuple(o.get(name) for name in ("distance", "p", "eps", "eps_at", "signed", "floor"))
 
 
 def unit(rows: Array) -> Array:
@@ -52,10 +52,9 @@ def distance(x: Array, y: Array, o: Options) -> Array:
     if kind == "cosine":
         return np.asarray(1 - np.sum(unit(x) * unit(y), axis=-1))
     t = x - y
-    if kind == "squared_euclidean":
-        return np.asarray(np.sum(t * t, axis=-1))
-    if kind == "euclidean":
-        return np.asarray(np.sqrt(np.sum(t * t, axis=-1)))
+    if kind in ("squared_euclidean", "euclidean"):
+        squared = np.maximum(np.sum(t * t, axis=-1), o.get("floor", 0.0))
+        return np.asarray(squared if kind == "squared_euclidean" else np.sqrt(squared))
     t = t + eps if place == "difference" else t
     t = t if o.get("signed") else np.abs(t)
     if np.isinf(p):

@@ -43,8 +43,9 @@ class Match:
 
     @property
     def shut(self) -> bool:
-        """Whether no hinge is open: so look labels of -1 and 1 that are handed over as 0 and 1."""
-        return self.candidate.loss == "contrastive_loss" and self.numbers.get("margin", 1.0) < SHUT
+        """Whether no hinge is open, or nothing counts: so look labels of -1 and 1 that are handed over as 0 and 1."""
+        numbers = [self.numbers.get(name, 1.0) for name in ("margin", "factor")]
+        return self.candidate.loss == "contrastive_loss" and min(numbers) < SHUT
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Fou
     Numbers that are seldom other than 1 or 0 are looked for where nothing is found without them. None: no answers.
     """
     best: Found | None = None
+    told = sorted(told, key=lambda one: sum(1 for _ in one.group.candidates()))  # the short lists first
     for further in (False, True):
         for one in told:
             progress(f"{one.group.losses[0]}: " + ("looking further" if further else "looking"))
@@ -90,8 +92,10 @@ def _search(told: Told, *, further: bool) -> Found:
     nearest: Match | None = None
     for match in _fitting(chosen, told.first, allowed, further=further):
         judged = match.candidate if match.candidate.departs else match.candidate.of_the_page()  # the reference decides
-        again = worst(residuals(judged, match.numbers, _of(told.fresh, judged)))
-        if max(match.error, again) <= allowed:
+        if match.error < CLOSE:
+            again = worst(residuals(judged, match.numbers, _of(told.fresh, judged)))
+            match = replace(match, error=max(match.error, again))
+        if match.error <= allowed:
             matches.append(match)
         elif nearest is None or _far(match) < _far(nearest):
             nearest = match
@@ -140,12 +144,13 @@ def _fitting(
             near = known[core] = near or _near(one, starts, asked)
             if near.error > NEAR:
                 refused.add(core)
-                yield Match(one, near.numbers, {}, near.error)
+                yield Match(one, near.numbers, {}, worst(residuals(one, near.numbers, asked)))  # few are soon fitted
                 continue
             fits = [(one, solve(one, {n: (v,) for n, v in near.numbers.items()}, asked, 12, allowed))]
             if allowed < fits[0][1].error < 10 * NEAR:
-                for place in _places(one):
-                    own = {**{n: (v,) for n, v in near.numbers.items()}, "eps": EPS}
+                small = "floor" if one.has_floor else "eps"
+                for place in [one] if one.has_floor else _places(one):
+                    own = {**{n: (v,) for n, v in near.numbers.items()}, small: EPS}
                     fits.append((place, solve(place, own, asked, 30, allowed)))
             for which, fit in fits:
                 yield _rounded(which, fit, asked, allowed)

@@ -15,7 +15,8 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.identify.candidate import Candidate
 from lossproof.conformance.identify.formulas import Batch
 
-POSITIVE = ("eps", "scale", "gamma", "temperature", "times")  # found by their logarithms
+POSITIVE = ("eps", "scale", "gamma", "temperature", "times", "floor")  # found by their logarithms
+LINEAR = ("times", "factor")  # what all else is multiplied by: found at once, and a candidate has one at most
 MOST = 4  # starts that are followed, those with the smallest error
 Asked = Sequence[tuple[Batch, Array]]  # calls, and what came back
 
@@ -54,7 +55,8 @@ def solve(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: As
     """Return the best fit from every combination of starts; an error of at most `enough` ends the search."""
     best = Fit({}, np.inf)
     every = [dict(zip(starts, values, strict=True)) for values in product(*starts.values())]
-    for numbers in sorted(every, key=lambda own: worst(residuals(candidate, own, asked)))[:MOST]:
+    scaled = [_scaled(candidate, numbers, asked) for numbers in every]
+    for numbers in sorted(scaled, key=lambda own: worst(residuals(candidate, own, asked)))[:MOST]:
         fit = _descend(candidate, numbers, asked, steps)
         if fit.error < best.error:
             best = fit
@@ -63,8 +65,21 @@ def solve(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: As
     return best
 
 
+def _scaled(candidate: Candidate, numbers: dict[str, float], asked: Asked) -> dict[str, float]:
+    """Return the numbers with the factor of all that is best with the others as they are."""
+    name = next((n for n in LINEAR if n in numbers), "")
+    if not name:
+        return numbers
+    nothing, once = (residuals(candidate, {**numbers, name: value}, asked) for value in (0.0, 1.0))
+    if nothing.shape != once.shape or not np.all(np.isfinite(nothing) & np.isfinite(once)):
+        return numbers
+    slope = once - nothing
+    best = float(-nothing @ slope) / max(float(slope @ slope), 1e-300)
+    return {**numbers, name: best} if best > 0 else numbers
+
+
 def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, steps: int) -> Fit:
-    names = list(numbers)
+    names = [name for name in numbers if name not in LINEAR]
     errors, damping = residuals(candidate, numbers, asked), 1e-3
     for _ in range(steps if names and np.all(np.isfinite(errors)) else 0):
         slopes = np.stack([_slope(candidate, numbers, name, errors, asked) for name in names], axis=1)
@@ -72,7 +87,9 @@ def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, step
             break
         normal, pull = slopes.T @ slopes, slopes.T @ errors
         step = np.linalg.lstsq(normal + damping * np.diag(np.diag(normal)), -pull, rcond=None)[0]
-        tried = {name: _moved(candidate, name, numbers[name], float(s)) for name, s in zip(names, step, strict=True)}
+        by = dict(zip(names, map(float, step), strict=True))
+        moved = {name: _moved(candidate, name, v, by[name]) if name in by else v for name, v in numbers.items()}
+        tried = _scaled(candidate, moved, asked)
         next_errors = residuals(candidate, tried, asked)
         if np.all(np.isfinite(next_errors)) and next_errors @ next_errors < errors @ errors:
             gained = 1 - (next_errors @ next_errors) / (errors @ errors)
@@ -96,8 +113,8 @@ def _moved(candidate: Candidate, name: str, value: float, by: float) -> float:
 
 def _slope(candidate: Candidate, numbers: Mapping[str, float], name: str, errors: Array, asked: Asked) -> Array:
     width = _inward(candidate, name, numbers[name], 1e-7 * (1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)))
-    moved = _moved(candidate, name, numbers[name], width)
-    return (residuals(candidate, {**numbers, name: moved}, asked) - errors) / width
+    moved = _scaled(candidate, {**numbers, name: _moved(candidate, name, numbers[name], width)}, asked)
+    return (residuals(candidate, moved, asked) - errors) / width
 
 
 def _inward(candidate: Candidate, name: str, value: float, width: float) -> float:
@@ -121,8 +138,10 @@ def interval(candidate: Candidate, fit: Fit, name: str, asked: Asked, allowed: f
 def shortest(low: float, high: float, value: float) -> float:
     """Return the decimal with the fewest digits in a range, or the inverse of one where that is shorter.
 
-    The value itself is returned where nothing is shorter.
+    That is 0 where the range has it; the value itself is returned where nothing is shorter.
     """
+    if low <= 0 <= high:
+        return 0.0
     for digits in range(1, 17):
         short = float(f"{value:.{digits}g}")
         if low <= short <= high:

@@ -8,6 +8,7 @@ import pytest
 import lossproof.reference as reference
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
+from lossproof.conformance.host.unnamed import _pairs
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
 from lossproof.conformance.identify.search import search
@@ -98,6 +99,14 @@ def test_the_convention_of_a_label_and_the_half_are_told_apart(factor, flipped):
     assert (found.options.get("margin"), found.options.get("factor", 0.5)) == (0.7, factor)
 
 
+def test_a_sum_that_is_hard_to_fit_does_not_hide_the_mean():
+    def function(x1, x2, dissimilar):
+        return reference.contrastive_loss(x1, x2, dissimilar == 0, margin=1.25)
+
+    found = setting_of("contrastive_loss", function)
+    assert (found.options, found.convert) == ({"margin": 1.25}, {"labels": "similar"})
+
+
 @pytest.mark.parametrize(
     ("loss", "options"),
     [
@@ -120,8 +129,9 @@ def test_a_mined_loss_is_named_whatever_it_was_offered_as(loss, options):
     [
         ({"reduction": "sum"}, {"margin": 0.5}, {"denominator": "rows"}),
         ({"include_self": True}, {"margin": 0.5, "include_self": True}, {}),
+        ({"floor": 1e-12, "include_self": True}, {"margin": 0.5, "include_self": True, "floor": 1e-12}, {}),
     ],
-    ids=["all rows", "the anchor itself"],
+    ids=["all rows", "the anchor itself", "a floor"],
 )
 def test_anchors_without_a_positive_show_what_a_mean_divides_by(own, options, convert):
     def function(embeddings, labels):
@@ -130,6 +140,14 @@ def test_anchors_without_a_positive_show_what_a_mean_divides_by(own, options, co
 
     found = setting_of("batch_hard_triplet_loss", function)
     assert (found.options, found.convert) == (options, convert)
+
+
+def test_a_mean_of_what_is_positive_shows_where_the_hardest_are_easy():
+    def function(embeddings, labels):
+        options = {"distance": "squared_euclidean", "margin": 0.71, "reduction": "mean_nonzero"}
+        return reference.batch_hard_triplet_loss(embeddings, labels, **options)
+
+    assert setting_of("batch_hard_triplet_loss", function).options["reduction"] == "mean_nonzero"
 
 
 @pytest.mark.parametrize("gradient", ["right", "wrong"])
@@ -191,6 +209,47 @@ def test_what_no_page_has_is_named_as_that(loss, function, departs):
     assert ordered[0].candidate.departs == departs
 
 
+def test_a_mean_over_the_features_too_is_not_taken_for_a_factor():
+    found, _, _ = found_of(
+        "center_loss", lambda embeddings, labels, centers: ((embeddings - centers[labels]) ** 2).mean()
+    )
+    assert not found.matches
+
+
+def test_rows_that_are_normalised_are_found_before_a_table():
+    def function(embeddings, labels, lookup_table, queue):
+        return reference.oim_loss(unit(embeddings), labels, lookup_table, queue, temperature=1 / 30)
+
+    found = setting_of("oim_loss", function)
+    assert (found.options, found.convert) == ({"temperature": 1 / 30}, {"rows": "unit"})
+
+
+def test_the_nearest_is_near_on_every_batch():
+    def function(anchor, positive, negative):
+        ap, an = (np.mean((anchor - other) ** 2, axis=1) for other in (positive, negative))
+        return np.mean(np.maximum(ap - an + 0.2, 0))
+
+    found, _, _ = found_of("triplet_margin_loss", function)
+    assert "times" not in found.nearest.numbers  # three numbers are soon fitted to two answers
+
+
+@pytest.mark.parametrize("value", [1.0000000000003, 1 / 366052123.4, 1 / 30, 0.37])
+def test_a_number_is_said_as_it_is(value):
+    assert math.isclose(eval(number(value)), value, rel_tol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("loss", "own", "page"),
+    [
+        ("contrastive_loss", "x y label", "x1 x2 dissimilar"),
+        ("contrastive_loss", "x1 x2 y", "x1 x2 dissimilar"),
+        ("soft_cross_entropy_loss", "target logits", "targets logits"),
+    ],
+)
+def test_arrays_are_told_apart_by_what_people_call_them(loss, own, page):
+    assert _pairs(loss, own.split()) == page.split()
+
+
 def test_what_can_be_recognised_is_in_the_closed_list_of_the_dialects():
     schema, page = dialect_schema()["$defs"], losses()
     for candidate in (one for group in GROUPS for one in group.candidates()):
@@ -213,6 +272,7 @@ def test_what_nobody_knows_is_no_setting():
         (0.0333333, 0.0333334, 0.03333333, 1 / 30),
         (0.28571428, 0.28571429, 0.2857142857, 1 / 3.5),
         (0.12345709, 0.12345711, 0.1234571, 0.1234571),
+        (0.0, 1.5e-14, 7e-17, 0.0),
     ],
 )
 def test_a_number_is_said_as_short_as_the_answers_allow(low, high, value, short):
