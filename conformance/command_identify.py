@@ -75,6 +75,9 @@ def identify_command(
         ordered, departures = in_order(session, found) if found.matches else ([], [])
         if ordered and not ordered[0].candidate.departs:
             _show(target, framework or target, session, ordered, departures, console)
+            if ordered[0].is_cut_off(found.dtype):
+                within = f"  its answers are within {ordered[0].error:.1e} of that"
+                _printer(console)(f"{within}, as of a softplus that is x itself beyond 20 (torch's own is one)")
             raise SystemExit(0)
         _show_nearest(target, session, found, ordered[0] if ordered else found.nearest, console)
         raise SystemExit(1)

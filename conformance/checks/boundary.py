@@ -45,7 +45,7 @@ def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
     """Yield each case, and again with distances that are exact in any implementation."""
     for case in cases:
         yield case
-        if "pairwise" in offer.page.parameters and offer.choices("pairwise", ["direct"]) and not offer.costly:
+        if "pairwise" in offer.page.parameters and offer.sets("pairwise", "direct") and not offer.costly:
             yield replace(case, parameters={**case.parameters, "pairwise": "direct"})
 
 
@@ -120,7 +120,8 @@ def _rounded(judge: Judge, case: Case) -> bool:
     offer = judge.offers[case.loss]
     if judge.oracle.ours or "reduction" not in offer.page.parameters or not offer.choices("reduction", ["none"]):
         return False
-    single = replace(case, parameters={**case.parameters, "reduction": "none"}, order=0)
+    terms = {"reduction": "none"} if offer.has("reduction") else {}
+    single = replace(case, parameters={**case.parameters, **terms}, order=0)
     judged = judge.with_fixed(single)
     answer, expected = judge.ask(single), judge.oracle.expected(judged)
     if answer.value is None or against(judged, answer, expected, ("value",), judge.grade_of(judged))[0]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lossproof.conformance.checks.own_term import NAN_OR_ERROR
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.offer import OPTIONAL
 from lossproof.conformance.host.options import inputs_of
@@ -33,14 +34,18 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             assert mismatch is not None
             result.findings.append(Finding(probe.loss, "CV-23", "", probe.check, mismatch, sibling))
             return
-    refused(judge, probe, result, [wrong.applied(sibling) for sibling, wrong in asked])
+    or_nan = probe.of(OfErrors).or_nan
+    refused(judge, probe, result, [wrong.applied(sibling) for sibling, wrong in asked], or_nan=or_nan)
 
 
-def refused(judge: Judge, probe: Probe, result: Result, cases: Sequence[Case]) -> None:
+def refused(judge: Judge, probe: Probe, result: Result, cases: Sequence[Case], *, or_nan: bool = False) -> None:
     """Ask calls that are wrong; the first that is not refused is a finding."""
     for case in cases:
         result.planned += 1
-        found = accepted(judge.ask(case))
+        answer = judge.ask(case)
+        found = accepted(answer)
+        if found and or_nan and answer.value is not None:
+            found = None if np.isnan(answer.value).any() else replace(found, want=NAN_OR_ERROR)
         if found:
             result.findings.append(judge.finding(probe, found, case))
             return

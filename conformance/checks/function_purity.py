@@ -51,7 +51,8 @@ def _constant(judge: Judge, probe: Probe, offer: Offer) -> tuple[Mismatch, Case]
         case = replace(legal(offer, probe, judge.seed, number, sizes=MET), order=1)
         answer = judge.ask(case)
         found = unanswered(answer)
-        if not found and not answer.gradients:
+        outside = answer.error is not None and judge.ask(replace(case, order=0)).problem is None
+        if outside or (not found and not answer.gradients):  # what is computed outside of the framework has none
             raise Unsupported("no derivatives")
         for name, gradient in answer.gradients.items():
             nothing = np.zeros(gradient.shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.judge.compare import unanswered
+from lossproof.conformance.judge.compare import farthest, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected, output_slack
 from lossproof.conformance.judge.results import Finding, Mismatch, Result
@@ -21,7 +21,7 @@ from lossproof.spec import losses
 def check(judge: Judge, probe: Probe, result: Result) -> None:
     """Ask pairs of related calls; the relation holds within the budgets of both."""
     relation = probe.of(OfInvariances).relation
-    if relation == "swap" and not judge.offers[probe.loss].choices("swap", [True]):
+    if relation == "swap" and not judge.offers[probe.loss].sets("swap", True):
         raise Unsupported("swap = True")
     relate = {
         "permutation": _permuted,
@@ -61,7 +61,7 @@ def _both(judge: Judge, structure: Structure, first: Case, second: Case) -> Both
             return found, case
     if answers[0].unsupported or answers[1].unsupported:
         return None
-    expected = judge.oracle.expected(replace(judge.judged(first, structure), order=0))  # no gradient is compared
+    expected = judge.oracle.expected(replace(judge.judged(first, structure), order=min(first.order, 1)))
     shapes = {answer.value.shape for answer in answers if answer.value is not None}
     return Both(*answers, expected) if shapes == {expected.value.shape} else None
 
@@ -71,6 +71,25 @@ def _room(judge: Judge, case: Case, expected: Expected, answer: Answer) -> Any:
         np.asarray(expected.value_budget(judge.grade_of(case)), float)
         + np.asarray(output_slack(expected.value, answer.value_dtype), float)
     )
+
+
+def _unlike(judge: Judge, case: Case, both: Both, labels: str) -> Mismatch | None:
+    """Return how two answers differ that must be alike, since labels alone have other names or another dtype."""
+    first, second, expected = both
+    assert first.value is not None
+    assert second.value is not None
+    room = _room(judge, case, expected, first)
+    if np.any(~(np.abs(second.value - first.value) <= room)):
+        got, want = second.value.tolist(), first.value.tolist()
+        return Mismatch("value", f"loss with {labels}", got, want, float(np.max(room)))
+    budgets = expected.gradient_budget(judge.grade_of(case))
+    for name in first.gradients.keys() & second.gradients.keys() & budgets.keys():
+        slack = 2 * (budgets[name] + output_slack(expected.gradients[name], case.dtype))
+        got, want = second.gradients[name], first.gradients[name]
+        found = farthest("gradient", f"gradient of {name} with {labels}", got, want, slack)[0]
+        if found:
+            return found
+    return None
 
 
 def _permuted(judge: Judge, case: Case, structure: Structure) -> Shown | None:
@@ -101,11 +120,11 @@ def _permuted(judge: Judge, case: Case, structure: Structure) -> Shown | None:
 
 def _relabelled(judge: Judge, case: Case, structure: Structure) -> Shown | None:
     """Rename the labels one to one, to integers that floats or int32 cannot tell apart, or of either sign."""
-    found = _labels(case)
-    widest = (2**64 - 1) // max(len(found) - 1, 1)  # from one end of the range to the other
-    ends = ((-(2**63), widest), (2**63 - len(found), 1))
+    known = _labels(case)
+    widest = (2**64 - 1) // max(len(known) - 1, 1)  # from one end of the range to the other
+    ends = ((-(2**63), widest), (2**63 - len(known), 1))
     for start, step in ((2**24, 1), (-1, 2), (-100, 355), (0, 2**16), (5, 2**32), (2**53, 1), *ends):
-        names = {label: start + i * step for i, label in enumerate(found)}
+        names = {label: start + i * step for i, label in enumerate(known)}
         labels = {
             name: np.array([names[label] for label in case.inputs[name]], np.int64).reshape(-1) for name in _named(case)
         }
@@ -113,13 +132,8 @@ def _relabelled(judge: Judge, case: Case, structure: Structure) -> Shown | None:
         answers = _both(judge, structure, case, other)
         if not isinstance(answers, Both):
             return answers
-        first, second, expected = answers
-        assert first.value is not None
-        assert second.value is not None
-        room = _room(judge, case, expected, first)
-        if np.any(~(np.abs(second.value - first.value) <= room)):
-            got, want = second.value.tolist(), first.value.tolist()
-            return Mismatch("value", "loss with other names for the labels", got, want, float(np.max(room))), other
+        if found := _unlike(judge, case, answers, "other names for the labels"):
+            return found, other
     return None
 
 
@@ -137,11 +151,8 @@ def _retyped(judge: Judge, case: Case, structure: Structure) -> Shown | None:
         answers = _both(judge, structure, case, other)
         if not isinstance(answers, Both):
             return answers
-        first, second, expected = answers
-        room = _room(judge, case, expected, first)
-        if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
-            got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
-            return Mismatch("value", f"loss with labels in {dtype}", got, want, float(np.max(room))), other
+        if found := _unlike(judge, case, answers, f"labels in {dtype}"):
+            return found, other
     return None
 
 
@@ -166,12 +177,8 @@ def _at_ends(judge: Judge, case: Case, structure: Structure) -> Shown | None:
                 if answers:
                     return answers
                 continue
-            first, second, expected = answers
-            room = _room(judge, case, expected, first)
-            if np.any(~(np.abs(second.value - first.value) <= room)):  # type: ignore[operator]
-                got, want = second.value.tolist(), first.value.tolist()  # type: ignore[union-attr]
-                where = f"loss with labels at the ends of {dtype}"
-                return Mismatch("value", where, got, want, float(np.max(room))), other
+            if wrong := _unlike(judge, case, answers, f"labels at the ends of {dtype}"):
+                return wrong, other
     return None
 
 

@@ -38,7 +38,8 @@ def _wild(judge: Judge, probe: Probe, structure: Structure, case: Case) -> Itera
     if not len(anchors):
         return
     row = int(generator(judge.seed, probe.name, structure).choice(anchors))
-    clean, spec = judge.ask(case), judge.judged(case, structure)
+    nobody = replace(case, inputs={**case.inputs, "candidate_index": _changed(index, row, -1)})
+    clean, spec = judge.ask(nobody), judge.judged(nobody, structure)  # the terms that it has without an index count
     for number in (count, -2, -count - 1, 2**31 - 1):
         wrong = replace(case, inputs={**case.inputs, "candidate_index": _changed(index, row, number)})
         mismatch = left_alone(judge, spec, clean, judge.ask(wrong), row)

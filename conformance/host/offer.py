@@ -25,6 +25,9 @@ OPTIONAL: Mapping[str, Mapping[str | None, tuple[str, ...]]] = {
         "none at all": _SECOND_SET,
         "as many": _SECOND_SET,
         "as many, masked": (*_SECOND_SET, "candidate_mask"),
+        "fewer": _SECOND_SET,
+        "a crowd": _SECOND_SET,
+        "the rows themselves": _SECOND_SET,
     },
 }
 INSTEAD = {"captured": "compiled"}  # the mode that is asked where the first is not offered
@@ -119,6 +122,10 @@ class Offer:
         else:
             return list(wanted)
         return [v for v in offered if v not in self.refused.get(name, ()) and self._within(name, v)]
+
+    def sets(self, name: str, value: Any) -> bool:
+        """Whether a call can give an option this value."""
+        return self.has(name) and bool(self.choices(name, [value]))
 
     def allows(self, given: Mapping[str, Any], inputs: Iterable[str]) -> bool:
         """Whether the implementation has inputs and options of a call, and the defaults of those that are not given."""

@@ -44,6 +44,12 @@ class Candidate:
         """Whether the distances of the page have a floor."""
         return "floor" in losses()[self.loss].parameters and self.options.get("distance", "cosine") != "cosine"
 
+    @property
+    def has_softplus(self) -> bool:
+        """Whether it takes log(1 + exp(x)) of something."""
+        soft = self.words.get("hinge") == "soft" or bool(self.options.get("soft_margin"))
+        return soft or self.loss == "circle_loss"
+
     def value(self, inputs: Batch, numbers: Mapping[str, float]) -> Array:
         """Return the loss of a call, in float64."""
         given, times = self.converted(inputs), numbers.get("times", 1.0)

@@ -19,6 +19,7 @@ from lossproof.spec import losses
 
 SHUT = 1e-3  # a margin of pairs that nothing is nearer than
 CLOSE = 1e-9  # so near is a function that does one small thing besides
+CUT_OFF = np.exp(-20.0) / 20  # relative: log(1 + exp(x)) is x beyond 20 in torch's own softplus
 NEAR = 3e-3  # of the first batches, before eps is looked for
 ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off, relative to its largest entry
 EPS = (1e-3, 1e-6, 1e-9, 1e-12)
@@ -34,6 +35,10 @@ class Match:
     numbers: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     error: float = 0.0
+
+    def is_cut_off(self, dtype: str) -> bool:
+        """Whether it is further off than rounding, and no further than a softplus that is x beyond 20."""
+        return self.error > ROUNDINGS[dtype] * FORMATS[dtype].roundoff
 
     @property
     def departures(self) -> int:
@@ -95,7 +100,7 @@ def _search(told: Told, *, further: bool) -> Found:
         if match.error < CLOSE:
             again = worst(residuals(judged, match.numbers, _of(told.fresh, judged)))
             match = replace(match, error=max(match.error, again))
-        if match.error <= allowed:
+        if match.error <= max(allowed, CUT_OFF * match.candidate.has_softplus):
             matches.append(match)
         elif nearest is None or _far(match) < _far(nearest):
             nearest = match
@@ -153,7 +158,7 @@ def _fitting(
                     own = {**{n: (v,) for n, v in near.numbers.items()}, small: EPS}
                     fits.append((place, solve(place, own, asked, 30, allowed)))
             for which, fit in fits:
-                yield _rounded(which, fit, asked, allowed)
+                yield _rounded(which, fit, asked, max(allowed, CUT_OFF * which.has_softplus))
 
 
 def _near(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: Asked) -> Fit:

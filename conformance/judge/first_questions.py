@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lossproof.conformance.host.case import Answer, Case
-from lossproof.conformance.host.offer import Offer
+from lossproof.conformance.host.offer import OPTIONAL, Offer
 from lossproof.conformance.host.reproduce import line
 from lossproof.conformance.host.session import HUNG, Asked, SessionError
 from lossproof.conformance.host.words import cut
@@ -75,6 +75,10 @@ def _asked(session: Asked, loss: LossCases, offer: Offer) -> Offer:
     for name in filter(offer.has, offer.page.weights):
         weighed = replace(plain, inputs={**plain.inputs, name: ordinary(plain, name)})
         refused[name] = WEIGHED if _refuses(session.ask(weighed)) else ()
+    if "mask" in offer.page.inputs and offer.has("mask"):  # to refuse one otherwise is a fault
+        masked = session.ask(replace(plain, inputs={**plain.inputs, "mask": ordinary(plain, "mask")}))
+        missing = masked.error is not None and _type(masked.error) == "NotImplementedError"
+        refused["mask"] = tuple(OPTIONAL["mask"]) if missing else ()
     if "candidates" in offer.page.inputs and offer.choices("candidates", CANDIDATES[1:]):
         second = {name: ordinary(plain, name) for name in ("candidates", "candidate_labels")}
         asked = replace(plain, inputs={**plain.inputs, **second})
@@ -119,4 +123,8 @@ def _works(session: Asked, case: Case) -> bool:
 
 
 def _refuses(answer: Answer) -> bool:
-    return bool(answer.unsupported) or (answer.error is not None and answer.error["type"].split(".")[-1] in REFUSALS)
+    return bool(answer.unsupported) or (answer.error is not None and _type(answer.error) in REFUSALS)
+
+
+def _type(error: Mapping[str, Any]) -> str:
+    return str(error["type"]).split(".")[-1]

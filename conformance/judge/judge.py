@@ -41,6 +41,7 @@ from lossproof.spec import clauses, losses
 
 REDRAWS = 40
 MAX_CRASHES = 3
+FEW = 2  # structures, of which the plain call would be half
 
 
 class Crashed(Exception):
@@ -161,10 +162,9 @@ class Judge:
                 found = examine(structure | dict(probe.options.structure))
                 result.findings.extend([found] if found else [])
 
-        if probe.options.pairs:
-            for structure in covering(
-                choices, lambda s: loss.normal(s, offer), wanted, generator(self.seed, probe.name)
-            ):
+        if probe.options.pairs or wanted <= FEW:  # the first that hypothesis draws is the plain call, which others ask
+            rng = generator(self.seed, probe.name)
+            for structure in covering(choices, lambda drawn: loss.normal(drawn, offer), wanted, rng):
                 examined(structure)
         else:
             self._drawn(choices, wanted, lambda structure: examined(loss.normal(structure, offer)))

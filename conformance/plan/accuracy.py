@@ -50,6 +50,8 @@ def _halves(of: Varied) -> Iterator[Probe]:
         yield of.probe("precision", "CV-17", half, vary=fields)
         yield of.probe("precision", "CV-17", f"{half}, every option", vary={**options, **fields})
         yield of.probe("precision", "CV-16", half, options=GRADIENT, vary=fields)
+        several = options | fields | {"shape": of.cases.few_rows[-1:], "weights": (None, "some")}
+        yield of.probe("precision", "CV-16", f"{half}, every option", options=GRADIENT, vary=several)
 
 
 def _many_rows(of: Varied) -> Iterator[Probe]:
@@ -64,6 +66,9 @@ def _many_rows(of: Varied) -> Iterator[Probe]:
     fewer = rows | few | summed  # identities: there are fewer near ties
     yield of.probe("precision", "CV-15", "many rows, summed", 0.17, LARGE, vary=fewer)
     yield of.probe("precision", "CV-16", "many rows", 0.17, LARGE_GRADIENT, vary=rows | most | summed)
+    every = {**of.choices, **of.every, "mask": (None, "some"), "weights": (None, "some"), "dtype": ("float64",)}
+    yield of.probe("precision", "CV-15", "many rows, every option", 0.34, LARGE, vary=rows | few | every)
+    yield of.probe("precision", "CV-16", "many rows, every option", 0.34, LARGE_GRADIENT, vary=rows | few | every)
     means = {"reduction": tuple(r for r in of.space.get("reduction", ()) if r.startswith("mean"))}
     for half, shape in zip(reversed(HALVES), of.cases.counted, strict=True):  # more terms than it can count
         fields = {"dtype": (half,), "shape": (shape,), "mask": (None,)}
@@ -79,3 +84,6 @@ def _wide_rows(of: Varied) -> Iterator[Probe]:
     yield of.probe("precision", "CV-15", "wide rows", 0.34, LARGE, vary=wide | {"offset": (1000.0,)})
     own = replace(LARGE_GRADIENT, own_clause=True)
     yield of.probe("precision", "CV-16", "wide rows", 0.34, own, vary=wide)
+    wider = wide | {"shape": ((4, 1031),), "identities": ("many rows",), **of.choices, "dtype": ("float64",)}
+    yield of.probe("precision", "CV-15", "very wide rows", 0.34, LARGE, vary=wider)
+    yield of.probe("precision", "CV-16", "very wide rows", 0.34, own, vary=wider)

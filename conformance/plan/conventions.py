@@ -141,7 +141,8 @@ def _labels(of: Varied) -> Iterator[Probe]:
 
 
 def _names(of: Varied) -> Iterator[Probe]:
-    named, relation = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every}, OfInvariances(relation="relabelling")
+    named = {**of.cases.basic, **of.choices, "shape": ((5, 4), (7, 2)), **of.every, "weights": (None, "some")}
+    relation = OfInvariances(relation="relabelling")
     yield of.probe("invariances", "CV-32", options=relation, vary=named)
     yield of.probe("invariances", "CV-32", "masked", 0.34, relation, vary=named | {"mask": ("some",)})
     yield of.probe("invariances", "CV-32", "half rows", 0.34, relation, vary=named | {"dtype": HALVES})
@@ -171,7 +172,8 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
 def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
     """CV-24, CV-18, and tables that are wider than the rows."""
     if "..." in next(iter(of.page.inputs.values()))["shape"]:
-        axes = {"shape": ((2, 3, 4), (2, 2, 2)), "mask": (None, "some"), **of.choices, **of.every}
+        axes = {"shape": ((2, 3, 4), (2, 2, 2), (4,)), "mask": (None, "some"), **of.choices, **of.every}
+        axes |= {"weights": (None, "some"), "soft_margin": (False, True)}
         yield of.probe("reductions", "CV-24", "batch axes", 2.0, vary=axes)
     for dtype in ("float64", "float32", *HALVES):
         yield of.probe("interface", "CV-18", dtype, 0.5, DTYPES, vary={"dtype": (dtype,), **of.every})
@@ -210,6 +212,12 @@ def _modes(of: Varied) -> Iterator[Probe]:
     yield of.probe("compiled", "CV-35", vary={"mode": ("strided",), **rows, **of.choices, **of.every})
     ambient = {"mode": ("ambient",), "dtype": ("float32", "float16"), **of.choices, "p": (2.0, 1.0, 3.0)}
     yield of.probe("compiled", "CV-20", "ambient", vary=ambient)
+    weighed = {
+        "weights": ("some",),
+        "mask": (None, "some"),
+        "reduction": tuple(r for r in of.reductions if r != "none"),
+    }
+    yield of.probe("compiled", "CV-20", "ambient, weighed", 0.5, vary=ambient | weighed)
     strict = {**of.choices, **of.every, "mode": ("strict",), "mask": (None, "some"), "p": (2.0, inf, 1.0, 3.0)}
     yield of.probe("compiled", "CV-36", "strict", 0.5, vary=strict)
 

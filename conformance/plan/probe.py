@@ -53,6 +53,7 @@ class OfErrors(Options):
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    or_nan: bool = False  # a loss of NaN is as right: whether an array is on the host an implementation decides
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ from lossproof.conformance.plan.cases.candidates import (
     AS_MANY_MASKED,
     BOTH,
     CANDIDATES,
+    CROWD,
     EMPTY,
+    FEWER,
     INDEXED,
+    ITSELF,
     MASKED,
     OTHERS,
 )
@@ -22,6 +25,7 @@ from lossproof.conformance.plan.probe import (
     EVERY_PAIR,
     GRADIENT,
     LARGE,
+    LARGE_AND_OWN,
     LARGE_GRADIENT,
     MASKED_GRADIENT,
     MASKED_VALUE,
@@ -44,12 +48,14 @@ def second_set(of: Varied) -> Iterator[Probe]:
     masked = {**fields, "shape": ((5, 4), (7, 2)), "candidates": (MASKED, BOTH)}
     yield of.probe("masking", "CV-8", "second set", options=MASKED_VALUE, vary=masked)
     yield of.probe("masking", "CV-9", "second set", options=MASKED_GRADIENT, vary=masked)
-    labels = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every, "candidates": (OTHERS, INDEXED)}
+    labels = {**of.cases.basic, "shape": ((5, 4), (7, 2)), **of.every, "candidates": CANDIDATES[1:]}
     for clause, relation in (("CV-32", "relabelling"), ("CV-31", "ends")):
         asked = OfInvariances(relation=relation)
         yield of.probe("invariances", clause, "second set", 0.34, asked, vary=labels)
     yield of.probe("second_set", "PW-13", "two integer dtypes", 0.34, OfSecondSet(dtypes=True), vary=labels)
     yield of.probe("determinism", "CV-21", "second set", vary=fields | {"candidates": (OTHERS, BOTH)})
+    ambient = {"mode": ("ambient",), "dtype": ("float32",), "candidates": CANDIDATES[1:]}
+    yield of.probe("compiled", "CV-20", "ambient, second set", 0.5, vary=fields | ambient)
     yield from in_each_mode(of, "second set", fields | {"shape": ((5, 4),), "candidates": (BOTH, MASKED)})
 
 
@@ -60,6 +66,13 @@ def _meaning(of: Varied, fields: Fields) -> Iterator[Probe]:
         same = kind.replace("as many", "as many candidates as rows")
         yield of.probe("value", "PW-9", same, 0.5, OWN, vary=fields | {"candidates": (kind,)})
         yield of.probe("gradient", "PW-11", same, 0.34, OWN, vary=fields | {"candidates": (kind,)})
+    rows = {"candidates": (ITSELF,), "distance": ("squared_euclidean",), "identities": ("apart", "few")}
+    yield of.probe("value", "PW-9", "the rows themselves", 0.5, OWN, vary=fields | rows)  # the root of 0 is a kink
+    yield of.probe("value", "PW-9", "fewer candidates than rows", 0.5, OWN, vary=fields | {"candidates": (FEWER,)})
+    crowd = {"candidates": (CROWD,), "shape": ((3, 2),), "identities": ("many rows",)}
+    yield of.probe("value", "PW-9", "a crowd of candidates", 0.34, LARGE_AND_OWN, vary=fields | crowd)
+    nobody = {**of.choices, "reduction": of.means, "shape": ((0, 3),), "candidates": (OTHERS, MASKED)}
+    yield of.probe("value", "CV-5", "second set, no rows", 0.17, OWN, vary=nobody)
     yield of.probe("value", "PW-10", options=OWN, vary=fields | {"candidates": (INDEXED, BOTH)})
     of_masked = fields | {"mask": ("some",), "candidates": (INDEXED, BOTH)}
     yield of.probe("value", "PW-10", "masked anchors", options=OWN, vary=of_masked)
@@ -108,6 +121,8 @@ def _accuracy(of: Varied, fields: Fields) -> Iterator[Probe]:
         yield of.probe("gradient", clause.replace("6", "7"), "second set", options=OWN, vary=far)
     for half in HALVES:
         yield of.probe("precision", "CV-17", f"{half}, second set", vary=sharp | {"dtype": (half,)})
+        summed = {"dtype": (half,), "shape": ((8, 3), (12, 5)), **of.every}  # a candidate is in the terms of many
+        yield of.probe("precision", "CV-16", f"{half}, second set", 0.5, GRADIENT, vary=sharp | summed)
     many = {**of.cases.basic, "shape": (of.cases.many,), "reduction": ("sum", "mean"), "identities": ("few",), **whole}
     yield of.probe("precision", "CV-15", "many rows, second set", 0.17, LARGE, vary=many)
     yield of.probe("precision", "CV-16", "many rows, second set", 0.17, LARGE_GRADIENT, vary=many)

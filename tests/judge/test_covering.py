@@ -7,7 +7,7 @@ import pytest
 
 from lossproof.conformance.plan.covering import covering
 
-TWO = {name: (False, True) for name in "abcde"}
+TWO = dict.fromkeys("abcde", (False, True))
 
 
 def _structures(choices, wanted, seed=0, normal=dict):

@@ -250,6 +250,17 @@ def test_arrays_are_told_apart_by_what_people_call_them(loss, own, page):
     assert _pairs(loss, own.split()) == page.split()
 
 
+def test_a_softplus_that_is_x_beyond_20_is_a_soft_margin():
+    def cut_off(anchor, positive, negative):
+        x = np.linalg.norm(anchor - positive, axis=1) - np.linalg.norm(anchor - negative, axis=1)
+        return np.mean(np.where(x > 20, x, np.logaddexp(0.0, x)))
+
+    found, ordered, _ = found_of("triplet_margin_loss", cut_off)
+    best = ordered[0].candidate.setting(ordered[0].numbers)
+    assert best.options == {"soft_margin": True, "eps": 0.0}
+    assert ordered[0].is_cut_off(found.dtype)
+
+
 def test_what_can_be_recognised_is_in_the_closed_list_of_the_dialects():
     schema, page = dialect_schema()["$defs"], losses()
     for candidate in (one for group in GROUPS for one in group.candidates()):

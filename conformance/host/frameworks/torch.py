@@ -189,7 +189,8 @@ def _apart(tensor: torch.Tensor) -> torch.Tensor:
 def autograd(loss: Any, rows: list[torch.Tensor], order: int, cotangent: Any, along: list[torch.Tensor]) -> Any:
     """Return the value, the gradients of <cotangent, value>, and their derivative along the tangents."""
     rows = [row.detach().requires_grad_(order > 0) for row in rows]
-    value = loss(*rows)
+    with torch.set_grad_enabled(order > 0):  # without a gradient to be asked for, as in an evaluation
+        value = loss(*rows)
     if not isinstance(value, torch.Tensor):
         raise NotALoss(f"the loss returned {type(value).__name__}, not a tensor")
     zeros = [torch.zeros_like(row) for row in rows]

@@ -161,7 +161,11 @@ def _late(ask: Request, call: Call, make: Make, other: Mapping[str, tuple[Any, s
         held.copy_(~held if held.dtype == torch.bool else make(*other[name]))
     seed = torch.as_tensor(ask.cotangent, dtype=value.dtype, device=value.device).reshape(value.shape)
     options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
+    before = seed.clone()
+    torch.autograd.grad(value, list(rows.values()), seed, **options)  # once more: what is kept for it stays as it is
     grown = torch.autograd.grad(value, list(rows.values()), seed, **options)
+    if not torch.equal(before, seed):
+        raise NotALoss("the backward pass changed the gradient that it was given")
     return value, [gradient.detach() / 2 for gradient in grown]
 
 

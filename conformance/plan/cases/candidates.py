@@ -13,9 +13,12 @@ from lossproof.conformance.plan.cases.structures import Structure
 
 OTHERS, MASKED, INDEXED, BOTH = "others", "masked", "indexed", "masked and indexed"
 CANDIDATES = (None, OTHERS, MASKED, INDEXED, BOTH)
-EMPTY, AS_MANY, AS_MANY_MASKED = "none at all", "as many", "as many, masked"  # probes of their own ask for these
-SECOND_SETS = (*CANDIDATES[1:], EMPTY, AS_MANY, AS_MANY_MASKED)
+# Probes of their own ask for these
+EMPTY, AS_MANY, AS_MANY_MASKED = "none at all", "as many", "as many, masked"
+FEWER, CROWD, ITSELF = "fewer", "a crowd", "the rows themselves"
+SECOND_SETS = (*CANDIDATES[1:], EMPTY, AS_MANY, AS_MANY_MASKED, FEWER, CROWD, ITSELF)
 MORE = 2  # candidates beyond the number of anchors
+CROWDED = 1031  # candidates, a prime, so that no block divides them
 
 
 def second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
@@ -28,9 +31,13 @@ def second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random
     if kind is None:
         return {}
     anchors, labels = inputs["embeddings"], inputs["labels"]
-    count = 0 if kind == EMPTY else len(anchors) + MORE * (kind not in (AS_MANY, AS_MANY_MASKED))
+    if kind == ITSELF:  # and no index says so: each anchor is its own positive
+        return {"candidates": anchors.copy(), "candidate_labels": labels.copy()}
+    count = _count(kind, len(anchors))
     shape = (count, anchors.shape[1])
     rows, names = batches.embeddings({**structure, "shape": shape}, rng), _names(structure, labels, count, rng)
+    if kind == CROWD:
+        rows[-3:] *= 8.0  # the last are the hardest positives
     found = {"candidates": rows, "candidate_labels": names}
     if kind in (MASKED, BOTH, AS_MANY_MASKED):
         chosen = np.asarray(rng.random(count) < 0.7)
@@ -43,6 +50,11 @@ def second_set(structure: Structure, inputs: Mapping[str, Array], rng: np.random
         if len(anchors) > 2 and not alike[0]:
             found["candidate_index"][0] = places[1]  # two anchors name it
     return found
+
+
+def _count(kind: str, anchors: int) -> int:
+    alike = {EMPTY: 0, AS_MANY: anchors, AS_MANY_MASKED: anchors, FEWER: (anchors + 1) // 2, CROWD: CROWDED}
+    return alike.get(kind, anchors + MORE)
 
 
 def _names(structure: Structure, labels: Array, count: int, rng: np.random.Generator) -> Array:

@@ -51,7 +51,9 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[Wrong]:
         yield from _batch(inputs)
     for name, given in inputs.items():
         if given["kind"] == "label":
-            yield from _labels(name, alone=len(inputs) == 1)
+            others = [n for n in inputs if n != name]
+            required = any(not inputs[n].get("optional") for n in others)
+            yield from _labels(name, None if not others else () if required else (others[0],))
         if given["kind"] == "bool":
             yield from _booleans(name, given)
         if given["kind"] == "weight":
@@ -120,16 +122,17 @@ def _shapes(name: str, given: Mapping[str, Any], floats: Mapping[str, Any], *, p
         yield Wrong("CV-34", f"{name} without rows", {name: lambda a: a[:0]})
 
 
-def _labels(name: str, *, alone: bool) -> Iterator[Wrong]:
+def _labels(name: str, beside: tuple[str, ...] | None) -> Iterator[Wrong]:
+    """Yield wrong labels, and labels that are not one a row, `beside` the input that says how many rows there are."""
     yield Wrong("CV-31", "float labels", {name: lambda a: a.astype(float)}, {name: "float32"})
     yield Wrong("CV-31", "float labels", {name: lambda a: a.astype(float)}, {name: "float64"})
     yield Wrong("CV-31", "boolean labels", {name: lambda a: a > 0}, {name: "bool"})
     yield Wrong("CV-31", "labels (B, 1)", {name: lambda a: a[:, None]})
     yield Wrong("CV-31", "one-hot labels", {name: lambda a: np.eye(2, dtype=np.int64)[a % 2]})
-    if not alone:
-        yield Wrong("CV-31", "too few labels", {name: lambda a: a[:-1]})
-        yield Wrong("CV-31", "too many labels", {name: lambda a: np.append(a, a[:1])})
-        yield Wrong("CV-31", "one label for all", {name: lambda a: a[:1]})
+    if beside is not None:
+        yield Wrong("CV-31", "too few labels", {name: lambda a: a[:-1]}, beside=beside)
+        yield Wrong("CV-31", "too many labels", {name: lambda a: np.append(a, a[:1])}, beside=beside)
+        yield Wrong("CV-31", "one label for all", {name: lambda a: a[:1]}, beside=beside)
 
 
 def _booleans(name: str, given: Mapping[str, Any]) -> Iterator[Wrong]:

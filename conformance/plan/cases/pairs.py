@@ -107,9 +107,10 @@ def mined(loss: str, basic: Mapping[str, Any], known: Mapping[str, Any]) -> Iter
         yield Probe(loss, check, clause, "near the origin", vary={**vary, "offset": (0.0,), "scale": (0,)}, options=own)
     roomy = OfAgreement(own_clause=True, structure={"max_positives": 1000})
     yield Probe(loss, "value", "PW-8", "more than the rows", vary=basic, options=roomy, effort=0.34)
-    yield from _bounded(loss, {**basic, **{n: known[n] for n in ("reduction", "distance", "pairwise", "candidates")}})
+    beside = ("reduction", "distance", "pairwise", "soft_margin", "candidates")
+    yield from _bounded(loss, {**basic, **{name: known[name] for name in beside if name in known}})
     rows = {"embeddings": [[0.0], [1.0], [2.0], [3.0]], "labels": [0, 0, 0, 1]}  # a negative, or there is no term
-    one = OfErrors(inputs=rows, parameters={"max_positives": 1})
+    one = OfErrors(inputs=rows, parameters={"max_positives": 1}, or_nan=True)
     yield Probe(loss, "errors", "PW-8", "more positives", options=one)
 
 
