@@ -180,6 +180,57 @@ def _in_halves(given: Given) -> Tensor:
     return found.to(given["candidates"].dtype) if narrow else found
 
 
+def _is_the_batch(given: Given) -> Any:
+    """Return the index; where there is none and the candidates are the rows, that of a batch with itself."""
+    rows, others, index = given["embeddings"].detach(), given["candidates"].detach(), given["candidate_index"]
+    return torch.arange(len(rows)) if index is None and torch.equal(rows, others) else index
+
+
+def _padded(given: Given) -> Given:
+    """Add candidates of zeros without a label until there are as many as rows."""
+    missing = len(given["labels"]) - len(given["candidates"])
+    if missing <= 0 or not len(given["candidates"]) or given["candidate_mask"] is not None:
+        return given
+    rows = torch.nn.functional.pad(given["candidates"], (0, 0, 0, missing))
+    return {
+        **given,
+        "candidates": rows,
+        "candidate_labels": torch.nn.functional.pad(given["candidate_labels"], (0, missing), value=-1),
+    }
+
+
+def _whole_blocks(given: Given) -> Tensor:
+    """Leave out what comes after the last whole block of 512 candidates."""
+    count = len(given["candidates"])
+    kept = torch.arange(count) < (count // 512 * 512 or count)
+    return _present(given) & kept
+
+
+def _ambient_rows(given: Given) -> Tensor:
+    """Return anchors as a matrix product under autocast reads them."""
+    rows: Tensor = given["embeddings"]
+    return rows.bfloat16().to(rows.dtype) if torch.is_autocast_enabled("cpu") else rows
+
+
+def _no_rows(given: Given) -> Tensor:
+    """Batch-all whose mean over no rows is NaN where there is a second set."""
+    found: Tensor = right.batch_all_triplet_loss(**given)
+    mean = given.get("reduction", "mean").startswith("mean")
+    return found * torch.nan if mean and given["candidates"] is not None and not len(given["labels"]) else found
+
+
+def _named_in_floats(given: Given) -> Tensor:
+    """Batch-hard whose gradient is that of labels that were read as float32."""
+    found: Tensor = right.batch_hard_triplet_loss(**given)
+    labels = given["labels"]
+    if labels.dtype != torch.int64 or not found.requires_grad:
+        return found
+    other: Tensor = right.batch_hard_triplet_loss(
+        **{**given, "labels": labels.float().clamp(-(2.0**62), 2.0**62).long()}
+    )
+    return found.detach() + other - other.detach()
+
+
 def _nobody(given: Given) -> bool:
     """Whether there is a second set and no anchor takes part."""
     return given["candidates"] is not None and given.get("mask") is not None and not bool(given["mask"].any())
@@ -214,6 +265,12 @@ MUTANTS = table(
     _mutant("all-ignored", "the second set is accepted and not looked at", ("PW-9",), _with(candidates=lambda g: None, candidate_labels=lambda g: None, candidate_mask=lambda g: None, candidate_index=lambda g: None)),
     _mutant("hard-mask-of-both", "with as many candidates as rows their mask is that of the anchors, too", ("PW-9",), _with(mask=_of_both)),
     _mutant("all-diagonal", "with as many candidates as rows an anchor does not meet the one of its number", ("PW-9",), _with(candidate_index=_diagonal)),
+    _mutant("semi-is-the-batch", "a second set of the same rows is taken for the batch, where no row meets itself", ("PW-9",), _with(candidate_index=_is_the_batch)),
+    _mutant("semi-padded", "fewer candidates than rows are filled up with zeros", ("PW-9", "SH-13"), _padded),
+    _mutant("hard-whole-blocks", "candidates after the last whole block of 512 are left out", ("PW-9",), _with(candidate_mask=_whole_blocks)),
+    _mutant("circle-ambient", "the anchors meet the candidates in bfloat16 under autocast", ("CV-20",), _with(embeddings=_ambient_rows)),
+    Mutant("second-all-no-rows", "a mean over no rows is NaN", ("CV-5",), _as_a_call(_no_rows), loss="batch_all_triplet_loss"),
+    Mutant("second-hard-gradient-labels", "the gradient is that of labels read as float32", ("CV-32",), _as_a_call(_named_in_floats), loss="batch_hard_triplet_loss"),
     _mutant("hard-batch-too", "the anchors are compared with one another, too", ("PW-9",), _batch_too),
     _mutant("semi-mask-ignored", "masked candidates are compared", ("PW-9", "CV-8", "CV-9"), _with(candidate_mask=lambda g: None)),
     _mutant("all-masked-are-zero", "a masked candidate is compared as a row of zeros", ("PW-9",), _with(candidates=lambda g: torch.where(_present(g)[:, None], g["candidates"], 0.0), candidate_mask=lambda g: None)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lossproof.conformance.host.offer import Offer
-from lossproof.conformance.plan.blame import CONVENTIONS, PRECISION, Blames
+from lossproof.conformance.plan.blame import MODES, PRECISION, ROUNDING, UNITS, Blames, reductions
 from lossproof.conformance.plan.cases import batches, pairs
 from lossproof.conformance.plan.cases.candidates import CANDIDATES, second_set
 from lossproof.conformance.plan.cases.causes import alone, unit_rows, without
@@ -52,8 +52,11 @@ CASES = LossCases(
     legal_inputs=batches.LEGAL,
     formula={"value": "CI-1", "gradient": "CI-10"},
     blames=(
+        *MODES,
         *pairs.SECOND_SET,
-        *CONVENTIONS,
+        *UNITS,
+        *ROUNDING,
+        *reductions(),
         Blames("detach_weights", "CI-1", "CI-11"),
         Blames("scale", "CI-3", "CI-12"),
         Blames("gamma", "CI-7", "CI-7", among=LARGE_GAMMA),
