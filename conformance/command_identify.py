@@ -23,7 +23,7 @@ from lossproof.conformance.host.session import Session, SessionError, worker_com
 from lossproof.conformance.identify import answer
 from lossproof.conformance.identify.corners import Departure, in_order
 from lossproof.conformance.identify.search import CLOSE, Found, Match, search
-from lossproof.conformance.identify.told import groups_of, tell
+from lossproof.conformance.identify.told import groups_of, tell, what_came_back
 from lossproof.spec import losses
 
 SAID = 1e-6  # so near is worth a word
@@ -71,7 +71,8 @@ def identify_command(
     try:
         found = _search(session, seed)
         if found is None:
-            end(f"{target} answers no plain call of {', '.join(session.hello['losses'])}")
+            tried = ", ".join(session.hello["losses"])
+            end(f"{target} answers no plain call of {tried}: {what_came_back(session, seed)}")
         ordered, departures = in_order(session, found) if found.matches else ([], [])
         if ordered and not ordered[0].candidate.departs:
             _show(target, framework or target, session, ordered, departures, console)

@@ -28,6 +28,12 @@ def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, st
         return resolve(target, known, rename)
     own = [p for p in parameters(thing) if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names = [rename.get(p.name, p.name) for p in own]
+    numbers = [name for name in names if len(name) > 1 and any(name in page.parameters for page in losses().values())]
+    if numbers:
+        raise TargetError(
+            f"{target}: {', '.join(numbers)} must have a default, for a loss is called with its arrays alone; "
+            f"functools.partial gives one"
+        )
     fitting = [loss for loss in known if loss in losses() and len(required_of(loss)) == len(own)]
     exact = [loss for loss in fitting if set(required_of(loss)) == set(names)]
     fitting = [loss for loss in fitting if _has_places(loss, names)] or fitting

@@ -47,6 +47,15 @@ def tell(session: Session, group: Group, seed: int) -> list[Told]:
     return found
 
 
+def what_came_back(session: Session, seed: int) -> str:
+    """Return what an implementation says to the first call of the first group, in words."""
+    group, dtype = groups_of(session)[0], session.hello["dtypes"][0]
+    loss = next(name for name in group.losses if name in session.hello["losses"])
+    batch = batches(group.losses[0], dtype, seed, handings(group.losses[0])[0])[0]
+    answer = session.ask(Case(loss, batch, dtype, {}, session.hello["modes"][0], 0))
+    return answer.problem or answer.unsupported or "a number for some calls alone"
+
+
 def _alike(kind: str, answers: Sequence[tuple[Batch, Answer]], other: Told) -> bool:
     """Whether labels that mean the same, handed over in another way, gave the same answers."""
     if kind.startswith("sign") != other.kind.startswith("sign") or len(answers) != len(other.first):

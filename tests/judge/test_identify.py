@@ -8,12 +8,13 @@ import pytest
 import lossproof.reference as reference
 from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
-from lossproof.conformance.host.unnamed import _pairs
+from lossproof.conformance.host.targets import TargetError
+from lossproof.conformance.host.unnamed import _pairs, resolve_unnamed
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
 from lossproof.conformance.identify.search import search
 from lossproof.conformance.identify.solve import shortest
-from lossproof.conformance.identify.told import groups_of, tell
+from lossproof.conformance.identify.told import groups_of, tell, what_came_back
 from lossproof.spec import dialect_schema, losses
 from lossproof.spec.setting import number
 
@@ -268,6 +269,20 @@ def test_what_can_be_recognised_is_in_the_closed_list_of_the_dialects():
         assert {*candidate.convert} <= {*schema["convert"]["properties"]}
         assert {*candidate.options} <= {*page[candidate.loss].parameters}
         assert {*candidate.starts} <= {*page[candidate.loss].parameters}
+
+
+def test_a_number_without_a_default_is_named(tmp_path):
+    (tmp_path / "own.py").write_text("def own(a, p, n, margin):\n    return ((a - p) ** 2).sum(-1).mean() + margin\n")
+    with pytest.raises(TargetError, match="margin must have a default"):
+        resolve_unnamed(f"{tmp_path}/own.py:own", (*losses(),), {})
+
+
+def test_what_came_back_is_said_where_it_is_no_number():
+    def unfit(logits, labels):
+        raise RuntimeError("logits of two axes")
+
+    session = InProcess(Implementation({"cross_entropy_loss": unfit}), "numpy")
+    assert what_came_back(session, 0) == "raised RuntimeError: logits of two axes"
 
 
 def test_what_nobody_knows_is_no_setting():
