@@ -85,8 +85,7 @@ def test_a_mask_that_is_not_implemented_is_not_offered():
             raise NotImplementedError("no masks yet")
         return ours.contrastive_loss(x1, x2, dissimilar)
 
-    masked = lambda p: p.check == "masking"  # noqa: E731
-    assert not findings_of("contrastive_loss", contrastive_loss, "torch", masked)
+    assert not findings_of("contrastive_loss", contrastive_loss, "torch", lambda p: p.check == "masking")
 
 
 def test_a_mask_that_is_refused_is_a_fault():
