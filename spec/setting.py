@@ -59,5 +59,6 @@ def number(value: Any) -> str:
     if math.isinf(value):
         return f'float("{value}")'
     inverse = f"{1 / value:.6g}"
-    meant = len(inverse) < 7 < len(repr(value)) - 1 and math.isclose(1 / float(inverse), value, rel_tol=1e-15)
+    short = float(f"{value:g}") == value or len(repr(value)) < 9
+    meant = not short and len(inverse) < 7 and math.isclose(1 / float(inverse), value, rel_tol=1e-15)
     return f"1 / {inverse}" if meant else repr(value)

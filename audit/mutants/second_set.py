@@ -247,7 +247,7 @@ def _no_anchor_gradient(given: Given) -> Tensor:
     """Circle whose mean over no anchor has a gradient of NaN for the candidates."""
     found: Tensor = right.circle_loss(**given)
     nothing = (0 * given["candidates"]).sum().sqrt() if _nobody(given) else 0.0  # its slope is infinite
-    return found + nothing if given.get("reduction", "mean") == "mean" else found
+    return found + nothing if given.get("reduction", "mean").startswith("mean") else found
 
 
 def _over_pairs(given: Given) -> Tensor:

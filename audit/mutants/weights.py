@@ -167,11 +167,11 @@ def _of_the_positive(
     return Poisoned(loss).reduced(terms, pairs, torch.where(pairs, weights.detach().to(terms.dtype), 0.0), reduction)
 
 
-def _unless_lifted(embeddings: Tensor, labels: Tensor, *, weights: Any = None, **rest: Any) -> Tensor:
-    """Batch-hard that counts anchors where there is a floor, whatever they weigh."""
-    loss = right.batch_hard_triplet_loss
-    lifted = weights is not None and rest.get("floor")
-    return (_by_terms(loss) if lifted else loss)(embeddings, labels, weights=weights, **rest)
+def _unless_rooted(*rows: Tensor, weights: Any = None, **rest: Any) -> Tensor:
+    """Triplet margin that counts its terms where eps stands below the root, whatever they weigh."""
+    rooted = weights is not None and rest.get("eps_at") == "root"
+    by_count = _of(Weighed, right.triplet_margin_loss, weight=lambda s, c, p, w: c.sum())
+    return (by_count if rooted else right.triplet_margin_loss)(*rows, weights=weights, **rest)
 
 
 def _unless_bounded(embeddings: Tensor, labels: Tensor, *, weights: Any = None, **rest: Any) -> Tensor:
@@ -209,6 +209,7 @@ MUTANTS = table(
     _mutant("gradient-unweighed", "the gradient of a term lacks its weight", ("CV-39", "CV-40"), products=_unweighed_gradient),
     _mutant("half", "weights are rounded to bfloat16", ("CV-39", "CV-40", "CV-45", "CV-15"), wide=lambda s, w, t: w.bfloat16().to(t.dtype)),
     _mutant("mean-by-count", "a mean divides by the number of terms", ("CV-40",), weight=lambda s, c, p, w: c.sum(), ),
+    Mutant("weights-mean-by-count-rooted", "a mean divides by the number of terms where eps stands below the root", ("CV-40", "CV-39"), _unless_rooted),
     _mutant("mean-nonzero-of-all", "mean_nonzero divides by the weights of all terms", ("CV-40",), weight=lambda s, c, p, w: torch.where(p, w, 0.0).sum()),
     _mutant("clamped", "a weight below 2^-20 is taken for 2^-20", ("CV-39", "CV-40"), own=lambda s, w: torch.where((w > 0) & (w < 2.0**-20), 2.0**-20, w.detach())),
     _mutant("little-more", "a mean divides by 1e-16 more", ("CV-40",), weight=lambda s, c, p, w: Weighed.weight(s, c, p, w) + 1e-16),
@@ -230,7 +231,6 @@ MUTANTS = table(
     Mutant("weights-semi-hard-mask", "a row of weight 0 is taken from other anchors", ("SH-11",), _as_mask(right.semi_hard_triplet_loss), loss="semi_hard_triplet_loss"),
     Mutant("weights-batch-hard-mask", "a row of weight 0 is taken from other anchors", ("BH-11",), _as_mask(right.batch_hard_triplet_loss), loss="batch_hard_triplet_loss"),
     Mutant("weights-batch-hard-by-count", "a mean divides by the number of anchors", ("BH-11", "CV-40"), _by_terms(right.batch_hard_triplet_loss), loss="batch_hard_triplet_loss"),
-    Mutant("weights-batch-hard-floor", "a mean divides by the number of anchors where there is a floor", ("CV-40", "BH-1", "BH-11"), _unless_lifted, loss="batch_hard_triplet_loss"),
     Mutant("weights-circle-mask", "a row of weight 0 is taken from other anchors", ("CI-16",), _as_mask(right.circle_loss), loss="circle_loss"),
     Mutant("weights-circle-by-count", "a mean divides by the number of rows", ("CI-16", "CV-40"), _by_terms(right.circle_loss), loss="circle_loss"),
     Mutant("weights-oim-looks", "the weight of a row without an identity is looked at", ("OI-24",), _looking_at_all, loss="oim_loss"),

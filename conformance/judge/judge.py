@@ -34,7 +34,7 @@ from lossproof.conformance.judge.results import (
 from lossproof.conformance.plan.blame import REDUCTIONS
 from lossproof.conformance.plan.cases.structures import LATER, Structure, generator
 from lossproof.conformance.plan.contract import LossCases
-from lossproof.conformance.plan.covering import VARIANTS, covering
+from lossproof.conformance.plan.covering import VARIANTS, busy, covering
 from lossproof.conformance.plan.plan import FILLS
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses, losses
@@ -164,6 +164,7 @@ class Judge:
 
         if probe.options.pairs or wanted <= FEW:  # the first that hypothesis draws is the plain call, which others ask
             rng = generator(self.seed, probe.name)
+            choices = choices if probe.options.own_clause else busy(choices)
             for structure in covering(choices, lambda drawn: loss.normal(drawn, offer), wanted, rng):
                 examined(structure)
         else:

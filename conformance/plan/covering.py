@@ -18,6 +18,14 @@ DRAWN = 30  # structures, of which the one with the most new pairs is taken
 VARIANTS = 32  # sets of numbers that a structure may be filled with
 
 
+IDLE = {"identities": ("one", "apart")}  # batches of which hardly a row has a term
+
+
+def busy(choices: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the choices without those that leave nothing to look at, where there are others."""
+    return {n: [v for v in values if v not in IDLE.get(n, ())] or values for n, values in choices.items()}
+
+
 def covering(
     choices: Mapping[str, Sequence[Any]],
     normal: Callable[[Structure], Structure],

@@ -21,7 +21,7 @@ def first_finding(function, loss=LOSS, check="value", **claims):
     origin = {loss: ("tool", "function")}
     session = InProcess(Implementation({loss: function}, origin=origin, **claims), "numpy")
     found = losses_known((loss,))
-    judge = Judge.of(session, found, ours=False, examples=2)
+    judge = Judge.of(session, found, ours=False, examples=4)
     probes = [probe for probe in plan(loss, found[loss]) if probe.check == check]
     finding = next(f for probe in probes for f in judge.run(probe, CHECKS[probe.check]).findings)
     return finding, session.hello

@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from lossproof.conformance.plan.covering import covering
+from lossproof.conformance.plan.covering import busy, covering
 
 TWO = dict.fromkeys("abcde", (False, True))
 
@@ -34,6 +34,11 @@ def test_a_pair_that_cannot_be_is_not_waited_for():
     missed = _missed(TWO, structures)
     assert missed == {(("a", True), ("b", True))}
     assert len(structures) == 8
+
+
+def test_a_batch_without_terms_is_left_out_where_there_are_others():
+    assert busy({"identities": ["few", "one", "apart"], "p": [1.0]}) == {"identities": ["few"], "p": [1.0]}
+    assert busy({"identities": ["one"]}) == {"identities": ["one"]}
 
 
 def test_the_same_seed_gives_the_same_structures():
