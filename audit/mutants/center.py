@@ -140,7 +140,7 @@ def _averaged(loss: Center, c: Tensor, labels: Tensor) -> Tensor:
 
 
 def _first_block(loss: Center, c: Tensor, labels: Tensor) -> Tensor:
-    return torch.cat([c[:64], c[64:].detach()])[labels]
+    return torch.cat([c[:64], c[64:].detach()])[labels.long()]
 
 
 def _through(loss: Center, square: Tensor, floor: float, ceiling: float) -> Tensor:
