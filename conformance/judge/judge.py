@@ -221,7 +221,7 @@ class Judge:
     def judged(self, case: Case, structure: Structure) -> Case:
         """Return the case as the oracle sees it: with what the implementation has fixed spelled out."""
         fixed = self.losses[case.loss].fixed(structure, self.offers[case.loss])
-        return replace(case, parameters=fixed | case.parameters)
+        return replace(case, parameters={**fixed, **case.parameters})
 
     def grade_of(self, case: Case) -> str:
         """Return the widest grade that an answer may have: what is claimed, or what the option `pairwise` gives."""

@@ -35,7 +35,7 @@ def covering(
     """Yield structures, each with as many pairs of choices as may be that none before it has."""
     met: set[tuple[Any, ...]] = set()
     for _ in range(wanted):
-        drawn = [normal({n: v[rng.integers(len(v))] for n, v in choices.items()}) for _ in range(DRAWN)]
+        drawn = [normal({n: v[int(rng.integers(len(v)))] for n, v in choices.items()}) for _ in range(DRAWN)]
         best = max(drawn, key=lambda structure: len(_pairs(structure, choices) - met))
         met |= _pairs(best, choices)
         yield best | {"variant": int(rng.integers(VARIANTS))}
