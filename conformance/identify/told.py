@@ -33,7 +33,7 @@ class Told:
 
 def tell(session: Session, group: Group, seed: int) -> list[Told]:
     """Return the answers of an implementation, for each way of handing labels over in which it answers."""
-    loss = next(name for name in group.losses if name in session.hello["losses"])
+    loss = _asked_as(session, group)
     found: list[Told] = []
     for kind in handings(group.losses[0]):
         for dtype in (d for d in ("float64", "float32") if d in session.hello["dtypes"]):
@@ -47,10 +47,15 @@ def tell(session: Session, group: Group, seed: int) -> list[Told]:
     return found
 
 
+def _asked_as(session: Session, group: Group) -> str:
+    """Return the loss of a group under which the implementation is called."""
+    return next(name for name in group.losses if name in session.hello["losses"])
+
+
 def what_came_back(session: Session, seed: int) -> str:
     """Return what an implementation says to the first call of the first group, in words."""
     group, dtype = groups_of(session)[0], session.hello["dtypes"][0]
-    loss = next(name for name in group.losses if name in session.hello["losses"])
+    loss = _asked_as(session, group)
     batch = batches(group.losses[0], dtype, seed, handings(group.losses[0])[0])[0]
     answer = session.ask(Case(loss, batch, dtype, {}, session.hello["modes"][0], 0))
     return answer.problem or answer.unsupported or "a number for some calls alone"
