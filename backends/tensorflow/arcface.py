@@ -23,6 +23,7 @@ from lossproof.backends.tensorflow.arrays import (
 from lossproof.backends.tensorflow.class_weights import ClassWeights, unit_rows
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy
 from lossproof.backends.tensorflow.distributed import joined
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
@@ -97,6 +98,7 @@ def arcface_loss(
     return reduce(terms, units if of_units is None else mask, reduction, of_units, replicas=replicas)
 
 
+@as_written
 def arcface_logits(embeddings: tf.Tensor, class_weights: tf.Tensor, *, scale: float | tf.Tensor = 64.0) -> tf.Tensor:
     """Return the logits of rows without a margin, by which one classifies.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import filled, number, real, spoilt
 from lossproof.backends.tensorflow.candidates import Sets, as_sets
 from lossproof.backends.tensorflow.distributed import joined, over, union
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import LabelLoss, for_compile
 from lossproof.backends.tensorflow.pairwise import set_distances
 from lossproof.backends.tensorflow.positives import (
@@ -110,6 +111,7 @@ def batch_all_triplet_loss(
     return total / tf.maximum(over(replicas, tf.reduce_sum(counts)), 1)
 
 
+@as_written
 def batch_all_active_fraction(
     embeddings: tf.Tensor,
     labels: tf.Tensor,

@@ -11,6 +11,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import batch, filled, in_range, number, real, rows_of, spoilt, table
 from lossproof.backends.tensorflow.distances import quarter
 from lossproof.backends.tensorflow.distributed import across, as_added, every_row, for_update, joined
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing
@@ -100,6 +101,7 @@ def _met(differences: tf.Tensor, met: tf.Tensor) -> tf.Tensor:
     return filled(differences, ~met[:, tf.newaxis], 0.0)
 
 
+@as_written
 def update_centers(
     centers: tf.Tensor,
     embeddings: tf.Tensor,
@@ -204,6 +206,7 @@ class CenterLoss(keras.layers.Layer):  # type: ignore[misc]
         start = keras.initializers.RandomNormal(0.0, 1.0)
         self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
+    @as_written
     def call(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
     ) -> tf.Tensor:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import filled
 from lossproof.backends.tensorflow.distributed import across, as_added
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import for_function, taken, taken_weights
 from lossproof.spec.arguments import check_bool
 
@@ -53,6 +54,7 @@ class ClassWeights(keras.layers.Layer):  # type: ignore[misc]
             shape=tuple(sizes.values()), initializer=start, autocast=False, name="class_weights"
         )
 
+    @as_written
     def call(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
     ) -> tf.Tensor:

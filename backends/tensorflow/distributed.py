@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import arithmetic, batch, describe
 from lossproof.backends.tensorflow.candidates import Sets
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.spec.arguments import check_batch, check_bool
 
 
@@ -169,6 +170,7 @@ def for_update(across_replicas: bool) -> bool:
 # for losses of one's own
 
 
+@as_written
 def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     """Return the rows of all replicas of the strategy, in order of their ids, with the gradient of one device (DD-4).
 
@@ -195,6 +197,7 @@ def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     return tf.cast(gathered(tf.cast(rows, arithmetic(rows)), first, rows.dtype), rows.dtype)
 
 
+@as_written
 def total_loss(share: tf.Tensor) -> tf.Tensor:
     """Return the loss of the union from the shares of all replicas, without gradient: the number to log (DD-15).
 

@@ -12,6 +12,7 @@ from lossproof.backends.tensorflow.batch_hard import batch_hard_triplet_loss
 from lossproof.backends.tensorflow.center import center_loss
 from lossproof.backends.tensorflow.cross_entropy import cross_entropy_loss
 from lossproof.backends.tensorflow.distributed import across, as_added
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.weights import unit_weights
 from lossproof.spec.arguments import check_as_wide, check_batch, check_bool, check_classes, check_real
@@ -137,6 +138,7 @@ class JointLoss(keras.layers.Layer):  # type: ignore[misc]
         shape = (num_classes, num_features)
         self.centers = self.add_weight(shape=shape, initializer=start, autocast=False, name="centers")
 
+    @as_written
     def call(
         self,
         logits: tf.Tensor,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lossproof.backends.tensorflow.arrays import arithmetic, describe, spoilt
 from lossproof.backends.tensorflow.distributed import across, as_compiled
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.reductions import OverNumber
 from lossproof.backends.tensorflow.weights import checked_on_host
 from lossproof.spec.arguments import FLOAT_DTYPES, INTEGER_DTYPES, REDUCTIONS, check_bool, check_choice, check_weights
@@ -95,6 +96,7 @@ def _instead(what: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         given = inspect.signature(function).parameters.values()
         required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in given)
 
+        @as_written
         @functools.wraps(function)
         def called(*args: P.args, **options: P.kwargs) -> T:
             if len(args) == 2 and not options and all(map(_of_floats, args[-1:] if required == 2 else args)):
@@ -137,6 +139,7 @@ class LabelLoss(keras.losses.Loss):  # type: ignore[misc]
         self.across_replicas = across_replicas
         self._function(*self._example(), reduction=for_function(reduction))  # an illegal option is refused here
 
+    @as_written
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
         """Return the loss of the rows in `y_pred` with the labels `y_true`."""
         return self._reduced(y_true, y_pred, self.reduction, sample_weight)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import batch, describe, filled, number, real
 from lossproof.backends.tensorflow.distances import row_distance
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.spec.arguments import (
     check_choice,
     check_count,
@@ -22,6 +23,7 @@ from lossproof.spec.arguments import (
 _BLOCK = 2**22  # numbers held at once while pairwise distances are computed
 
 
+@as_written
 def triplet_masks(labels: tf.Tensor, *, mask: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """Return which pairs of rows may be (anchor, positive), and which (anchor, negative).
 
@@ -50,6 +52,7 @@ def triplet_masks(labels: tf.Tensor, *, mask: tf.Tensor | None = None) -> tuple[
     return same & both, ~same & both  # MI-1, MI-2
 
 
+@as_written
 def classify_triplets(d_ap: tf.Tensor, d_an: tf.Tensor, *, margin: float | tf.Tensor) -> tf.Tensor:
     """Return how hard each triplet is: 0 easy, 1 semi-hard, 2 hard, -1 where a distance is NaN.
 
@@ -78,6 +81,7 @@ def classify_triplets(d_ap: tf.Tensor, d_an: tf.Tensor, *, margin: float | tf.Te
     return tf.where(tf.math.is_nan(ap) | tf.math.is_nan(an), -1, code)  # MI-7
 
 
+@as_written
 def sample_triplets(labels: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.Tensor:
     """Return n triplets, drawn independently and uniformly among all triplets of the labels.
 
@@ -109,6 +113,7 @@ def sample_triplets(labels: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.T
     return _rows(order, tf.stack(places, 1), none)  # MI-9, MI-14
 
 
+@as_written
 def sample_pairs(labels: tf.Tensor, n: int, rng: tf.random.Generator) -> tuple[tf.Tensor, tf.Tensor]:
     """Return n pairs, similar and dissimilar in turn, each drawn uniformly among all ordered pairs of its kind.
 
@@ -146,6 +151,7 @@ def sample_pairs(labels: tf.Tensor, n: int, rng: tf.random.Generator) -> tuple[t
     return pairs, tf.equal(tf.range(n) % 2, 1)
 
 
+@as_written
 def sample_active(terms: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.Tensor:
     """Return n indices of positive terms, drawn independently and uniformly; all -1 where no term is positive.
 
@@ -175,6 +181,7 @@ def sample_active(terms: tf.Tensor, n: int, rng: tf.random.Generator) -> tf.Tens
     return tf.where(tf.equal(count, 0), tf.constant(-1, tf.int64), index)  # MI-13
 
 
+@as_written
 def sample_negatives(
     embeddings: tf.Tensor,
     labels: tf.Tensor,

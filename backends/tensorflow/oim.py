@@ -20,6 +20,7 @@ from lossproof.backends.tensorflow.arrays import (
     table,
 )
 from lossproof.backends.tensorflow.distributed import across, as_added, every_row, for_update, joined
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import check_reduction, for_function, for_layer, taken, taken_weights
 from lossproof.backends.tensorflow.products import products
 from lossproof.backends.tensorflow.reductions import reduce
@@ -121,6 +122,7 @@ def _identities(
     return y, known if mask is None else known & mask, legal
 
 
+@as_written
 def update_oim_memory(
     lookup_table: tf.Tensor,
     queue: tf.Tensor,
@@ -300,6 +302,7 @@ class OIMLoss(keras.layers.Layer):  # type: ignore[misc]
         self.queue = self.add_weight(shape=(queue_size, num_features), name="queue", **zeros)
         self.head = self.add_weight(shape=(), dtype="int32", name="head", **zeros)
 
+    @as_written
     def call(
         self, embeddings: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor | None = None, weights: tf.Tensor | None = None
     ) -> tf.Tensor:

@@ -19,6 +19,7 @@ from lossproof.backends.tensorflow.arrays import (
     spoilt,
 )
 from lossproof.backends.tensorflow.distributed import joined
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import ClassesLoss
 from lossproof.backends.tensorflow.reductions import reduce
 from lossproof.backends.tensorflow.weights import unit_weights, weighing, weights_of_classes
@@ -32,6 +33,7 @@ from lossproof.spec.arguments import (
 )
 
 
+@as_written
 def soft_cross_entropy_loss(
     logits: tf.Tensor,
     targets: tf.Tensor,

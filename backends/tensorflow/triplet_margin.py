@@ -10,6 +10,7 @@ import tensorflow as tf
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, rows
 from lossproof.backends.tensorflow.distances import row_distance
 from lossproof.backends.tensorflow.distributed import across, as_compiled, joined
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.backends.tensorflow.labelled import check_reduction, for_compile, for_function, sample_weights
 from lossproof.backends.tensorflow.reductions import reduce, softened
 from lossproof.backends.tensorflow.weights import constant_where_0, unit_weights
@@ -173,6 +174,7 @@ class TripletMarginLoss(keras.losses.Loss):  # type: ignore[misc]
             "eps": float(eps), "eps_at": eps_at, "swap": swap,
         }  # fmt: skip
 
+    @as_written
     def __call__(self, y_true: Any, y_pred: tf.Tensor, sample_weight: Any = None) -> tf.Tensor:
         """Return the loss of the rows in `y_pred`; `y_true` is not read."""
         return self._reduced(y_pred, self.reduction, sample_weight)

@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from lossproof.backends.tensorflow.arrays import describe, filled, number, real, spoilt
+from lossproof.backends.tensorflow.graphs import as_written
 from lossproof.spec.arguments import check_ascending, check_distances, check_mask, check_thresholds
 
 
+@as_written
 def verification_rates(distances: tf.Tensor, same: tf.Tensor, thresholds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the validation rate and the false accept rate at each threshold.
 
@@ -34,6 +36,7 @@ def verification_rates(distances: tf.Tensor, same: tf.Tensor, thresholds: tf.Ten
     return pairs.rates(_thresholds(thresholds, distances))
 
 
+@as_written
 def verification_accuracy(distances: tf.Tensor, same: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Return the share of pairs that are judged rightly at each threshold: same accepted, different rejected.
 
@@ -43,6 +46,7 @@ def verification_accuracy(distances: tf.Tensor, same: tf.Tensor, thresholds: tf.
     return pairs.accuracy(_thresholds(thresholds, distances))
 
 
+@as_written
 def best_accuracy(distances: tf.Tensor, same: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the greatest accuracy over all thresholds, and the lowest threshold that reaches it.
 
@@ -56,6 +60,7 @@ def best_accuracy(distances: tf.Tensor, same: tf.Tensor) -> tuple[tf.Tensor, tf.
     return accuracy, spoilt(candidates[first], tf.math.is_nan(accuracy))
 
 
+@as_written
 def val_at_far(distances: tf.Tensor, same: tf.Tensor, *, far: float | tf.Tensor = 1e-3) -> tuple[tf.Tensor, tf.Tensor]:
     """Return VAL at the largest distance whose FAR is at most `far`, and that distance: "VAL at FAR 1e-3".
 

@@ -1,6 +1,8 @@
 """Every loss through TensorFlow's transforms, against the reference: stacks, graphs, forward mode, strictness."""
 
 import os
+import re
+import tempfile
 import warnings
 
 import numpy as np
@@ -117,6 +119,19 @@ def derived(name, options, inputs, cotangent):
 
 def stacked(inputs):
     return {name: tf.constant(np.stack([one[name] for one in inputs])) for name in inputs[0]}
+
+
+@pytest.mark.parametrize(("name", "options"), CALLS + OTHERS, ids=str)
+def test_autograph_converts_nothing_of_ours(name, options, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where it writes what it converts
+
+    @tf.function
+    def step(inputs):
+        return getattr(backend, name)(**inputs, **options)
+
+    step({name: tf.constant(array) for name, array in drawn(name, 0).items()})
+    converted = [re.search(r"def tf__(\w+)", path.read_text())[1] for path in tmp_path.glob("*.py")]
+    assert set(converted) <= {"step"}
 
 
 @every_call

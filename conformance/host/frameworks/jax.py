@@ -20,7 +20,12 @@ except ImportError:  # up to 0.4.34 it needs a package that JAX does not ask for
 
 FORGET = 2000  # cases; compiled code takes memory maps, of which a Linux process has 65,530, and dies without
 _NAMES = ["float64", "float32", "float16", "bfloat16"]
-_QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}  # half of the time
+_QUICK = {  # a fifth of the time: code that runs once is not worth optimising, and one processor has one part
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 class Jax:
@@ -203,12 +208,17 @@ class Jax:
 
 
 def quick() -> dict[str, Any]:
-    """Return options of `jax.jit` that make it quick; none where this version of JAX does not know them."""
+    """Return options of `jax.jit` that make it quick: those that this version of XLA knows."""
+    known = {name: value for name, value in _QUICK.items() if _taken({name: value})}
+    return {"compiler_options": known} if known else {}
+
+
+def _taken(options: dict[str, Any]) -> bool:
     try:
-        jax.jit(lambda: 0.0, compiler_options=_QUICK)()
+        jax.jit(lambda: 0.0, compiler_options=options)()
     except Exception:  # an older jit has another signature, and another XLA other names
-        return {}
-    return {"compiler_options": _QUICK}
+        return False
+    return True
 
 
 def _strict() -> ExitStack:
