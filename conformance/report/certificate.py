@@ -201,7 +201,7 @@ def tolerance(mismatch: Mismatch) -> str:
         return f"within {mismatch.budget:.3g}"
     if len(numbers) < 2:
         return ""
-    return "bit for bit" if mismatch.budget == 0 else "bit for bit, but for underflow"
+    return "bit for bit" if mismatch.budget == 0 else f"bit for bit, or within {mismatch.budget:.3g}"
 
 
 def _plain(value: Any) -> Any:

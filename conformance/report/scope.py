@@ -66,7 +66,12 @@ def _losses(scope: Mapping[str, Any]) -> str:
         return listed(found) or "nothing"
     kinds = {"losses": set(losses()), "functions": set(scope["spec"]) - set(losses())}
     counted = {kind: (len(names & set(found)), len(names)) for kind, names in kinds.items()}
-    return listed([f"{'all' if n == of else f'{n} of'} {of} {kind}" for kind, (n, of) in counted.items() if n])
+    return listed([_counted(kind, n, of) for kind, (n, of) in counted.items() if n])
+
+
+def _counted(kind: str, n: int, of: int) -> str:
+    one = {"losses": "loss", "functions": "function"}[kind]
+    return f"all {of} {kind}" if n == of else f"{n} {one if n == 1 else kind} (the spec has {of})"
 
 
 def _checks(scope: Mapping[str, Any]) -> str:

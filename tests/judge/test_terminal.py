@@ -120,7 +120,7 @@ def test_a_clause_is_quoted_once():
         (2.0, 1.0, 1.234567e-15, "within 1.23e-15"),
         (2.0, 1.0, 0.0, "bit for bit"),
         ([2.0], [1.0], 0.0, "bit for bit"),
-        (2.0, 0.0, 2.2250738585072014e-308, "bit for bit, but for underflow"),
+        (2.0, 0.0, 2.2250738585072014e-308, "bit for bit, or within 2.23e-308"),
         (float("nan"), 0.0, 2.2250738585072014e-308, ""),
         (2.0, float("nan"), 0.0, ""),
         (2.0, "an error", 0.0, ""),
