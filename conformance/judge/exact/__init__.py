@@ -33,7 +33,7 @@ def evaluate(case: Case, cotangent: Array) -> tuple[Array, dict[str, Array], dic
     """Return value, gradients and second derivatives of a case as its order asks."""
     with mpmath.workdps(_DIGITS):
         inputs = {name: _exact(a) for name, a in case.inputs.items()}
-        value = _loss(case, inputs, inputs)
+        value = _loss(case, inputs, inputs, _over(case, inputs))
         gradients = _gradients(case, cotangent, inputs) if case.order else {}
         second = {}
         if case.order == 2:
@@ -73,16 +73,12 @@ def _module(case: Case) -> Any:
     return importlib.import_module(f"lossproof.conformance.judge.exact.{losses()[case.loss].name}")
 
 
-def _loss(case: Case, inputs: Mapping[str, Array], frozen: Mapping[str, Array]) -> Array:
-    """Return the reduced loss; its denominator carries no gradient."""
+def _loss(case: Case, inputs: Mapping[str, Array], frozen: Mapping[str, Array], over: Any) -> Array:
+    """Return the reduced loss; `over`, its denominator, carries no gradient: it is that of `frozen`."""
     terms = _module(case).terms(inputs, case.parameters, frozen)
     if losses()[case.loss].front["unit"] != "batch":  # where the parts are weighed
         terms = _weighed(frozen, terms)
-    reduction = case.parameters.get("reduction", losses()[case.loss].parameters.get("reduction", {}).get("default"))
-    if reduction in (None, "none"):
-        return np.asarray(terms, object)
-    total = mpmath.fsum(terms.ravel())
-    return np.array(total / _denominator(case, frozen, reduction), object)
+    return np.asarray(terms, object) if over is None else np.array(mpmath.fsum(terms.ravel()) / over, object)
 
 
 def _weights(inputs: Mapping[str, Array], terms: Array) -> Array:
@@ -100,9 +96,11 @@ def _weighed(inputs: Mapping[str, Array], terms: Array) -> Array:
     return np.array(products, object).reshape(terms.shape)
 
 
-def _denominator(case: Case, inputs: Mapping[str, Array], reduction: str) -> Any:
-    if reduction == "sum":
-        return 1
+def _over(case: Case, inputs: Mapping[str, Array]) -> Any:
+    """Return what the sum of the terms is divided by, 1 for a sum; None where the terms are not added."""
+    reduction = case.parameters.get("reduction", losses()[case.loss].parameters.get("reduction", {}).get("default"))
+    if reduction in (None, "none", "sum"):
+        return 1 if reduction == "sum" else None
     module, terms = _module(case), _module(case).terms(inputs, case.parameters, inputs)
     if hasattr(module, "counted"):
         counted = module.counted(terms, inputs, case.parameters)
@@ -124,14 +122,13 @@ def apart(page: Page, name: str) -> bool:
 def _gradients(case: Case, cotangent: Array, inputs: Mapping[str, Array]) -> dict[str, Array]:
     page = losses()[case.loss]
     names = [n for n, entry in page.inputs.items() if entry.get("differentiable") and n in inputs]
-    return {n: (_by_column if apart(page, n) else _by_entry)(case, cotangent, inputs, n) for n in names}
+    over = _over(case, inputs)
+    return {n: (_by_column if apart(page, n) else _by_entry)(case, cotangent, inputs, over, n) for n in names}
 
 
-def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: str) -> Array:
+def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], over: Any, name: str) -> Array:
     """Move one column of all rows at once: each term then gives the derivative with respect to its own row."""
-    reduction = case.parameters.get("reduction", losses()[case.loss].parameters["reduction"]["default"])
-    over = 1 if reduction == "none" else _denominator(case, inputs, reduction)
-    seeds = np.broadcast_to(_exact(np.asarray(cotangent, float)), inputs[name].shape[:-1]) / over
+    seeds = np.broadcast_to(_exact(np.asarray(cotangent, float)), inputs[name].shape[:-1]) / (over or 1)
     gradient: Array = np.full(inputs[name].shape, mpmath.mpf(0), object)
     module = _module(case)
     for k in range(gradient.shape[-1]):
@@ -145,7 +142,7 @@ def _by_column(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: 
     return gradient
 
 
-def _by_entry(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: str) -> Array:
+def _by_entry(case: Case, cotangent: Array, inputs: Mapping[str, Array], over: Any, name: str) -> Array:
     """Move single entries, a few that the case draws."""
     gradient = np.full(inputs[name].shape, mpmath.nan, object)
     numbers = case.inputs[name].astype(np.float64).tobytes()
@@ -157,7 +154,7 @@ def _by_entry(case: Case, cotangent: Array, inputs: Mapping[str, Array], name: s
         for sign in (1, -1):
             moved = inputs[name].copy()
             moved[place] = moved[place] + sign * step
-            ends.append(mpmath.fsum(np.ravel(seeds * _loss(case, {**inputs, name: moved}, inputs))))
+            ends.append(mpmath.fsum(np.ravel(seeds * _loss(case, {**inputs, name: moved}, inputs, over))))
         gradient[place] = (ends[0] - ends[1]) / (2 * step)
     return gradient
 

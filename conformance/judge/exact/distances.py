@@ -19,32 +19,34 @@ def distance(options: Mapping[str, Any], default_eps: float = 1e-6) -> Callable[
     if name == "euclidean":
         p, eps = 2.0, mpmath.mpf(0)
 
+    power = mpmath.mpf(p)
+
     def norm(x: Row, y: Row) -> Any:
         sizes = [abs(t + (eps if eps_at == "difference" else 0)) for t in minus(x, y)]
         if any(mpmath.isnan(s) for s in sizes):
             return mpmath.nan
         if p == np.inf:
             return max(sizes)
-        total = mpmath.fsum(s ** mpmath.mpf(p) if s else 0 for s in sizes)
+        total = mpmath.fsum(s**power for s in sizes if s)
         total = total + eps if eps_at == "root" else max(total, eps) if eps_at == "floor" else total
-        return total ** (1 / mpmath.mpf(p)) if total else mpmath.mpf(0)
+        return total ** (1 / power) if total else mpmath.mpf(0)
 
     return {"p_norm": norm, "euclidean": norm, "squared_euclidean": squared, "cosine": cosine}[name]
 
 
 def minus(x: Row, y: Row) -> list[Any]:
     """Return the difference of two rows."""
-    return [mpmath.mpf(s) - mpmath.mpf(t) for s, t in zip(x, y, strict=True)]
+    return [s - t for s, t in zip(x, y, strict=True)]
 
 
 def squared(x: Row, y: Row) -> Any:
     """Return the squared Euclidean distance."""
-    return mpmath.fsum(t * t for t in minus(x, y))
+    return mpmath.fsum(minus(x, y), squared=True)
 
 
 def dot(x: Row, y: Row) -> Any:
     """Return the inner product."""
-    return mpmath.fsum(mpmath.mpf(s) * mpmath.mpf(t) for s, t in zip(x, y, strict=True))
+    return mpmath.fdot(zip(x, y, strict=True))
 
 
 def cosine(x: Row, y: Row) -> Any:

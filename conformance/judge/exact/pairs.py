@@ -28,6 +28,7 @@ class Batch:
             self.present = [j for j in range(len(self.names)) if chosen[j]]
             self.itself = [int(j) for j in inputs.get("candidate_index", np.full(self.size, -1))]
         self.name = options.get("distance", default)
+        self.length = distance({"distance": self.name})
         self.floor = mpmath.mpf(options.get("floor", 0.0))
         self.known: dict[tuple[int, int], Any] = {}
 
@@ -44,7 +45,7 @@ class Batch:
         """Return the distance of an anchor from one of the others."""
         if (a, j) not in self.known:
             other = self.rows[a] if j == self.itself[a] else self.others[j]
-            length = distance({"distance": self.name})(self.rows[a], other)
+            length = self.length(self.rows[a], other)
             lowest = mpmath.sqrt(self.floor) if self.name == "euclidean" else self.floor
             self.known[a, j] = lowest if self.floor and length <= lowest else length
         return self.known[a, j]
