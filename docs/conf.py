@@ -23,6 +23,7 @@ html_static_path = [str(HERE / "static")]
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}
 html_copy_source = False
+html_use_index = False  # of nothing: every name has a page of its own
 html_show_search_summary = False  # a page from a file may not fetch others
 html_show_sphinx = False
 html_show_copyright = False

@@ -1,13 +1,13 @@
 """The interactive figure: how its modules are joined, and in a browser what it shows, beside the reference."""
 
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from site_pages import PATIENCE
 
 from docs.generate import figure
 from docs.generate.peer_pages import opened as opened_at
@@ -18,10 +18,8 @@ from lossproof.conformance.judge.oracle import Oracle
 from lossproof.spec import clauses, losses, spec_version
 
 HTML = figure.ROOT / "docs" / "_build" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRAWN = [loss for loss in losses() if "logits" not in losses()[loss].inputs]
 FRAME = 16  # milliseconds
-PATIENCE = 120_000  # milliseconds, for a machine that is busy
 built = pytest.mark.skipif(not HTML.is_dir(), reason="`python -m tox run -e docs` builds the site")
 
 
@@ -67,18 +65,6 @@ def test_a_case_becomes_an_address():
 
 
 # in a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.fail(f"no browser was found; expected one of {', '.join(BROWSERS)}, as Debian's package chromium has it")
-    with api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from html import escape
 from docs.generate.drawing.scene import At, Drawing, Line, Point, Scene, number
 
 WIDTH, EDGE, STRIP, MOST = 360, 22, 98, 5
+LETTER = 5.8  # width of a letter, about
 SHAPES = (
     '<circle cx="{x}" cy="{y}" r="4.5"/>',
     '<rect x="{l}" y="{t}" width="8" height="8"/>',
@@ -24,9 +25,12 @@ def shape(point: Point, x: float, y: float) -> str:
 
 
 def text(x: float, y: float, words: str, css: str = "", middle: bool = True) -> str:
-    """Return words at a place."""
+    """Return words at a place; those that begin there are narrowed where the picture has less room than they need."""
     classes = " ".join(name for name in (css, "m" if middle else "") if name)
     of = f' class="{classes}"' if classes else ""
+    room = WIDTH - EDGE / 2 - x
+    if not middle and len(words) * LETTER > room:
+        of += f' textLength="{room:.0f}" lengthAdjust="spacingAndGlyphs"'
     return f'<text x="{x:.0f}" y="{y:.0f}"{of}>{escape(words)}</text>'
 
 

@@ -1,0 +1,14 @@
+// Return the text of an article that goes beyond the window, and is in no box of its own that scrolls.
+() => {
+  const scrolled = (one) =>
+    !one.matches(".bd-article") && (["auto", "scroll"].includes(getComputedStyle(one).overflowX) || scrolled(one.parentElement));
+  const written = document.createTreeWalker(document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
+  const range = document.createRange();
+  const found = [];
+  while (written.nextNode()) {
+    range.selectNodeContents(written.currentNode);
+    const beyond = range.getBoundingClientRect().right > innerWidth + 1;
+    if (beyond && !scrolled(written.currentNode.parentElement)) found.push(written.currentNode.textContent);
+  }
+  return found;
+};

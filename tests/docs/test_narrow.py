@@ -1,0 +1,22 @@
+"""The site on a telephone: whatever is written can be read there."""
+
+from pathlib import Path
+
+import pytest
+from test_site import HTML, built
+
+CUT_OFF = Path(__file__).with_name("cut_off.js").read_text(encoding="utf-8")
+NARROW = {"width": 390, "height": 844}
+
+
+@built
+@pytest.mark.parametrize("folder", ["guides", "api", "judge", "peers", "spec/latest"])
+def test_no_text_is_cut_off(browser, folder):
+    page = browser.new_page(viewport=NARROW)
+    cut = {}
+    for path in sorted((HTML / folder).rglob("*.html")):
+        page.goto(path.as_uri())
+        cut[path.name] = page.evaluate(CUT_OFF)
+    page.close()
+    assert cut
+    assert {name: found for name, found in cut.items() if found} == {}
