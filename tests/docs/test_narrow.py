@@ -16,7 +16,7 @@ def test_no_text_is_cut_off(browser, folder):
     cut = {}
     for path in sorted((HTML / folder).rglob("*.html")):
         page.goto(path.as_uri())
-        cut[path.name] = page.evaluate(CUT_OFF)
+        cut[str(path.relative_to(HTML))] = page.evaluate(CUT_OFF)
     page.close()
     assert cut
     assert {name: found for name, found in cut.items() if found} == {}
