@@ -40,9 +40,12 @@ def test_program_for_two_devices_runs_as_its_first_line_says(block, tmp_path):
     (tmp_path / "train.py").write_text(block, encoding="utf-8")
     line = block.split("\n")[0].removeprefix("# ").replace("torchrun", "python -m torch.distributed.run")
     line = line.replace("python ", f"{sys.executable} ", 1)
+    # torchrun's processes write without a buffer, so that two mix their lines: each gets a file.
+    line = line.replace("train.py", "--redirects 1 --log-dir logs train.py" if "torch" in line else "train.py")
     found = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert found.returncode == 0, found.stderr[-3000:]
-    losses = [float(said.split()[1]) for said in found.stdout.splitlines() if said.startswith("loss")]
+    said = [found.stdout, *(path.read_text(encoding="utf-8") for path in tmp_path.glob("logs/**/stdout.log"))]
+    losses = [float(line.split()[1]) for line in "".join(said).splitlines() if line.startswith("loss")]
     assert len(losses) == (2 if "torch" in line else 1)
     assert losses[0] == losses[-1] > 0
 
