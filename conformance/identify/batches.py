@@ -83,6 +83,7 @@ def _batch(rng: Rng, turn: int) -> Arrays:
         rows += 30.0 * (labels == 0)[:, None]  # a class so far away that its hardest hinge is closed as well
     elif turn == LATTICE:
         rows = rng.integers(-2, 3, size=rows.shape).astype(float)
+    if turn in (10, LATTICE):
         rows[np.argmax(labels != labels[0])] = rows[0]  # at a distance of 0: a floor shows
     return {"embeddings": rows, "labels": labels}
 
@@ -99,7 +100,12 @@ def _classes(rng: Rng, turn: int) -> Arrays:
 
 def _centers(rng: Rng, turn: int) -> Arrays:
     found = _classes(rng, turn)
-    return {"embeddings": found["embeddings"], "labels": found["labels"], "centers": found["class_weights"]}
+    rows, labels, centers = found["embeddings"], found["labels"], found["class_weights"]
+    if turn == 8:
+        rows = centers[labels]  # a floor shows
+    if turn == 10:
+        rows = 1e7 * rows  # a ceiling
+    return {"embeddings": rows, "labels": labels, "centers": centers}
 
 
 def _logits(rng: Rng, turn: int) -> Arrays:

@@ -42,7 +42,7 @@ class Candidate:
     @property
     def has_floor(self) -> bool:
         """Whether the distances of the page have a floor."""
-        return "floor" in losses()[self.loss].parameters and self.options.get("distance", "cosine") != "cosine"
+        return "floor" in losses()[self.loss].parameters and self.options.get("distance") != "cosine"
 
     @property
     def has_softplus(self) -> bool:

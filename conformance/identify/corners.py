@@ -19,13 +19,14 @@ from lossproof.conformance.identify.formulas import Batch
 from lossproof.conformance.identify.search import Found, Match
 from lossproof.spec import losses
 
-COINCIDENT = {("triplet_margin_loss", 8), ("contrastive_loss", 8)}  # batches in which some rows are equal
 SINGLE = {
     "batch_hard_triplet_loss": "BH-2",
     "batch_all_triplet_loss": "BA-2",
     "semi_hard_triplet_loss": "SH-4",
     "circle_loss": "CI-6",
 }
+# Batches in which some rows are equal.
+COINCIDENT = {("triplet_margin_loss", 8), ("contrastive_loss", 8), *((loss, 10) for loss in SINGLE)}
 SLACK = {"float64": 1e-9, "float32": 1e-4}  # of a gradient, relative to its largest entry
 
 

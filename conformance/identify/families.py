@@ -14,7 +14,7 @@ from typing import Any
 
 from lossproof.conformance.identify import circles, mined
 from lossproof.conformance.identify.candidate import Candidate
-from lossproof.conformance.identify.formulas import over_the_others, pairs, triplets
+from lossproof.conformance.identify.formulas import easy_margin, over_the_others, pairs, to_centers, triplets
 from lossproof.spec.arguments import REDUCTIONS
 
 MARGINS = (8.0,)  # every hinge is open there, and so its slack is linear in the margin
@@ -36,6 +36,8 @@ DISTANCES: tuple[dict[str, Any], ...] = (
     {"distance": "euclidean"},
 )
 ROWS: tuple[dict[str, str], ...] = ({}, {"rows": "unit"})
+SQUARED, OVER = {"distance": "squared_euclidean"}, {"over": "features"}
+PER_FEATURE = "mean over the features"  # of the squared differences
 HINGES: tuple[tuple[dict[str, Any], dict[str, Any], str, bool], ...] = (  # options, words, departs, with a margin
     ({}, {}, "", True),
     ({"soft_margin": True}, {"hinge": "soft"}, "", False),
@@ -49,6 +51,7 @@ def _triplets() -> Iterator[Candidate]:
     spread: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = tuple((d, {}, "") for d in DISTANCES)
     signed = ({"distance": "p_norm", "p": p, "eps": 0.0} for p in (3.0, 1.0))
     spread += tuple((d, {"signed": True}, "differences not absolute") for d in signed)
+    spread += ((SQUARED, OVER, PER_FEATURE),)
     for (d, own, of_distance), (options, words, departs, margin), rows, swap, reduction in product(
         spread, HINGES, ROWS, (False, True), REDUCTIONS
     ):
@@ -74,9 +77,12 @@ def _pairs() -> Iterator[Candidate]:
     ):
         if not (rows and d["distance"] == "cosine"):
             starts = {"margin": (8.0, 1.0, 0.3, 0.05), "factor": (0.5,)}
-            yield Candidate(
-                "contrastive_loss", d, starts, pairs, {"form": form}, {**rows, **labels}, departs, reduction
-            )
+            own: tuple[dict[str, str], ...] = ({}, OVER) if d == SQUARED and form == "squared" else ({},)
+            for words in own:
+                yield Candidate(
+                    "contrastive_loss", d, starts, pairs, {"form": form, **words}, {**rows, **labels},
+                    PER_FEATURE if words else departs, reduction,
+                )  # fmt: skip
 
 
 PAGES = {"all": "batch_all_triplet_loss", "hard": "batch_hard_triplet_loss", "semi-hard": "semi_hard_triplet_loss"}
@@ -107,7 +113,7 @@ def _mined() -> Iterator[Candidate]:
 
 def _circle() -> Iterator[Candidate]:
     starts = {"margin": (0.25, 0.4), "gamma": (16.0, 80.0, 256.0, 1.0)}
-    for detach, reduction in product((True, False), (*REDUCTIONS, "rows")):
+    for detach, reduction in product((True, False), REDUCTIONS):
         options, words = {"detach_weights": detach}, {"form": "the page's"}
         yield Candidate("circle_loss", options, starts, circles.terms, words, reduction=reduction)
     for departs, reduction in product(circles.FORMS, (*REDUCTIONS, "rows")):
@@ -126,12 +132,19 @@ def _classes() -> Iterator[Candidate]:
         for beyond in ("keep", "linear", "continuous"):
             starts = {"scale": scales, "margin": (0.5, 0.1)}
             yield Candidate("arcface_loss", {"beyond_pi": beyond}, starts, reduction=reduction)
+        yield Candidate(
+            "arcface_loss", {}, {"scale": scales, "margin": (0.5, 0.1)}, easy_margin,
+            departs="easy margin", reduction=reduction,
+        )  # fmt: skip
         yield Candidate("cosface_loss", {}, {"scale": scales, "margin": (0.35, 0.1)}, reduction=reduction)
 
 
 def _centers() -> Iterator[Candidate]:
+    clamps: tuple[dict[str, float], ...] = ({}, {"ceiling": 1e12})  # the only one that anybody uses
+    for rows, ceiling, reduction in product(ROWS, clamps, REDUCTIONS[:3]):
+        yield Candidate("center_loss", ceiling, {"factor": (0.5,)}, convert=rows, reduction=reduction)
     for rows, reduction in product(ROWS, REDUCTIONS[:3]):
-        yield Candidate("center_loss", {}, {"factor": (0.5,)}, convert=rows, reduction=reduction)
+        yield Candidate("center_loss", {}, {"factor": (0.5,)}, to_centers, OVER, rows, PER_FEATURE, reduction)
 
 
 def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:

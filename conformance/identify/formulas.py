@@ -37,7 +37,7 @@ MOST = 2000  # things that are remembered of one call
 
 def kind_of(o: Options) -> tuple[Any, ...]:
     """Return what a distance depends on."""
-    return tuple(o.get(name) for name in ("distance", "p", "eps", "eps_at", "signed", "floor"))
+    return tuple(o.get(name) for name in ("distance", "p", "eps", "eps_at", "signed", "floor", "over"))
 
 
 def unit(rows: Array) -> Array:
@@ -54,6 +54,7 @@ def distance(x: Array, y: Array, o: Options) -> Array:
     t = x - y
     if kind in ("squared_euclidean", "euclidean"):
         squared = np.maximum(np.sum(t * t, axis=-1), o.get("floor", 0.0))
+        squared = squared / t.shape[-1] if o.get("over") == "features" else squared
         return np.asarray(squared if kind == "squared_euclidean" else np.sqrt(squared))
     t = t + eps if place == "difference" else t
     t = t if o.get("signed") else np.abs(t)
@@ -104,6 +105,23 @@ def over_the_others(inputs: Batch, o: Options) -> tuple[Array, Array]:
     logs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     own = np.eye(logits.shape[1])[labels]
     terms = -np.sum(logs * (own * (1 - eps) + (1 - own) * eps / (logits.shape[1] - 1)), axis=1)
+    return terms, np.ones(terms.shape, bool)
+
+
+def to_centers(inputs: Batch, o: Options) -> tuple[Array, Array]:
+    """Return the terms of rows and the centers of their labels, without the page's floor and ceiling."""
+    own = {"distance": "squared_euclidean", "over": o.get("over")}
+    terms = o["factor"] * distance(inputs["embeddings"], inputs["centers"][inputs["labels"]], own)
+    return terms, np.ones(terms.shape, bool)
+
+
+def easy_margin(inputs: Batch, o: Options) -> tuple[Array, Array]:
+    """Return cross-entropies in which the label's angle has a margin where it is below a right angle alone."""
+    cosines = unit(inputs["embeddings"]) @ unit(inputs["class_weights"]).T
+    shifted = np.cos(np.arccos(np.clip(cosines, -1, 1)) + o["margin"])
+    own = np.eye(cosines.shape[1], dtype=bool)[inputs["labels"]]
+    logits = o["scale"] * np.where(own & (cosines > 0), shifted, cosines)
+    terms = np.logaddexp.reduce(logits, axis=1) - logits[own]
     return terms, np.ones(terms.shape, bool)
 
 

@@ -42,9 +42,9 @@ class Match:
 
     @property
     def departures(self) -> int:
-        """Return how many things are not the page's defaults."""
+        """Return how many things are not the page's defaults; what is done around the call counts twice."""
         setting = self.candidate.setting(self.numbers)
-        return len(setting.options) + len(setting.convert) + 100 * bool(setting.departs)
+        return len(setting.options) + 2 * len(setting.convert) + 100 * bool(setting.departs)
 
     @property
     def shut(self) -> bool:

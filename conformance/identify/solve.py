@@ -16,6 +16,7 @@ from lossproof.conformance.identify.candidate import Candidate
 from lossproof.conformance.identify.formulas import Batch
 
 POSITIVE = ("eps", "scale", "gamma", "temperature", "times", "floor")  # found by their logarithms
+SMALL = ("eps", "floor")  # which a distance is as good as linear in, and hardly moved by
 LINEAR = ("times", "factor")  # what all else is multiplied by: found at once, and a candidate has one at most
 MOST = 4  # starts that are followed, those with the smallest error
 Asked = Sequence[tuple[Batch, Array]]  # calls, and what came back
@@ -85,8 +86,10 @@ def _descend(candidate: Candidate, numbers: dict[str, float], asked: Asked, step
         slopes = np.stack([_slope(candidate, numbers, name, errors, asked) for name in names], axis=1)
         if not np.all(np.isfinite(slopes)):
             break
-        normal, pull = slopes.T @ slopes, slopes.T @ errors
-        step = np.linalg.lstsq(normal + damping * np.diag(np.diag(normal)), -pull, rcond=None)[0]
+        size = np.linalg.norm(slopes, axis=0)  # a number that hardly shows is not lost beside one that does
+        slopes = slopes / np.where(size > 0, size, 1)
+        step = np.linalg.lstsq(slopes.T @ slopes + damping * np.diag(size > 0), -slopes.T @ errors, rcond=None)[0]
+        step = step / np.where(size > 0, size, 1)
         by = dict(zip(names, map(float, step), strict=True))
         moved = {name: _moved(candidate, name, v, by[name]) if name in by else v for name, v in numbers.items()}
         tried = _scaled(candidate, moved, asked)
@@ -112,7 +115,8 @@ def _moved(candidate: Candidate, name: str, value: float, by: float) -> float:
 
 
 def _slope(candidate: Candidate, numbers: Mapping[str, float], name: str, errors: Array, asked: Asked) -> Array:
-    width = _inward(candidate, name, numbers[name], 1e-7 * (1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)))
+    by = 1e-3 if name in SMALL else 1e-7
+    width = _inward(candidate, name, numbers[name], by * (1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)))
     moved = _scaled(candidate, {**numbers, name: _moved(candidate, name, numbers[name], width)}, asked)
     return (residuals(candidate, moved, asked) - errors) / width
 
@@ -125,7 +129,7 @@ def _inward(candidate: Candidate, name: str, value: float, width: float) -> floa
 def interval(candidate: Candidate, fit: Fit, name: str, asked: Asked, allowed: float) -> tuple[float, float]:
     """Return the range of one number, with the others held, in which no error is beyond what is allowed."""
     value, errors = fit.numbers[name], residuals(candidate, fit.numbers, asked)
-    width = _inward(candidate, name, value, 1e-7 * max(abs(value), 1e-9))
+    width = _inward(candidate, name, value, (1e-3 if name in SMALL else 1e-7) * max(abs(value), 1e-9))
     slopes = (residuals(candidate, {**fit.numbers, name: value + width}, asked) - errors) / width
     steep = np.abs(slopes) > 0
     if not steep.any():

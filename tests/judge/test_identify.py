@@ -151,6 +151,38 @@ def test_a_mean_of_what_is_positive_shows_where_the_hardest_are_easy():
     assert setting_of("batch_hard_triplet_loss", function).options["reduction"] == "mean_nonzero"
 
 
+def test_a_floor_shows_on_rows_that_are_normalised_too():
+    def function(embeddings, labels):
+        return reference.batch_hard_triplet_loss(unit(embeddings), labels, floor=1e-12, include_self=True)
+
+    found = setting_of("batch_hard_triplet_loss", function)
+    assert (found.options, found.convert) == ({"floor": 1e-12, "include_self": True}, {"rows": "unit"})
+
+
+@pytest.mark.parametrize("options", [{}, {"margin": 0.4, "gamma": 32.0}, {"reduction": "mean_nonzero"}], ids=str)
+def test_the_mean_of_circle_is_the_page_s(options):
+    def function(embeddings, labels):
+        return reference.circle_loss(embeddings, labels, **options)
+
+    found = setting_of("circle_loss", function)
+    assert (found.options, found.convert) == (options, {})
+
+
+@pytest.mark.parametrize(
+    "options", [{"floor": 1e-6}, {"factor": 1.0, "floor": 1e-12, "ceiling": 1e12}, {"ceiling": 1e12}], ids=str
+)
+def test_what_a_squared_distance_to_a_center_is_held_between_is_found(options):
+    def function(embeddings, labels, centers):
+        return reference.center_loss(embeddings, labels, centers, **options)
+
+    assert setting_of("center_loss", function).options == options
+
+
+@pytest.mark.parametrize("eps", [1e-8, 2e-7, 1e-10])
+def test_an_eps_far_below_the_usual_one_is_found(eps):
+    assert setting_of("triplet_margin_loss", given(eps=eps, swap=True, reduction="sum")).options["eps"] == eps
+
+
 @pytest.mark.parametrize("gradient", ["right", "wrong"])
 def test_a_gradient_that_is_another_is_said(gradient):
     def function(logits, labels, cotangent=None):
@@ -188,6 +220,19 @@ def weighted_by_softmax(embeddings, labels):
     return np.mean(np.maximum(terms, 0))
 
 
+def per(x, y):
+    return np.mean((x - y) ** 2, axis=1)
+
+
+def margin_below_a_right_angle(embeddings, labels, class_weights):
+    cosines = unit(embeddings) @ unit(class_weights).T
+    sines = np.sqrt(np.maximum(1 - cosines * cosines, 0))
+    own = labels[:, None] == np.arange(len(class_weights))
+    shifted = np.where(cosines > 0, cosines * np.cos(0.3) - sines * np.sin(0.3), cosines)
+    logits = 30 * np.where(own, shifted, cosines)
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[own])
+
+
 @pytest.mark.parametrize(
     ("loss", "function", "departs"),
     [
@@ -202,8 +247,21 @@ def weighted_by_softmax(embeddings, labels):
             "hinge squared",
         ),
         ("batch_hard_triplet_loss", weighted_by_softmax, "weighted by softmax"),
+        (
+            "triplet_margin_loss",
+            lambda anchor, positive, negative: np.maximum(0.2 + per(anchor, positive) - per(anchor, negative), 0).sum(),
+            "mean over the features",
+        ),
+        (
+            "contrastive_loss",
+            lambda x1, x2, dissimilar: np.where(
+                dissimilar, np.maximum(1 - per(x1, x2), 0) ** 2, per(x1, x2) ** 2
+            ).sum(),
+            "mean over the features",
+        ),
+        ("arcface_loss", margin_below_a_right_angle, "easy margin"),
     ],
-    ids=["the sign", "the square", "the weights"],
+    ids=["the sign", "the square", "the weights", "per feature", "pairs per feature", "the easy margin"],
 )
 def test_what_no_page_has_is_named_as_that(loss, function, departs):
     _, ordered, _ = found_of(loss, function)
@@ -211,10 +269,11 @@ def test_what_no_page_has_is_named_as_that(loss, function, departs):
 
 
 def test_a_mean_over_the_features_too_is_not_taken_for_a_factor():
-    found, _, _ = found_of(
+    _, ordered, _ = found_of(
         "center_loss", lambda embeddings, labels, centers: ((embeddings - centers[labels]) ** 2).mean()
     )
-    assert not found.matches
+    assert ordered[0].candidate.departs == "mean over the features"
+    assert ordered[0].numbers == {"factor": 1.0}
 
 
 def test_rows_that_are_normalised_are_found_before_a_table():
