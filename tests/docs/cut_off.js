@@ -7,8 +7,9 @@
   const found = [];
   while (written.nextNode()) {
     range.selectNodeContents(written.currentNode);
-    const beyond = range.getBoundingClientRect().right > innerWidth + 1;
-    if (beyond && !scrolled(written.currentNode.parentElement)) found.push(written.currentNode.textContent);
+    const holder = written.currentNode.parentElement;
+    const drawn = holder.closest("svg") ? holder : range; // a range does not know of a drawing's textLength
+    if (drawn.getBoundingClientRect().right > innerWidth + 1 && !scrolled(holder)) found.push(written.currentNode.textContent);
   }
   return found;
 };
