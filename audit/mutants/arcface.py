@@ -238,6 +238,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("af-batch-mean", "the mean of the batch is subtracted from the unit embeddings", "AF-16", "AF-1", logits=_batch_mean),
     _mutant("af-default-linear", "linear is the default", "AF-17", __call__=with_default(ArcFace, beyond_pi="linear")),
     _mutant("af-weights-broadcast", "one class weight is taken for two", "CV-34", check_weights=lambda s, w, x: None, unit_weights=lambda s, w: ArcFace.unit(s, w if w.ndim == 2 else w[None].expand(2, -1))),
+    _mutant("af-labels-half", "labels go through float16, which has no odd number above 2048", "AF-1", "AF-16", in_range=lambda s, y, k: ArcFace.in_range(s, y, k).half().long().clamp(max=max(k - 1, 0))),
     _mutant("af-clamped-label", "a label outside its range is moved into it", "CV-33", in_range=lambda s, y, k: y.clamp(0, k - 1)),
     _mutant("af-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
     _mutant("af-count-all", "the mean counts rows that are masked out", "CV-3", "CV-7", count=lambda s, t, m, r: TripletMargin.count(s, t, None, r)),

@@ -197,6 +197,7 @@ MUTANTS: dict[str, Mutant] = table(
     _mutant("ce-mask-times", "the mask is a factor", "CV-8", "CV-9", prepare=lambda s, row, m: row.to(s.arithmetic(row.dtype)), masked=lambda s, t, m: t * m),
     _mutant("ce-nan-swallowed", "NaN among the logits is taken for 0", "CV-10", cost=lambda s, z: CrossEntropy.cost(s, torch.where(torch.isnan(z), 0.0, z))),
     _mutant("ce-labels-int8", "labels are cast to eight bits", "CV-31", "CV-33", labels=lambda s, y, n: CrossEntropy.labels(s, y, n).to(torch.int8).long() % 256),
+    _mutant("ce-labels-half", "labels go through float16, which has no odd number above 2048", "CE-1", "CE-11", in_range=lambda s, y, k: CrossEntropy.in_range(s, y, k).half().long().clamp(max=max(k - 1, 0))),
     _mutant("ce-mean-nonzero", "mean_nonzero, which this loss does not have, is taken for a reduction", "CV-27", check_choice=lambda s, n, v, known: TripletMargin.check_choice(s, n, v, (*known, "mean_nonzero"))),
     _mutant("ce-half-arithmetic", "half inputs are computed in their own dtype", "CV-17", "CV-18", arithmetic=lambda s, dtype: dtype),
     _mutant("ce-column-labels", "labels (B, 1) are taken as (B,)", "CV-31", labels=lambda s, y, n: CrossEntropy.labels(s, y.reshape(-1) if y.numel() == n else y, n)),

@@ -250,6 +250,34 @@ def _no_anchor_gradient(given: Given) -> Tensor:
     return found + nothing if given.get("reduction", "mean").startswith("mean") else found
 
 
+def _steep(squared: Tensor) -> Tensor:
+    """Return 0, with a gradient of NaN where a square is 0: that of a root whose slope is infinite."""
+    return 0 * torch.where(squared.detach() == 0, squared, 1.0).sqrt().sum()
+
+
+def _no_slope(loss: Loss, default: str) -> Callable[[Given], Tensor]:
+    """Return a loss whose gradient is NaN where a candidate lies on an anchor that does not name it."""
+
+    def changed(given: Given) -> Tensor:
+        found = loss(**given)
+        candidates, rows = given["candidates"], given["embeddings"]
+        if candidates is None or given.get("distance", default) != "euclidean":
+            return found
+        squared = (rows[:, None] - candidates).square().sum(-1)
+        named = _index(given)[:, None] == torch.arange(len(candidates))
+        return found + _steep(torch.where(named, 1.0, squared)).to(found.dtype)
+
+    return changed
+
+
+def _no_direction(given: Given) -> Tensor:
+    """Circle whose gradient is NaN where a candidate is 0."""
+    found: Tensor = right.circle_loss(**given)
+    if given["candidates"] is None:
+        return found
+    return found + _steep(given["candidates"].square().sum(-1)).to(found.dtype)
+
+
 def _over_pairs(given: Given) -> Tensor:
     """Semi-hard whose `none` has a row for each candidate."""
     found: Tensor = right.semi_hard_triplet_loss(**given)
@@ -304,6 +332,9 @@ MUTANTS = table(
     Mutant("second-circle-half", "the loss of half rows has their dtype where there is a second set", ("CV-18",), _as_a_call(_in_halves), loss="circle_loss"),
     Mutant("second-circle-by-candidates", "the mean is over the candidates", ("CI-17",), _as_a_call(_over), loss="circle_loss"),
     Mutant("second-hard-no-anchor", "a mean over no anchor is NaN", ("CV-5",), _as_a_call(_no_anchor), loss="batch_hard_triplet_loss"),
+    Mutant("second-hard-no-slope", "the gradient is NaN where a candidate lies on an anchor", ("DI-15",), _as_a_call(_no_slope(LOSSES["hard"], "euclidean")), loss="batch_hard_triplet_loss"),
+    Mutant("second-all-no-slope", "the gradient is NaN where a candidate lies on an anchor", ("DI-15",), _as_a_call(_no_slope(LOSSES["all"], "euclidean")), loss="batch_all_triplet_loss"),
+    Mutant("second-circle-no-direction", "the gradient is NaN where a candidate is 0", ("CI-12",), _as_a_call(_no_direction), loss="circle_loss"),
     Mutant("second-circle-no-anchor", "a mean over no anchor has a gradient of NaN", ("CV-6",), _as_a_call(_no_anchor_gradient), loss="circle_loss"),
     _mutant("circle-nonzero", "the mean is over the anchors that have a positive and a negative", ("CI-17",), _with(reduction=lambda g: "mean_nonzero" if g.get("reduction", "mean") == "mean" else g["reduction"])),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from lossproof.conformance.judge.compare import against, shares, unanswered
 from lossproof.conformance.judge.judge import Judge, Unsupported
 from lossproof.conformance.judge.oracle import Expected
 from lossproof.conformance.judge.results import Mismatch, Result
+from lossproof.conformance.plan.cases.structures import ordinary
 from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses
 
@@ -42,11 +43,23 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
 
 
 def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
-    """Yield each case, and again with distances that are exact in any implementation."""
-    for case in cases:
+    """Yield each case, again with distances that are exact in any implementation, and with its rows as a second set."""
+    for number, case in enumerate(cases):
         yield case
         if "pairwise" in offer.page.parameters and offer.sets("pairwise", "direct") and not offer.costly:
             yield replace(case, parameters={**case.parameters, "pairwise": "direct"})
+        if number % 4 == 0 or not offer.costly:
+            yield from _beside_itself(case, offer)
+
+
+def _beside_itself(case: Case, offer: Offer) -> Iterator[Case]:
+    """Yield a case whose rows are the candidates as well: each anchor names its own, and then none does."""
+    if "candidates" not in offer.page.inputs or "mask" in case.inputs:
+        return
+    for kind, names in (("indexed", ("candidate_index",)), ("others", ())):
+        if offer.choices("candidates", [kind]):
+            second = {name: ordinary(case, name) for name in ("candidates", "candidate_labels", *names)}
+            yield replace(case, inputs={**case.inputs, **second})
 
 
 def judge_case(judge: Judge, probe: Probe, case: Case, result: Result, *, gradient: bool) -> Mismatch | None:
@@ -152,6 +165,19 @@ def _bit_for_bit(case: Case, answer: Answer, expected: Expected) -> Mismatch | N
     return None
 
 
+def _not_a_number(expected: Expected, answer: Answer) -> Mismatch | None:
+    """Return where a gradient is NaN and the spec's is none: however many conventions there are, NaN is in none."""
+    for name, want in expected.gradients.items():
+        got = answer.gradients.get(name, np.zeros(()))
+        wrong = np.isnan(got) & ~np.isnan(want) if got.shape == want.shape else np.zeros(())
+        if wrong.any():
+            place = tuple(map(int, np.argwhere(wrong)[0]))
+            return Mismatch(
+                "gradient", f"gradient of {name}{list(place)}", float(got[place]), float(want[place]), 0.0, np.inf
+            )
+    return None
+
+
 def _outcomes(judge: Judge, case: Case, evaluation: Any) -> Iterator[Expected]:
     """Yield what is expected for each outcome of the undecided decisions; nothing where there are too many."""
     undecided = judge.oracle.undecided(case, evaluation)
@@ -172,7 +198,7 @@ def _within_conventions(judge: Judge, case: Case, answer: Answer, evaluation: An
     high = {name: np.array(g, float) for name, g in spec.gradients.items()}
     others = list(_outcomes(judge, case, evaluation))
     if not others:
-        return None
+        return _not_a_number(spec, answer)
     for other in others:
         for name, gradient in other.gradients.items():
             low[name], high[name] = np.minimum(low[name], gradient), np.maximum(high[name], gradient)

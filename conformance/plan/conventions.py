@@ -157,7 +157,9 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
     wrong |= {n: of.space[n] for n in ("unlabelled",) if n in of.space}
     yield of.probe("labels", "CV-33", vary=wrong)
     yield of.probe("labels", "CV-33", "ends of every integer dtype", 0.34, OfLabels(ends=True), vary=wrong)
-    wide = {"classes": (300,)} if "classes" in of.space else {"shape": ((5, 300),)}
+    wide, wider = (
+        {"classes": (count,)} if "classes" in of.space else {"shape": ((5, count),)} for count in (300, 2098)
+    )
     for end in ("int8", "uint8"):  # the greatest label of a byte is a row of a table of 300
         highest = OfInvariances(relation="integers", structure={"highest": end})
         yield of.probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, vary={**basic, **wide})
@@ -166,6 +168,8 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
         for part in ("value", "gradient"):
             many = {**basic, **wide, **of.every, "mask": (None, "some")}
             yield of.probe(part, of.cases.formula[part], "many classes", 0.34, vary=many)
+    formula = of.cases.formula["value"]  # float16 takes the last label of 2,098 for the one before it
+    yield of.probe("value", formula, "thousands of classes", 0.17, vary={**basic, **wider})
     yield of.probe("labels", "CV-33", "compiled", 0.17, vary=wrong | {"mode": ("compiled",)})
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from math import isnan
 from typing import Any
 
 import pytest
 
+import lossproof.backends.torch as right
 from audit.kills import adapter, mutants
 from audit.mutants import Mutant
 from audit.mutants.correct import CORRECT
@@ -74,3 +76,18 @@ def test_what_no_convention_gives_is_accused() -> None:
     found = [f for r in judged(wrong.loss, wrong.function, {"DI-15"}) for f in r.findings]
     assert found
     assert isnan(found[0].mismatch.got)
+
+
+def test_nan_is_no_convention_where_there_are_too_many_to_list() -> None:
+    def nan_beside_itself(embeddings, labels, *, candidates=None, candidate_index=None, **rest):
+        found = right.batch_all_triplet_loss(
+            embeddings, labels, candidates=candidates, candidate_index=candidate_index, **rest
+        )
+        if candidates is None or candidate_index is not None:
+            return found
+        return found + 0 * (0 * embeddings).sum().sqrt()  # whose slope is infinite
+
+    function = functools.wraps(right.batch_all_triplet_loss)(nan_beside_itself)
+    found = [f for r in judged("batch_all_triplet_loss", function, {"DI-15"}) for f in r.findings]
+    assert [isnan(f.mismatch.got) for f in found] == [True]
+    assert isinstance(found[0].mismatch.want, float)  # and no range of conventions
