@@ -1,4 +1,4 @@
-"""The site on a telephone: whatever is written can be read there."""
+"""The site on a telephone, and its tables in a window: whatever is written can be read there."""
 
 from pathlib import Path
 
@@ -20,3 +20,16 @@ def test_no_text_is_cut_off(browser, folder):
     page.close()
     assert cut
     assert {name: found for name, found in cut.items() if found} == {}
+
+
+@built
+def test_a_table_of_implementations_shows_its_numbers_without_scrolling(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    hidden = {}
+    for path in sorted((HTML / "peers").glob("*_loss.html")):
+        page.goto(path.as_uri())
+        table = page.query_selector(".pst-scrollable-table-container")
+        hidden[path.name] = table.evaluate("(box) => box.scrollWidth - box.clientWidth")
+    page.close()
+    assert hidden
+    assert {name: width for name, width in hidden.items() if width > 1} == {}
