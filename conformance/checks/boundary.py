@@ -21,6 +21,7 @@ from lossproof.conformance.plan.probe import Probe
 from lossproof.spec import clauses
 
 MOST_OUTCOMES = 256
+COINCIDENT = ("DI-15", "PW-4")  # what becomes of rows at no distance
 
 
 def check(judge: Judge, probe: Probe, result: Result) -> None:
@@ -28,7 +29,7 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
     loss, offer = judge.losses[probe.loss], judge.offers[probe.loss]
     if probe.clause in loss.boundaries.gradient and 1 not in offer.orders:
         raise Unsupported("no gradients")
-    for case in _each_way(loss.boundaries.cases(probe.clause, offer, judge.seed), offer):
+    for case in _each_way(loss.boundaries.cases(probe.clause, offer, judge.seed), offer, probe.clause):
         result.planned += 1
         parts = ("value", "gradient") if case.order else ("value",)
         if judge.decided_by_rounding(case) or not judge.control(probe.loss, case.parameters, parts, case.dtype):
@@ -42,22 +43,25 @@ def check(judge: Judge, probe: Probe, result: Result) -> None:
             return
 
 
-def _each_way(cases: Iterable[Case], offer: Offer) -> Iterator[Case]:
+def _each_way(cases: Iterable[Case], offer: Offer, clause: str) -> Iterator[Case]:
     """Yield each case, again with distances that are exact in any implementation, and with its rows as a second set."""
     for number, case in enumerate(cases):
         yield case
         if "pairwise" in offer.page.parameters and offer.sets("pairwise", "direct") and not offer.costly:
             yield replace(case, parameters={**case.parameters, "pairwise": "direct"})
         if number % 4 == 0 or not offer.costly:
-            yield from _beside_itself(case, offer)
+            yield from _beside_itself(case, offer, clause)
 
 
-def _beside_itself(case: Case, offer: Offer) -> Iterator[Case]:
-    """Yield a case whose rows are the candidates as well: each anchor names its own, and then none does."""
+def _beside_itself(case: Case, offer: Offer, clause: str) -> Iterator[Case]:
+    """Yield a case whose rows are the candidates as well: each anchor names its own, and at distance 0 none does, too.
+
+    For other clauses a case is no longer undecided, or exact, where an anchor is its own positive.
+    """
     if "candidates" not in offer.page.inputs or "mask" in case.inputs:
         return
     for kind, names in (("indexed", ("candidate_index",)), ("others", ())):
-        if offer.choices("candidates", [kind]):
+        if offer.choices("candidates", [kind]) and (names or clause in COINCIDENT):
             second = {name: ordinary(case, name) for name in ("candidates", "candidate_labels", *names)}
             yield replace(case, inputs={**case.inputs, **second})
 
