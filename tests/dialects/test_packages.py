@@ -25,6 +25,17 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("name", ["ArcFaceLoss", "CosFaceLoss"])
+def test_logits_to_classify_by_are_those_of_the_class(name):
+    torch = pytest.importorskip("torch")
+    losses = pytest.importorskip("pytorch_metric_learning.losses")
+    from lossproof.backends.torch import arcface_logits
+
+    rows, there = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), getattr(losses, name)(7, 4, scale=30.0)
+    want = there.get_logits(rows)
+    torch.testing.assert_close(arcface_logits(rows, there.W.T, scale=30.0), want)
+
+
 LONELY = {"BH-2", "SH-3", "CV-23"}  # what becomes of an anchor without a positive or a negative; what is refused
 
 
