@@ -115,10 +115,15 @@ def _moved(candidate: Candidate, name: str, value: float, by: float) -> float:
 
 
 def _slope(candidate: Candidate, numbers: Mapping[str, float], name: str, errors: Array, asked: Asked) -> Array:
-    by = 1e-3 if name in SMALL else 1e-7
-    width = _inward(candidate, name, numbers[name], by * (1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)))
+    size = 1 if name in POSITIVE else max(abs(numbers[name]), 1e-2)
+    width = _inward(candidate, name, numbers[name], _share(name) * size)
     moved = _scaled(candidate, {**numbers, name: _moved(candidate, name, numbers[name], width)}, asked)
     return (residuals(candidate, moved, asked) - errors) / width
+
+
+def _share(name: str) -> float:
+    """Return the share of a number by which it is moved to see a slope."""
+    return 1e-3 if name in SMALL else 1e-7
 
 
 def _inward(candidate: Candidate, name: str, value: float, width: float) -> float:
@@ -129,7 +134,7 @@ def _inward(candidate: Candidate, name: str, value: float, width: float) -> floa
 def interval(candidate: Candidate, fit: Fit, name: str, asked: Asked, allowed: float) -> tuple[float, float]:
     """Return the range of one number, with the others held, in which no error is beyond what is allowed."""
     value, errors = fit.numbers[name], residuals(candidate, fit.numbers, asked)
-    width = _inward(candidate, name, value, (1e-3 if name in SMALL else 1e-7) * max(abs(value), 1e-9))
+    width = _inward(candidate, name, value, _share(name) * max(abs(value), 1e-9))
     slopes = (residuals(candidate, {**fit.numbers, name: value + width}, asked) - errors) / width
     steep = np.abs(slopes) > 0
     if not steep.any():

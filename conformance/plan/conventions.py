@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
+from typing import Any
 
 from lossproof.conformance.host.arrays import HALVES
 from lossproof.conformance.plan.accuracy import budgets
@@ -157,9 +158,7 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
     wrong |= {n: of.space[n] for n in ("unlabelled",) if n in of.space}
     yield of.probe("labels", "CV-33", vary=wrong)
     yield of.probe("labels", "CV-33", "ends of every integer dtype", 0.34, OfLabels(ends=True), vary=wrong)
-    wide, wider = (
-        {"classes": (count,)} if "classes" in of.space else {"shape": ((5, count),)} for count in (300, 2098)
-    )
+    wide, wider = _classes(of, 300), _classes(of, 2098)
     for end in ("int8", "uint8"):  # the greatest label of a byte is a row of a table of 300
         highest = OfInvariances(relation="integers", structure={"highest": end})
         yield of.probe("invariances", "CV-31", f"the highest {end}", 0.34, highest, vary={**basic, **wide})
@@ -171,6 +170,11 @@ def _rows_of_a_table(of: Varied) -> Iterator[Probe]:
     formula = of.cases.formula["value"]  # float16 takes the last label of 2,098 for the one before it
     yield of.probe("value", formula, "thousands of classes", 0.17, vary={**basic, **wider})
     yield of.probe("labels", "CV-33", "compiled", 0.17, vary=wrong | {"mode": ("compiled",)})
+
+
+def _classes(of: Varied, count: int) -> dict[str, tuple[Any, ...]]:
+    """Return the field of so many classes: rows of a table, or columns of logits."""
+    return {"classes": (count,)} if "classes" in of.space else {"shape": ((5, count),)}
 
 
 def _shapes_and_dtypes(of: Varied) -> Iterator[Probe]:
