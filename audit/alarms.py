@@ -19,7 +19,7 @@ from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import worst
-from lossproof.conformance.settings import NothingToJudge, Settings, command_of
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
 
 FILLS = 12  # sets of numbers for each structure: three times those of a certificate, which pays for every structure
 FILLS_IF_COMPILED = 18  # where a structure costs a compilation
@@ -117,6 +117,8 @@ def hunt(
                     found.findings += [
                         f"seed {seed}: {probe.name}: {f.id}: {f.mismatch}: {f.case}" for f in result.findings
                     ]
+                if not judge.asked:
+                    raise NothingToJudge(f"{settings.target} answers none of the cases that are asked of {loss} here")
                 asked, seed = asked + judge.asked, seed + 1
                 say(f"{loss}: {asked} of {cases} cases, seed {seed}, {len(found.findings)} alarms")
             found.cases, found.seeds = found.cases + asked, seed - settings.seed
@@ -179,6 +181,7 @@ def main(
         target=target, framework=framework or target, losses=losses, device=device, seed=first_seed, **claims
     )
     try:
+        planned(settings)  # a name that the spec does not have is said before anything starts
         for own, own_cases, own_seeds in hunts(settings, cases, seeds):
             name = own.target.rpartition(":")[2] or own.target
             name += f", {own.losses[0]}" if target != "variants" and len(own.losses) == 1 else ""

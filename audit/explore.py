@@ -31,7 +31,7 @@ from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
-from lossproof.conformance.settings import NothingToJudge, Settings, command_of
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
 
 EDITS = 6  # numbers of a case that are changed
 FILLS = 16  # sets of numbers of a structure: few, so that edits have something to stand on
@@ -56,6 +56,7 @@ class Worst:
 
 def explore(settings: Settings, cases: int) -> list[Worst]:
     """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
+    planned(settings)  # a name that the spec does not have is said before anything starts
     session = Session(command_of(settings))
     try:
         known, ours = losses_known(settings.losses), settings.ours

@@ -312,7 +312,7 @@ def check_distance(distance: object, p: Any, eps: Any, eps_at: object, *, defaul
     given = {"p": p, "eps": eps, "eps_at": eps_at}
     if distance != "p_norm":
         for name, default in {**_P_NORM_OPTIONS, "eps": default_eps}.items():
-            if not isinstance(given[name], Real | str) or given[name] != default:
+            if not isinstance(given[name], (Real, str)) or given[name] != default:
                 _refuse(ValueError, name, f"be left at its default with distance={distance!r}", given[name])
     elif p == inf and eps_at != "difference" and not (isinstance(eps, Real) and eps == 0):
         _refuse(ValueError, "eps", f"be 0 with eps_at={eps_at!r} and p=inf", eps)

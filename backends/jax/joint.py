@@ -91,7 +91,7 @@ def joint_loss(
 _LEAVES = ["triplet_weight", "center_weight", "triplet_margin", "label_smoothing"]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=["axis_name"])  # jax 0.4.30 asks for names
+@partial(jax.tree_util.register_dataclass, data_fields=_LEAVES, meta_fields=["axis_name"])  # jax 0.4.35 asks for names
 @dataclass(frozen=True, kw_only=True)
 class JointLoss:
     """`joint_loss` as a pytree, whose numbers are leaves without gradient; the centers are an argument.

@@ -87,7 +87,7 @@ def joint_loss(
     wide = arithmetic(logits, embeddings, centers)  # once, so that a gradient is rounded once: CV-16
     logits, embeddings, centers = (value.to(wide) for value in (logits, embeddings, centers))
     units: dict[str, Any] = {"mask": mask, "weights": None if w is None else in_arithmetic(w, wide)}  # JO-10
-    units |= {"process_group": process_group, "combine": combine}
+    units.update(process_group=process_group, combine=combine)
     own = cross_entropy_loss(logits, labels, label_smoothing=label_smoothing, **units)  # JO-2
     triplet = batch_hard_triplet_loss(embeddings, labels, margin=margin, sizes=sizes, **units)  # JO-3
     center = center_loss(embeddings, labels, centers, factor=1.0, **units)  # JO-4

@@ -194,7 +194,8 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
     call = implementation.caller(message["loss"])
 
     def function(**given: Any) -> Any:
-        return call(**(given | parameters | given))  # the arrays first, as on the page
+        # the arrays first, as on the page; a compiler that records this need not know `|` of dicts (torch 2.6 does not)
+        return call(**{**given, **parameters, **given})
 
     page = losses().get(message["loss"])
     traceable = [n for n in implementation.traced if page and page.parameters.get(n, {}).get("traceable")]

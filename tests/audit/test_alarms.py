@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from audit.alarms import hunt, hunts
+import pytest
+from click.testing import CliRunner
+
+from audit.alarms import hunt, hunts, main
 from lossproof.conformance.settings import Settings
 from lossproof.spec import losses
 
@@ -59,6 +62,19 @@ def test_a_hunt_counts_what_it_asked(tmp_path):
     assert found.cases > 500
     assert found.seeds == 1
     assert found.summary().startswith(f"0 alarms in {found.cases} cases over 1 seeds")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--loss", "contrastive"], "no loss 'contrastive'"),
+        (["--loss", "contrastive_loss", "--spread"], "numpy answers none of the cases that are asked"),
+    ],
+)
+def test_nothing_to_hunt_for_ends_with_one_line(asked, message):
+    run = CliRunner().invoke(main, ["numpy", *asked, "--cases", "1", "--seeds", "1"])
+    assert run.exit_code == 2
+    assert message in run.output
 
 
 def test_a_structure_is_filled_as_often_as_one_asks(tmp_path):
