@@ -14,12 +14,13 @@ from rich.console import Console
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.command_endings import end
 from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, is_complete
+from lossproof.conformance.command_targets import known_losses
 from lossproof.conformance.host.session import Session, SessionError
 from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.judge.results import Result
 from lossproof.conformance.plan.plan import losses_known, plan
 from lossproof.conformance.report.certificate import worst
-from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 
 FILLS = 12  # sets of numbers for each structure: three times those of a certificate, which pays for every structure
 FILLS_IF_COMPILED = 18  # where a structure costs a compilation
@@ -175,13 +176,13 @@ def main(
     its seeds.
     """
     console, alarms = Console(), 0
+    known_losses(losses)  # another name is said before anything starts
     if target != "variants":
         is_complete(target, framework, "")
     settings = Settings(
         target=target, framework=framework or target, losses=losses, device=device, seed=first_seed, **claims
     )
     try:
-        planned(settings)  # a name that the spec does not have is said before anything starts
         for own, own_cases, own_seeds in hunts(settings, cases, seeds):
             name = own.target.rpartition(":")[2] or own.target
             name += f", {own.losses[0]}" if target != "variants" and len(own.losses) == 1 else ""

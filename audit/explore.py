@@ -22,6 +22,7 @@ from rich.table import Table
 
 from lossproof.conformance.command_endings import end
 from lossproof.conformance.command_options import DEVICE, FRAMEWORK, LOSSES, claimed, console_of, is_complete
+from lossproof.conformance.command_targets import known_losses
 from lossproof.conformance.host.arrays import rounded
 from lossproof.conformance.host.case import Case
 from lossproof.conformance.host.reproduce import line
@@ -31,7 +32,7 @@ from lossproof.conformance.judge.judge import Judge
 from lossproof.conformance.plan.cases.structures import Structure
 from lossproof.conformance.plan.plan import losses_known
 from lossproof.conformance.plan.probe import Probe
-from lossproof.conformance.settings import NothingToJudge, Settings, command_of, planned
+from lossproof.conformance.settings import NothingToJudge, Settings, command_of
 
 EDITS = 6  # numbers of a case that are changed
 FILLS = 16  # sets of numbers of a structure: few, so that edits have something to stand on
@@ -56,7 +57,6 @@ class Worst:
 
 def explore(settings: Settings, cases: int) -> list[Worst]:
     """Return the worst case of each loss, part and dtype among `cases` calls for each loss and dtype."""
-    planned(settings)  # a name that the spec does not have is said before anything starts
     session = Session(command_of(settings))
     try:
         known, ours = losses_known(settings.losses), settings.ours
@@ -181,6 +181,7 @@ def worst_table(found: Sequence[Worst]) -> Table:
 def main(targets: tuple[str, ...], framework: str | None, cases: int, keep: bool, **options: Any) -> None:
     """Climb towards the worst errors of each TARGET; exit status 1 where one is beyond its budget."""
     console, folder, found = console_of(), Path("spec/vectors"), []
+    known_losses(options["losses"])  # another name is said before anything starts
     for target in targets:
         is_complete(target, framework, "")
     if keep and not folder.is_dir():

@@ -116,7 +116,7 @@ def certify_command(
     shape: str,
     **options: Any,
 ) -> None:
-    """Judge each TARGET: torch, tensorflow, jax, numpy, module:object or file.py:object.
+    """Judge each TARGET: torch, tensorflow, jax, numpy, module:object, file.py or file.py:object.
 
     Exit status 0: something was judged, all that was planned ran, and all of it is conformant, another legal choice,
     unsupported or known-failing. 1: something is nonconformant or errored, or a known failure is stale. 2: nothing to

@@ -12,6 +12,7 @@ from typing import Any
 from lossproof.conformance.checks import CHECKS
 from lossproof.conformance.host.implementation import FRAMEWORKS
 from lossproof.conformance.host.session import worker_command
+from lossproof.conformance.host.targets import split
 from lossproof.conformance.host.words import meant
 from lossproof.conformance.plan.plan import everything
 from lossproof.conformance.plan.probe import Probe
@@ -80,8 +81,8 @@ def incomplete(settings: Settings, advice: str) -> str:
     target, framework = settings.target, settings.framework
     if settings.command or target in FRAMEWORKS:
         return ""
-    if ":" not in target:
-        known = "torch, tensorflow, jax, numpy, module:object or file.py:object"
+    if not split(target)[1]:
+        known = "torch, tensorflow, jax, numpy, module:object, file.py or file.py:object"
         return f"{target!r} is no target: {known}{meant(target, FRAMEWORKS)}"
     if not framework:
         return f"{target}: which framework? {advice}"

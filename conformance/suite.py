@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lossproof.conformance.host.session import Session, SessionError
+from lossproof.conformance.host.targets import split
 from lossproof.conformance.judge.results import UNSUPPORTED, Finding, Result
 from lossproof.conformance.outcome import outcome
 from lossproof.conformance.plan.probe import Probe
@@ -37,7 +38,7 @@ class Suite:
     """
 
     def __init__(self, settings: Settings, known: str = ""):
-        name = settings.target.rpartition(":")[2].rpartition(".")[2]
+        name = split(settings.target)[2].rpartition(".")[2]
         asked = settings.losses or [known for known in (*losses(), *functions()) if known == name]
         self.settings, self.known, self.trouble = replace(settings, losses=asked), known, ""
         self.probes: dict[str, list[Probe]] = {NOTHING: []}

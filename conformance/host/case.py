@@ -34,6 +34,7 @@ class Case:
     dtypes: Mapping[str, str] = field(default_factory=dict)  # of single inputs, where not `dtype`
     audit: bool = False  # look for changed inputs and a changed random state
     results: bool = False  # a function that is no loss: any arrays may come back
+    again: bool = False  # asked once more, of code that is compiled as its users have it
     split: tuple[int, ...] = ()  # the number of rows of each process, where the batch is spread over some
 
     def dtype_of(self, name: str) -> str:
@@ -62,6 +63,7 @@ class Case:
             "tangents": {name: encode(array, self.dtype_of(name)) for name, array in self.tangents.items()},
             "audit": self.audit,
             **({"results": True} if self.results else {}),
+            **({"again": True} if self.again else {}),
             **({"split": list(self.split)} if self.split else {}),
         }
 

@@ -18,7 +18,7 @@ EVERY_MODE = (
 )  # fmt: skip
 FIELDS = (
     "type", "protocol", "name", "version", "framework", "framework_version", "device", "grade", "dtypes", "modes",
-    "effort", "integers", "orders", "losses", "functions", "rename", "origin", "positional",
+    "effort", "quick", "integers", "orders", "losses", "functions", "rename", "origin", "positional",
     "ranks",
 )  # fmt: skip
 CLAIMS = ("accepts", "fixed", "limits")

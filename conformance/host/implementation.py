@@ -11,7 +11,7 @@ from lossproof.conformance.host.frameworks import Framework
 from lossproof.conformance.host.options import arguments_of, parameters_of, required_of
 from lossproof.conformance.host.ranks import Ranks
 from lossproof.conformance.host.signatures import bound, catches_all, parameters
-from lossproof.conformance.host.targets import TargetError, home, load, place
+from lossproof.conformance.host.targets import TargetError, home, load, place, split
 from lossproof.conformance.host.words import meant
 from lossproof.spec import functions, losses
 
@@ -161,16 +161,16 @@ def _shown(thing: object) -> str:
 
 
 def resolve(target: str, known: tuple[str, ...], rename: Mapping[str, str] | None = None) -> Implementation:
-    """Return the implementation a target names: one of our backends, module:object or file.py:object.
+    """Return the implementation a target names: one of our backends, module:object, file.py or file.py:object.
 
     `known` are the names that are asked for: with one alone, a function is that one, whatever it is called.
     """
     if target in FRAMEWORKS:
         target = "lossproof.reference:" if target == "numpy" else f"lossproof.backends.{target}:"
-    module_name, separator, attribute = target.rpartition(":")
+    module_name, separator, attribute = split(target)
     if not separator:
         raise TargetError(
-            f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object or file.py:object"
+            f"{target!r} is no target: torch, tensorflow, jax, numpy, module:object, file.py or file.py:object"
             f"{meant(target, FRAMEWORKS)}"
         )
     module, thing = load(target, module_name, attribute)

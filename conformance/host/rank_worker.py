@@ -126,6 +126,7 @@ def _answer(runner: Runner, message: dict[str, Any]) -> dict[str, Any]:
             {name: decode(wire)[0] for name, wire in case["tangents"].items()},
             {},
             False,
+            case.get("again", False),
             losses()[loss].aligned,
         )
         return {"parts": [_encoded(part) for part in runner.run(ask, case["split"])]}

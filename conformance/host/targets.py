@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lossproof.conformance.host.words import cut
+from lossproof.conformance.host.words import cut, meant
 
 _FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "jaxlib", "numpy"}
 
@@ -27,11 +27,18 @@ class Module:
     version: str
 
 
+def split(target: str) -> tuple[str, str, str]:
+    """Return the module or file of a target, the colon, and what is named in it; a file alone is all that is in it."""
+    return (target, ":", "") if target.endswith(".py") else target.rpartition(":")
+
+
 def load(target: str, module_name: str, attribute: str) -> tuple[Module, Any]:
     """Return the module of a target, and what the target names in it."""
     try:
         thing: Any = _module(module_name)
         for part in filter(None, attribute.split(".")):
+            if not hasattr(thing, part):
+                raise TargetError(f"cannot import {target}: there is no {part!r}{meant(part, dir(thing))}")
             thing = getattr(thing, part)
     except TargetError:
         raise

@@ -9,7 +9,7 @@ from typing import Any
 from lossproof.conformance.host.implementation import Implementation, resolve
 from lossproof.conformance.host.options import inputs_of, required_of
 from lossproof.conformance.host.signatures import parameters
-from lossproof.conformance.host.targets import TargetError, load, place
+from lossproof.conformance.host.targets import TargetError, load, place, split
 from lossproof.spec import losses
 
 # Names that people give to arrays which are no rows; the others are taken in their order
@@ -20,7 +20,7 @@ TABLES = {"w", "weight", "weights", "class_weights", "centers", "proxies", "kern
 
 def resolve_unnamed(target: str, known: tuple[str, ...], rename: Mapping[str, str]) -> Implementation:
     """Return what a target names, under every loss of `known` whose required arrays it could be called with."""
-    module_name, separator, attribute = target.rpartition(":")
+    module_name, separator, attribute = split(target)
     if not separator:
         return resolve(target, known, rename)
     module, thing = load(target, module_name, attribute)

@@ -118,6 +118,7 @@ def hello_of(adapter: Adapter, implementation: Implementation, framework: str) -
         "orders": adapter.orders,
         "integers": adapter.integers,
         "effort": adapter.effort,
+        "quick": bool(getattr(adapter, "quick", False)),
     }
 
 
@@ -211,6 +212,7 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
         tangents,
         traced,
         message.get("audit", False),
+        message.get("again", False),
         page.aligned if page else (),
     )
     if ask.audit:  # or a call that sets the seed sets what is set already

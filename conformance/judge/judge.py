@@ -76,6 +76,7 @@ class Judge:
     asked: int = 0
     obscured: int = 0  # cases of the current probe whose failure another probe speaks of
     plain: Plain = field(default_factory=Plain)
+    again: bool = False  # whether the cases of the current probe are put once more
     _failures: int = 0  # crashes, hangs and garbage of the current probe
     stop: Callable[[], bool] = field(default=lambda: False)
 
@@ -90,7 +91,7 @@ class Judge:
     def ask(self, case: Case) -> Answer:
         """Put one case to the implementation; after the third crash of a probe, end the probe."""
         self.asked += 1
-        answer = self.session.ask(case)
+        answer = self.session.ask(replace(case, again=True) if self.again else case)
         if answer.failure:
             self._failures += 1
             if self._failures >= MAX_CRASHES:
@@ -98,7 +99,21 @@ class Judge:
         return answer
 
     def run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
-        """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised."""
+        """Run one probe to its verdict; what goes wrong in the implementation is in the result, never raised.
+
+        What code that was compiled in a hurry gets wrong is asked once more, of code that is compiled as users have it.
+        """
+        result = self._run(probe, check)
+        if not (result.findings or result.advice) or self._failures or not self.session.hello.get("quick"):
+            return result
+        self.again = True
+        try:
+            second = self._run(probe, check)
+        finally:
+            self.again = False
+        return replace(second, run=result.run + second.run, seconds=result.seconds + second.seconds)
+
+    def _run(self, probe: Probe, check: Callable[[Judge, Probe, Result], None]) -> Result:
         result, start, before = Result(probe), time.perf_counter(), self.asked
         self.obscured = self._failures = 0
         try:

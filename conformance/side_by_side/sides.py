@@ -12,6 +12,7 @@ from lossproof.conformance.host.case import Answer, Case
 from lossproof.conformance.host.claims import pairs, read
 from lossproof.conformance.host.options import parameters_of
 from lossproof.conformance.host.session import Asked
+from lossproof.conformance.host.targets import split
 from lossproof.spec import losses
 
 _CALL = re.compile(r"(?P<target>[^()]+)\((?P<options>[^()]*)\)")
@@ -30,8 +31,8 @@ class Side:
     @property
     def title(self) -> str:
         """Return the letter and the name, a file without its folder."""
-        own, colon, thing = self.name.rpartition(":")
-        shown = f"{Path(own).name}:{thing}" if colon and own.endswith(".py") else self.name
+        own, colon, thing = split(self.name)
+        shown = f"{Path(own).name}{thing and colon}{thing}" if colon and own.endswith(".py") else self.name
         options = ", ".join(f"{name}={value}" for name, value in self.given.items())
         return f"{self.letter} {shown}" + (f"({options})" if options else "")
 

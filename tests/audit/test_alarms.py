@@ -67,7 +67,8 @@ def test_a_hunt_counts_what_it_asked(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["--loss", "contrastive"], "no loss 'contrastive'"),
+        (["--loss", "contrastive"], "'contrastive' is no loss of the spec; there are"),
+        (["--loss", "update_centers"], "'update_centers' is a function that is no loss; there are"),
         (["--loss", "contrastive_loss", "--spread"], "numpy answers none of the cases that are asked"),
     ],
 )

@@ -171,7 +171,7 @@ def shown_by(finding):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
     return subprocess.run(
-        finding["reproduce"], shell=True, env=environment, capture_output=True, text=True, check=False, timeout=60
+        finding["reproduce"], shell=True, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
 
 

@@ -38,7 +38,7 @@ def port(programs):
 def said(program, lines):
     """Return what a program answers to lines, which are messages or bytes."""
     raw = b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
-    done = subprocess.run([program], input=raw, capture_output=True, timeout=60)
+    done = subprocess.run([program], input=raw, capture_output=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, b"")
     return [json.loads(line) for line in done.stdout.splitlines()]
 

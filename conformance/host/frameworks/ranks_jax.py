@@ -63,9 +63,9 @@ class JaxRanks:
         shapes = tuple((name, array.shape, array.dtype.name) for name, array in native.items())
         seed = seed_in_blocks(np.asarray(1.0 if ask.cotangent is None else ask.cotangent), split, most)
         ask = replace(ask, order=max(ask.order, 1))  # one compilation, whether or not the gradient is asked for
-        key = (ask.key, ask.order, shapes)
+        key = (ask.again, ask.key, ask.order, shapes)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(self._derived(ask), **self.adapter.quick)
+            self._compiled[key] = jax.jit(self._derived(ask), **({} if ask.again else self.adapter.quick))
         return lambda rows, rest, along: self._compiled[key](rows, rest, along, seed)
 
     def _derived(self, ask: Request) -> Callable[..., Any]:
