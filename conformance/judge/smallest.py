@@ -19,6 +19,7 @@ from lossproof.conformance.plan.probe import OfAgreement, Probe
 from lossproof.spec import clauses
 
 EXPERIMENTS = 12  # calls that tell one cause from another
+OF_NOTHING = {"value": "CV-5", "gradient": "CV-6"}  # of a mean over a batch of no rows
 LEAST = 3  # wrong calls that have to be right without a subject, for it to be the cause
 
 
@@ -122,6 +123,8 @@ def _blame(
     if probe.over_processes and world_of(str(needed.get("mode", ""))) > 1:
         return probe.clause  # on one device it is right
     of_numbers = mismatch.kind in PARTS
+    if mismatch.kind in OF_NOTHING and "mode" not in needed and _is_mean_of_nothing(judge, structure, case):
+        return OF_NOTHING[mismatch.kind]
     # says nothing where plain calls fail; of numbers, neither does a clause of what is accepted
     beside_plain = probe.clause.startswith("CV-") or probe.over_processes or bool(probe.options.structure)
     beside_plain = beside_plain or (of_numbers and clauses()[probe.clause].kind == "interface")
@@ -144,6 +147,11 @@ def _blame(
         return "CV-15" if mismatch.kind == "value" else "CV-16"
     coupled = loss.row_clause if np.prod(structure["shape"][:-1]) > 1 else None
     return _cause(judge, probe, structure, mismatch) or coupled or loss.formula[mismatch.kind]
+
+
+def _is_mean_of_nothing(judge: Judge, structure: Structure, case: Case) -> bool:
+    reduction = case.parameters.get("reduction", judge.offers[case.loss].neutral("reduction"))
+    return not np.prod(structure["shape"][:-1]) and str(reduction).startswith("mean")
 
 
 def _of_a_table(loss: LossCases, mismatch: Mismatch) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from lossproof.conformance.judge.results import KNOWN, Finding, Result
 from lossproof.conformance.report.ranking import Evidence, Found, Rank, Says, rank
 
+REFUSED = "an error"  # what is wanted, or "an error, or nan"
 ANYTHING = {"CV-21", "CV-23"}  # clauses that an error breaks wherever it occurs
 
 
@@ -50,13 +51,14 @@ def cause(finding: Finding) -> Any:
     """Return what the findings of one cause share.
 
     What raised, crashed or hung shares its message, whatever was asked. An argument check that is missing shares its
-    clause, and so do results of a wrong dtype. Everything else shares its smallest call and the wrong answer to it.
+    clause, and so does a loss where an error is as right as NaN, and results of a wrong dtype. Everything else shares its smallest call and the wrong answer to it.
     """
     case, mismatch = finding.case, finding.mismatch
     if mismatch.errored and mismatch.where == "the call":
         return finding.loss, "errored", re.sub(r"0x[0-9a-f]+|\d+", "#", str(mismatch.got))
-    if mismatch.kind in ("accepted", "dtype"):
-        return finding.loss, mismatch.kind, finding.clause
+    refused = mismatch.kind == "accepted" or str(mismatch.want).startswith(REFUSED)
+    if refused or mismatch.kind == "dtype":
+        return finding.loss, "accepted" if refused else "dtype", finding.clause
     inputs = sorted((name, a.shape, a.tobytes()) for name, a in case.inputs.items())
     call = inputs, sorted(case.parameters.items()), case.mode, case.dtype, sorted(case.dtypes.items())
     return finding.loss, "answered", repr((call, mismatch.kind, mismatch.where, str(mismatch.got)))

@@ -60,3 +60,15 @@ def test_a_gradient_that_is_nan_in_plain_calls_is_named_by_the_clause_of_the_gra
     session = NanInEager(Implementation({LOSS: getattr(reference, LOSS)}), "numpy")
     session.hello["modes"] = ["strided", "eager"]
     assert {finding.clause for finding in findings(session, LOSS, ["compiled"])} == {"TM-7"}
+
+
+def test_nan_over_a_batch_of_no_rows_is_a_mean_over_nothing_whichever_probe_meets_it():
+    def loss(embeddings, labels, class_weights, *, scale=64.0, margin=0.35):
+        terms = backend.cosface_loss(embeddings, labels, class_weights, scale=scale, margin=margin, reduction="none")
+        return terms.sum() / len(terms) if len(terms) else terms.sum() * float("nan")
+
+    session = InProcess(Implementation({"cosface_loss": loss}), "torch")
+    session.hello["modes"] = ["eager"]
+    found = findings(session, "cosface_loss", ["interface", "value"])
+    assert {(f.mismatch.kind, f.clause) for f in found} == {("value", "CV-5")}
+    assert "interface" in {f.check for f in found}

@@ -113,6 +113,15 @@ def test_of_what_stops_plain_calls_the_heading_is_what_says_that_they_are_legal(
     assert shown(*given) == [["CV-23", "SH-4"]]
 
 
+def test_a_loss_where_an_error_is_as_right_as_nan_shares_its_clause():
+    kept = [replace(wrong(got=got), want="an error, or nan") for got in (1.0, 2.0)]
+    given = [
+        result("errors", "CV-33", mismatch=m, asked=case(mode=mode), label=mode)
+        for m, mode in zip(kept, ("eager", "compiled"), strict=True)
+    ]
+    assert shown(*given) == [["CV-33/eager", "CV-33/compiled"]]
+
+
 def test_a_missing_check_of_arguments_is_one_entry_whatever_it_lets_through():
     accepted = wrong("accepted", "the call")
     given = [
