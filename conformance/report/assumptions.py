@@ -2,10 +2,12 @@
 
 A finding may be no fault of the function, but of this: a distance without `eps` is not the page's distance with its
 default `eps`. So a finding names what was assumed, and where another value gives what came back, the line that says so.
+Nor did anybody say that a function is meant for half formats.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lossproof.conformance.host.arrays import Array
+from lossproof.conformance.host.arrays import HALVES, Array
 from lossproof.conformance.host.case import Case, from_json, to_json
 from lossproof.conformance.host.hello import GRADES
 from lossproof.conformance.host.options import expectation, parameters_of
@@ -31,6 +33,8 @@ def assumption(finding: Finding, hello: Mapping[str, Any], others: Sequence[Find
     same loss.
     """
     entry = hello.get("losses", {}).get(finding.loss, {})
+    if _is_about_halves(finding) and "dtype" not in entry.get("limits", {}):
+        return {"assumed": {"dtype": finding.case.dtype}, "declare": _without_halves(finding, hello)}
     if finding.loss not in losses() or entry.get("accepts") is None or not _of_numbers(finding.mismatch):
         return {}
     fixed = {name: from_json(value) for name, value in entry.get("fixed", {}).items()}
@@ -46,6 +50,18 @@ def assumption(finding: Finding, hello: Mapping[str, Any], others: Sequence[Find
         words = f"the answer is right with {said}: if the function works so, declare {lines}"
         return {"assumed": {name: to_json(silent[name]) for one in found for name in one}, "declare": words}
     return {"assumed": {name: to_json(value) for name, value in silent.items()}}
+
+
+def _is_about_halves(finding: Finding) -> bool:
+    """Whether a finding goes away in float32: its smallest case would have another dtype."""
+    return finding.case.dtype in HALVES and finding.mismatch.kind in ("value", "gradient", "dtype")
+
+
+def _without_halves(finding: Finding, hello: Mapping[str, Any]) -> str:
+    wide = sorted(dtype for dtype in hello.get("dtypes", ()) if dtype not in HALVES)
+    by_hand = f'"dtypes": {json.dumps(wide)} in hello'
+    how = f"--limit dtype={','.join(wide)}" if finding.loss in hello.get("origin", {}) else by_hand
+    return f"half formats alone are wrong here: if the function is not meant for them, declare {how}"
 
 
 def _best(

@@ -51,7 +51,8 @@ def cause(finding: Finding) -> Any:
     """Return what the findings of one cause share.
 
     What raised, crashed or hung shares its message, whatever was asked. An argument check that is missing shares its
-    clause, and so does a loss where an error is as right as NaN, and results of a wrong dtype. Everything else shares its smallest call and the wrong answer to it.
+    clause, and so does a loss where an error is as right as NaN, and results of a wrong dtype. Everything else shares
+    its smallest call and the wrong answer to it.
     """
     case, mismatch = finding.case, finding.mismatch
     if mismatch.errored and mismatch.where == "the call":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lossproof.conformance.host.ranks import WORLDS
 from lossproof.conformance.host.words import shown
 from lossproof.conformance.judge.results import KNOWN, NOT_RUN, OTHER_CHOICE, UNSUPPORTED, VERDICTS
@@ -176,10 +178,19 @@ def comparison(entry: Mapping[str, Any]) -> str:
 
 
 def call(entry: Mapping[str, Any]) -> str:
-    """Return how it was called: dtype, mode and options."""
+    """Return how it was called: dtype, mode, options, and the shape of rows that are no plain batch."""
     options = [f"{name}={_value(value)}" for name, value in entry["parameters"].items()]
     split = [f"rows split {_value(entry['split'])}"] if entry.get("split") else []
-    return ", ".join([entry["dtype"], entry["mode"], *split, *options])
+    return ", ".join([entry["dtype"], entry["mode"], *_axes(entry), *split, *options])
+
+
+def _axes(entry: Mapping[str, Any]) -> list[str]:
+    """Return the shape of the rows where they are not a plain batch, but one row or several axes of rows."""
+    for name, given in list(entry.get("inputs", {}).items())[:1]:
+        rows = np.asarray(given, dtype=object)
+        if rows.ndim != 2 and rows.size and not isinstance(rows.flat[0], int):  # labels are integers, masks booleans
+            return [f"{name} of shape {rows.shape}"]
+    return []
 
 
 def stopped(entry: Mapping[str, Any]) -> str:

@@ -138,3 +138,22 @@ def test_a_default_of_its_own_is_declared_as_fixed():
     assert first_finding(loss)[0].clause == "TM-9"
     with pytest.raises(StopIteration):
         first_finding(loss, fixed={"margin": 0.2})
+
+
+def in_half_arithmetic(anchor, positive, negative, *, margin=1.0, cotangent=None):
+    """A loss that comes back in the dtype of its rows."""
+    found = triplet_margin_loss(anchor, positive, negative, margin=margin, cotangent=cotangent)
+    own = anchor.dtype.type
+    return own(found) if cotangent is None else (own(found[0]), {name: own(g) for name, g in found[1].items()})
+
+
+@pytest.mark.parametrize(("origin", "line"), [(LOSS, "--limit dtype=float32,float64"), ("", "in hello")])
+def test_what_is_wrong_in_half_formats_alone_says_how_to_decline_them(origin, line):
+    finding, hello = first_finding(in_half_arithmetic, check="interface", fixed={"eps": 1e-6})
+    said = assumption(finding, {**hello, "origin": {origin: ("tool", "function")}})
+    assert (said["assumed"], said["declare"].endswith(line)) == ({"dtype": "float16"}, True), said
+
+
+def test_half_formats_that_were_claimed_are_not_declined():
+    claims = {"fixed": {"eps": 1e-6}, "limits": {"dtype": ["float32", "float16"]}}
+    assert "dtype" not in assumption(*first_finding(in_half_arithmetic, check="interface", **claims)).get("assumed", {})

@@ -167,6 +167,14 @@ def test_one_cause_says_how_many_probes_it_stopped():
     assert "28 probes stopped; also under TM-2, CV-1" in got
 
 
+def test_the_shape_of_rows_is_said_where_they_are_no_plain_batch():
+    several, one, batch = [[[0.5], ["nan"]], [[1.0], [2.0]]], [0.5, 1.0], [[0.5, 1.0]]
+    assert "anchor of shape (2, 2, 1)" in text(entry(inputs={"anchor": several}))
+    assert "anchor of shape (2,)" in text(entry(inputs={"anchor": one}))
+    assert "of shape" not in text(entry(inputs={"anchor": batch}))
+    assert "of shape" not in text(entry(inputs={"labels": [0, 1]}))
+
+
 def test_options_assumed_are_named_with_the_line_that_declares_them():
     got = text(entry(assumed={"eps": 1e-6}, declare="declare --fixed eps=0"))
     assert "assumed: eps = 1e-06; declare --fixed eps=0" in got
