@@ -1,4 +1,4 @@
-"""`torch.set_default_dtype` says what new tensors are, and nothing of those that are given: no bit of a loss changes."""
+"""`torch.set_default_dtype` says what new tensors are, and nothing of given ones: no bit of a loss changes."""
 
 import numpy as np
 import pytest
