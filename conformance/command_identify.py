@@ -130,7 +130,7 @@ def _show_nearest(target: str, session: Session, found: Found, nearest: Match | 
         say(f"  and none comes near: of {rows} {'row' if rows == 1 else 'rows'} it makes an answer of shape {shape}")
         return
     setting = nearest.candidate.setting(nearest.numbers)
-    departs = f", but for one thing: {setting.departs}" if setting.departs else ""
+    departs = f", but for one thing: {answer.apart(nearest)}" if setting.departs else ""
     say(f"  {'it is' if whole else 'the nearest is'} {answer.call(replace(setting, departs=''))}{departs}")
     for dialect in answer.same_as(setting) if close else ():
         say(f"  as in {dialect.library} ({dialect.versions}): {dialect.name}")

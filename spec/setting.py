@@ -18,7 +18,8 @@ class Setting:
         loss: the loss of a page.
         options: its options that are not the page's defaults.
         convert: what is done around the call: `rows` ("unit", "distances"), `labels` ("similar", "sign"), `table`
-            ("columns"), `denominator` ("rows"), `times` (a number). The schema of the dialects says what each means.
+            ("columns"), `denominator` ("rows"), `temperature` (of logits), `times` (a number). The schema of the
+            dialects says what each means.
         departs: in what it is no function of the page, as the schema lists it; empty where it is one.
     """
 

@@ -27,6 +27,8 @@ def call(setting: Setting) -> str:
     for name in required_of(setting.loss):
         unit = setting.convert.get("rows") == "unit" and name in losses()[setting.loss].rows
         given[name] = f"unit({name})" if unit else name
+    if "temperature" in setting.convert:
+        given["logits"] = f"logits / {number(setting.convert['temperature'])}"
     if "labels" in setting.convert:
         given["dissimilar"] = {"similar": "label == 0", "sign": "label < 0"}[setting.convert["labels"]]
     return setting.python(given, "labels")
@@ -52,6 +54,13 @@ def ranges(match: Match) -> Iterator[str]:
             math.degrees(value) * 10 - round(math.degrees(value) * 10)
         ) < 1e-5:
             yield f"{name} = {number(value)} is {math.degrees(value):.6g} degrees"
+
+
+def apart(match: Match) -> str:
+    """Return in what a candidate is no function of the page, with its numbers that no page has; or nothing."""
+    page = losses()[match.candidate.loss].parameters
+    own = [number(v) for n, v in match.numbers.items() if n not in page and n not in ("times", "temperature")]
+    return match.candidate.departs + (f" ({', '.join(own)})" if own else "")
 
 
 def _round(value: float) -> bool:

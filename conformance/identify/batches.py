@@ -43,7 +43,7 @@ def _triplets(rng: Rng, turn: int) -> Arrays:
     if turn in (5, 7):
         n[::2] = p[::2] + 0.3 * rng.normal(size=p[::2].shape)  # nearer to p: a swap shows
     if turn in (6, 7, 10):
-        n[1::2] = a[1::2] + (p - a)[1::2] * rng.choice([0.5, 1.1, 3.0, 40.0], size=(len(n[1::2]), 1))
+        n[1::2] = a[1::2] + (p - a)[1::2] * rng.choice([0.4, 1.1, 3.0, 40.0], size=(len(n[1::2]), 1))
     if turn == 8:
         p[0], n[2] = a[0], a[2]
     if turn == 9:

@@ -52,15 +52,26 @@ class Candidate:
 
     def value(self, inputs: Batch, numbers: Mapping[str, float]) -> Array:
         """Return the loss of a call, in float64."""
-        given, times = self.converted(inputs), numbers.get("times", 1.0)
-        own = {n: v for n, v in numbers.items() if n != "times"}
+        given, times = self._colder(self.converted(inputs), numbers), numbers.get("times", 1.0)
+        own = {n: v for n, v in numbers.items() if n not in self._around(numbers)}
         rows = len(next(iter(inputs.values())))
         if self.formula is None:
+            own = {n: v for n, v in own.items() if n in losses()[self.loss].parameters}
             how = "sum" if self.reduction == "rows" else self.reduction
             found = getattr(reference, self.loss)(**given, **{**self.options, **own, **_reduction(self.loss, how)})
             return np.asarray(times * found / (max(rows, 1) if self.reduction == "rows" else 1))
         terms, part = self.formula(given, {**self.options, **self.words, **own})
         return times * reduced(terms, part, self.reduction, rows)
+
+    def _around(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Return the numbers of what is done around the call."""
+        page = losses()[self.loss].parameters
+        return {n: v for n, v in numbers.items() if n in ("times", "temperature") and n not in page}
+
+    def _colder(self, given: Batch, numbers: Mapping[str, float]) -> Batch:
+        """Return the arrays with the logits over a temperature, where it is no option of the page."""
+        temperature = self._around(numbers).get("temperature")
+        return Batch({**given, "logits": given["logits"] / temperature}) if temperature else given
 
     def converted(self, inputs: Batch) -> Batch:
         """Return the arrays as our call gets them."""
@@ -77,7 +88,7 @@ class Candidate:
 
     def gradients(self, inputs: Batch, numbers: Mapping[str, float]) -> dict[str, Array]:
         """Return the gradients of the sum of the value of a page's setting, by input."""
-        given, page = self.converted(inputs), losses()[self.loss]
+        given, page = self._colder(self.converted(inputs), numbers), losses()[self.loss]
         own = {n: v for n, v in numbers.items() if n in page.parameters}
         how = "sum" if self.reduction == "rows" else self.reduction
         shape = self.value(inputs, numbers).shape
@@ -86,6 +97,8 @@ class Candidate:
         found = getattr(reference, self.loss)(**given, **options, cotangent=np.full(shape, times))[1]
         if self.convert.get("rows") == "unit":
             found = dict(found) | {n: _through_unit(found[n], inputs[n], given[n]) for n in page.rows}
+        if "temperature" in self._around(numbers):
+            found = dict(found) | {"logits": found["logits"] / numbers["temperature"]}
         return dict(found)
 
     def of_the_page(self) -> Candidate:
@@ -109,8 +122,7 @@ class Candidate:
         how = "mean" if self.reduction == "rows" else self.reduction
         own = {**self.options, **{n: v for n, v in numbers.items() if n in page}, **_reduction(self.loss, how)}
         convert = dict(self.convert) | ({"denominator": "rows"} if self.reduction == "rows" else {})
-        if numbers.get("times", 1.0) != 1.0:
-            convert["times"] = numbers["times"]
+        convert |= {name: value for name, value in self._around(numbers).items() if value != 1.0}
         kept = {n: v for n, v in own.items() if v != page[n].get("default")}
         return Setting(self.loss, kept, convert, self.departs)
 

@@ -27,6 +27,7 @@ SINGLE = {
 }
 # Batches in which some rows are equal.
 COINCIDENT = {("triplet_margin_loss", 8), ("contrastive_loss", 8), *((loss, 10) for loss in SINGLE)}
+TIES = {"batch_hard_triplet_loss": "BH-8", "semi_hard_triplet_loss": "SH-8"}  # where equal rows are candidates
 SLACK = {"float64": 1e-9, "float32": 1e-4}  # of a gradient, relative to its largest entry
 
 
@@ -124,6 +125,8 @@ def _of_gradients(match: Match, asked: Sequence[tuple[int, Batch, Case, Answer]]
             got = told.gradients.get(name)
             if got is not None and clause not in seen and not _near(got, want, found.dtype):
                 seen.add(clause)
+                if equal and np.all(np.isfinite(got)):
+                    clause = TIES.get(match.candidate.loss, clause)
                 place = tuple(int(i) for i in np.unravel_index(np.argmax(_apart(got, want)), want.shape))
                 what = f"the gradient of {name}{list(place)}"
                 yield Departure(clause, where, case, what, float(got[place]), float(want[place]))

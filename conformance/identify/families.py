@@ -14,7 +14,15 @@ from typing import Any
 
 from lossproof.conformance.identify import circles, mined
 from lossproof.conformance.identify.candidate import Candidate
-from lossproof.conformance.identify.formulas import easy_margin, over_the_others, pairs, to_centers, triplets
+from lossproof.conformance.identify.formulas import (
+    by_a_power,
+    easy_margin,
+    of_products,
+    over_the_others,
+    pairs,
+    to_centers,
+    triplets,
+)
 from lossproof.spec.arguments import REDUCTIONS
 
 MARGINS = (8.0,)  # every hinge is open there, and so its slack is linear in the margin
@@ -36,6 +44,7 @@ DISTANCES: tuple[dict[str, Any], ...] = (
     {"distance": "euclidean"},
 )
 ROWS: tuple[dict[str, str], ...] = ({}, {"rows": "unit"})
+OF_CLASSES = {"unit": "class_weights"}
 SQUARED, OVER = {"distance": "squared_euclidean"}, {"over": "features"}
 PER_FEATURE = "mean over the features"  # of the squared differences
 HINGES: tuple[tuple[dict[str, Any], dict[str, Any], str, bool], ...] = (  # options, words, departs, with a margin
@@ -137,6 +146,11 @@ def _classes() -> Iterator[Candidate]:
             departs="easy margin", reduction=reduction,
         )  # fmt: skip
         yield Candidate("cosface_loss", {}, {"scale": scales, "margin": (0.35, 0.1)}, reduction=reduction)
+        for words, departs in (({}, "products in place of cosines"), (OF_CLASSES, "embeddings as long as they are")):
+            yield Candidate(
+                "cosface_loss", {"margin": 0.0}, {"scale": scales}, of_products, words,
+                departs=departs, reduction=reduction,
+            )  # fmt: skip
 
 
 def _centers() -> Iterator[Candidate]:
@@ -144,7 +158,8 @@ def _centers() -> Iterator[Candidate]:
     for rows, ceiling, reduction in product(ROWS, clamps, REDUCTIONS[:3]):
         yield Candidate("center_loss", ceiling, {"factor": (0.5,)}, convert=rows, reduction=reduction)
     for rows, reduction in product(ROWS, REDUCTIONS[:3]):
-        yield Candidate("center_loss", {}, {"factor": (0.5,)}, to_centers, OVER, rows, PER_FEATURE, reduction)
+        for words, departs in ((OVER, PER_FEATURE), ({"norm": "euclidean"}, "distance not squared")):
+            yield Candidate("center_loss", {}, {"factor": (0.5,)}, to_centers, words, rows, departs, reduction)
 
 
 def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
@@ -155,6 +170,8 @@ def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
             if loss == "cross_entropy_loss":
                 starts, departs = {"label_smoothing": (0.1,)}, "smoothing over the others"
                 yield Candidate(loss, {}, starts, over_the_others, departs=departs, reduction=reduction)
+                starts, departs = {"power": (2.0, 0.5)}, "terms times a power of 1 - p"
+                yield Candidate(loss, {}, starts, by_a_power, departs=departs, reduction=reduction)
 
     return candidates
 

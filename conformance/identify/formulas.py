@@ -94,7 +94,8 @@ def pairs(inputs: Batch, o: Options) -> tuple[Array, Array]:
     margin, form, apart = o.get("margin", 1.0), o.get("form", "squared"), inputs["dissimilar"]
     left = margin - (d * d if form == "of the square" else d)
     beyond = np.where(left <= 0, 0.0, left)
-    near = d if form == "linear" else d * d
+    beside = d if "near" not in o else np.where(d <= o["near"], 0.0, d - o["near"])
+    near = beside if form == "linear" else beside * beside
     terms = o.get("factor", 0.5) * np.where(apart, beyond * beyond if form == "squared" else beyond, near)
     return terms, np.ones(terms.shape, bool)
 
@@ -108,9 +109,26 @@ def over_the_others(inputs: Batch, o: Options) -> tuple[Array, Array]:
     return terms, np.ones(terms.shape, bool)
 
 
+def by_a_power(inputs: Batch, o: Options) -> tuple[Array, Array]:
+    """Return focal terms: cross-entropies times a power of 1 - p, where p is the probability of the label."""
+    logs = inputs["logits"] - np.logaddexp.reduce(inputs["logits"], axis=1, keepdims=True)
+    own = np.eye(logs.shape[1], dtype=bool)[inputs["labels"]]
+    terms = -logs[own] * (-np.expm1(logs[own])) ** o["power"]
+    return terms, np.ones(terms.shape, bool)
+
+
+def of_products(inputs: Batch, o: Options) -> tuple[Array, Array]:
+    """Return cross-entropies of products of rows: none is divided by its norm, or those of the classes alone are."""
+    weights = inputs["class_weights"]
+    products = inputs["embeddings"] @ (unit(weights) if o.get("unit") == "class_weights" else weights).T
+    logs = o["scale"] * products
+    terms = np.logaddexp.reduce(logs, axis=1) - logs[np.eye(logs.shape[1], dtype=bool)[inputs["labels"]]]
+    return terms, np.ones(terms.shape, bool)
+
+
 def to_centers(inputs: Batch, o: Options) -> tuple[Array, Array]:
     """Return the terms of rows and the centers of their labels, without the page's floor and ceiling."""
-    own = {"distance": "squared_euclidean", "over": o.get("over")}
+    own = {"distance": o.get("norm", "squared_euclidean"), "over": o.get("over")}
     terms = o["factor"] * distance(inputs["embeddings"], inputs["centers"][inputs["labels"]], own)
     return terms, np.ones(terms.shape, bool)
 

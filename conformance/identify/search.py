@@ -23,7 +23,17 @@ CUT_OFF = np.exp(-20.0) / 20  # relative: log(1 + exp(x)) is x beyond 20 in torc
 NEAR = 3e-3  # of the first batches, before eps is looked for
 ROUNDINGS = {"float64": 2.0**10, "float32": 2.0**6}  # that an answer may be off, relative to its largest entry
 EPS = (1e-3, 1e-6, 1e-9, 1e-12)
-FURTHER = {"times": (1.0,), "p": (1.2, 2.5, 6.0), "eps": (0.25, 0.01)}  # looked for where nothing fits
+FURTHER = {
+    "times": (1.0,),
+    "temperature": (1.0, 0.1, 10.0),
+    "near": (0.2, 1.0),
+    "p": (1.2, 2.5, 6.0),
+    "eps": (0.25, 0.01),
+}  # looked for where nothing fits
+NEAR_TOO = {  # what is said of a margin of similar pairs, too
+    "": "a margin of similar pairs, too",
+    "hinge not squared": "hinge not squared, and a margin of similar pairs, too",
+}
 Progress = Callable[[str], None]
 
 
@@ -70,6 +80,7 @@ def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Fou
     Numbers that are seldom other than 1 or 0 are looked for where nothing is found without them. None: no answers.
     """
     best: Found | None = None
+    told = [one for one in told if not _is_silent(one)] or told
     told = sorted(told, key=lambda one: sum(1 for _ in one.group.candidates()))  # the short lists first
     for further in (False, True):
         for one in told:
@@ -82,6 +93,11 @@ def search(told: Sequence[Told], progress: Progress = lambda words: None) -> Fou
         if best and (best.matches or (best.nearest and best.nearest.error < CLOSE)):
             break  # nothing further is nearer
     return best
+
+
+def _is_silent(told: Told) -> bool:
+    """Whether every answer is 0: whatever takes the labels for rows may be shut on all of these batches."""
+    return not any(answer.value is not None and np.any(answer.value) for _, answer in told.first)
 
 
 def _nearer(found: Found, other: Found) -> bool:
@@ -174,6 +190,14 @@ def _openings(candidate: Candidate, *, further: bool) -> Iterator[tuple[dict[str
     if not further:
         yield starts, candidate
         return
+    if {*losses()[candidate.loss].inputs} >= {"logits"} and candidate.loss != "joint_loss":
+        yield {**starts, "temperature": FURTHER["temperature"]}, candidate
+    if (
+        candidate.loss == "contrastive_loss"
+        and candidate.departs in NEAR_TOO
+        and candidate.options.get("p", 2.0) == 2.0
+    ):
+        yield {**starts, "near": FURTHER["near"]}, replace(candidate, departs=NEAR_TOO[candidate.departs])
     if "factor" not in losses()[candidate.loss].parameters and candidate.loss != "joint_loss":
         yield {**starts, "times": FURTHER["times"]}, candidate
     if candidate.options.get("distance") == "p_norm":

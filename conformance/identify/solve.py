@@ -15,7 +15,7 @@ from lossproof.conformance.host.arrays import Array
 from lossproof.conformance.identify.candidate import Candidate
 from lossproof.conformance.identify.formulas import Batch
 
-POSITIVE = ("eps", "scale", "gamma", "temperature", "times", "floor")  # found by their logarithms
+POSITIVE = ("eps", "scale", "gamma", "temperature", "times", "floor", "power")  # found by their logarithms
 SMALL = ("eps", "floor")  # which a distance is as good as linear in, and hardly moved by
 LINEAR = ("times", "factor")  # what all else is multiplied by: found at once, and a candidate has one at most
 MOST = 4  # starts that are followed, those with the smallest error

@@ -10,6 +10,7 @@ from lossproof.conformance.host.implementation import Implementation
 from lossproof.conformance.host.inprocess import InProcess
 from lossproof.conformance.host.targets import TargetError
 from lossproof.conformance.host.unnamed import _pairs, resolve_unnamed
+from lossproof.conformance.identify.answer import apart, call
 from lossproof.conformance.identify.corners import in_order
 from lossproof.conformance.identify.families import GROUPS
 from lossproof.conformance.identify.search import search
@@ -233,6 +234,23 @@ def margin_below_a_right_angle(embeddings, labels, class_weights):
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[own])
 
 
+def own_of(logits, labels):
+    return np.eye(logits.shape[1], dtype=bool)[labels]
+
+
+def products_over(scale, of_classes):
+    def loss(embeddings, labels, class_weights):
+        logits = scale * embeddings @ of_classes(class_weights).T
+        return np.mean(np.logaddexp.reduce(logits, axis=1) - logits[own_of(logits, labels)])
+
+    return loss
+
+
+def focal(logits, labels):
+    p = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[own_of(logits, labels)]
+    return np.mean(-((1 - p) ** 1.5) * np.log(p))
+
+
 @pytest.mark.parametrize(
     ("loss", "function", "departs"),
     [
@@ -260,12 +278,73 @@ def margin_below_a_right_angle(embeddings, labels, class_weights):
             "mean over the features",
         ),
         ("arcface_loss", margin_below_a_right_angle, "easy margin"),
+        ("arcface_loss", products_over(1.0, lambda rows: rows), "products in place of cosines"),
+        ("arcface_loss", products_over(2.0, unit), "embeddings as long as they are"),
+        ("cross_entropy_loss", focal, "terms times a power of 1 - p"),
+        (
+            "center_loss",
+            lambda embeddings, labels, centers: np.linalg.norm(embeddings - centers[labels], axis=1).sum(),
+            "distance not squared",
+        ),
     ],
-    ids=["the sign", "the square", "the weights", "per feature", "pairs per feature", "the easy margin"],
+    ids=[
+        *("the sign", "the square", "the weights", "per feature", "pairs per feature", "the easy margin"),
+        *("products", "long embeddings", "focal", "no square"),
+    ],
 )
 def test_what_no_page_has_is_named_as_that(loss, function, departs):
     _, ordered, _ = found_of(loss, function)
     assert ordered[0].candidate.departs == departs
+
+
+def test_a_number_that_no_page_has_is_said():
+    _, ordered, _ = found_of("cross_entropy_loss", focal)
+    assert apart(ordered[0]) == "terms times a power of 1 - p (1.5)"
+
+
+def test_a_margin_of_similar_pairs_is_found_with_the_other():
+    def function(x1, x2, dissimilar):
+        d = np.linalg.norm(x1 - x2, axis=1)
+        return np.mean(np.where(dissimilar, np.maximum(1.5 - d, 0), np.maximum(d - 0.25, 0)) ** 2)
+
+    _, ordered, _ = found_of("contrastive_loss", function)
+    assert apart(ordered[0]) == "a margin of similar pairs, too (0.25)"
+    assert ordered[0].numbers["margin"] == 1.5
+
+
+@pytest.mark.parametrize("temperature", [0.07, 4.0])
+def test_a_temperature_of_logits_stands_in_our_call(temperature):
+    def function(logits, labels, cotangent=None):
+        found = reference.cross_entropy_loss(logits / temperature, labels, label_smoothing=0.1, cotangent=cotangent)
+        return found if cotangent is None else (found[0], {"logits": found[1]["logits"] / temperature})
+
+    _, ordered, departures = found_of("cross_entropy_loss", function)
+    setting = ordered[0].candidate.setting(ordered[0].numbers)
+    assert call(setting) == f"cross_entropy_loss(logits / {temperature}, labels, label_smoothing=0.1)"
+    assert not departures  # the gradient is ours as well
+
+
+def test_what_answers_0_alone_is_not_named_by_that(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n\n\ndef own(x1, x2, y):\n    d = np.linalg.norm(x1 - x2, axis=1)\n"
+        "    return np.where(y.astype(bool), np.maximum(1 - d, 0), np.maximum(d - 0.2, 0)).mean()\n"
+    )
+    session = InProcess(resolve_unnamed(f"{tmp_path}/own.py:own", (*losses(),), {}), "numpy")
+    told = [one for group in groups_of(session) for one in tell(session, group, 0)]
+    assert len(told) > 1  # three arrays may be a triplet, whose hinge is shut here
+    (best, *_) = search(told).matches
+    assert apart(best) == "hinge not squared, and a margin of similar pairs, too (0.2)"
+
+
+def test_ties_of_equal_rows_are_named_by_their_own_clause():
+    def shared(embeddings, labels, cotangent=None):
+        value, gradients = reference.batch_hard_triplet_loss(embeddings, labels, cotangent=np.float64(1.0))
+        equal = (embeddings[:, None] == embeddings[None]).all(-1).sum(1) > 1
+        gradients = {"embeddings": np.where(equal[:, None], 0.5, 1.0) * gradients["embeddings"]}
+        return value if cotangent is None else (value, gradients)
+
+    _, _, departures = found_of("batch_hard_triplet_loss", shared)
+    assert [found.clause for found in departures] == ["BH-8"]
 
 
 def test_a_mean_over_the_features_too_is_not_taken_for_a_factor():
@@ -327,7 +406,7 @@ def test_what_can_be_recognised_is_in_the_closed_list_of_the_dialects():
         assert candidate.departs in ("", *schema["departure"]["enum"])
         assert {*candidate.convert} <= {*schema["convert"]["properties"]}
         assert {*candidate.options} <= {*page[candidate.loss].parameters}
-        assert {*candidate.starts} <= {*page[candidate.loss].parameters}
+        assert {*candidate.starts} <= {*page[candidate.loss].parameters, "power"}
 
 
 def test_a_number_without_a_default_is_named(tmp_path):
