@@ -91,6 +91,8 @@ def _asked(
 ) -> tuple[Case, Answer]:
     loss = next(name for name in found.group.losses if name in session.hello["losses"])
     ones = np.ones(shape) if order else None
+    handed = {name: array.dtype for name, array in found.asked[0][0].items()}  # labels as it takes them
+    batch = Batch({name: array.astype(handed[name]) for name, array in batch.items()})
     case = Case(loss, batch, found.dtype, {}, session.hello["modes"][0], order, ones)
     return case, session.ask(case)
 

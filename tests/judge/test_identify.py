@@ -336,6 +336,12 @@ def test_what_answers_0_alone_is_not_named_by_that(tmp_path):
     assert apart(best) == "hinge not squared, and a margin of similar pairs, too (0.2)"
 
 
+def test_an_empty_batch_is_handed_over_as_the_others_are():
+    _, ordered, departures = found_of("contrastive_loss", reference.contrastive_loss)  # its labels are boolean
+    assert ordered
+    assert not departures
+
+
 def test_ties_of_equal_rows_are_named_by_their_own_clause():
     def shared(embeddings, labels, cotangent=None):
         value, gradients = reference.batch_hard_triplet_loss(embeddings, labels, cotangent=np.float64(1.0))
