@@ -182,8 +182,8 @@ def _memory() -> Iterator[Candidate]:
 
 
 def _joint() -> Iterator[Candidate]:
-    starts = {"triplet_weight": (1.0,), "center_weight": (0.0005, 0.5), "triplet_margin": (0.3, 1.0)}
-    yield Candidate("joint_loss", {}, {**starts, "label_smoothing": (0.1,)})
+    starts = {"triplet_weight": (1.0,), "center_weight": (0.0005, 0.5, 2.0), "triplet_margin": (0.3, 1.0)}
+    yield Candidate("joint_loss", {}, {**starts, "label_smoothing": (0.0, 0.1)})
 
 
 GROUPS = (

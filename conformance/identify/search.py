@@ -180,6 +180,8 @@ def _fitting(
 def _near(candidate: Candidate, starts: Mapping[str, Sequence[float]], asked: Asked) -> Fit:
     """Return the fit of the first batches; that of two of them where not even these are near."""
     steps = 8 if len(starts) < 2 else 20
+    if len(starts) >= FIRST:  # as many numbers as answers fit whatever they are asked
+        return solve(candidate, starts, asked, 2 * steps, NEAR)
     few = solve(candidate, starts, asked[:2], steps, NEAR)
     return few if few.error > NEAR else solve(candidate, starts, asked[:FIRST], steps, NEAR)
 
@@ -221,7 +223,10 @@ def _rounded(candidate: Candidate, fit: Fit, asked: Asked, allowed: float) -> Ma
     allowed = max(allowed, 2 * fit.error) if fit.error < CLOSE else allowed
     for name in fit.numbers if fit.error <= allowed else ():
         ranges[name] = interval(candidate, Fit(numbers, fit.error), name, asked, allowed)
-        short = {**numbers, name: shortest(*ranges[name], numbers[name])}
-        if worst(residuals(candidate, short, asked)) <= allowed:
-            numbers = short
+        # 0 is tried first: what goes by the square of a number hardly tells a small one from it
+        for value in (0.0, shortest(*ranges[name], numbers[name])):
+            short = {**numbers, name: value}
+            if candidate.bounds(name)[0] <= value and worst(residuals(candidate, short, asked)) <= allowed:
+                numbers = short
+                break
     return Match(candidate, numbers, ranges, fit.error)

@@ -1,5 +1,6 @@
 """`lossproof identify`: drawn settings are named, their numbers found, and what is no setting is not taken for one."""
 
+import inspect
 import math
 
 import numpy as np
@@ -340,6 +341,28 @@ def test_an_empty_batch_is_handed_over_as_the_others_are():
     _, ordered, departures = found_of("contrastive_loss", reference.contrastive_loss)  # its labels are boolean
     assert ordered
     assert not departures
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("joint_loss", {"center_weight": 1.0, "triplet_margin": 0.0}),  # four numbers fit any four answers
+        ("joint_loss", {"triplet_weight": 2.0, "center_weight": 2.0}),
+        ("circle_loss", {"margin": 0.0, "gamma": 8.0}),  # it goes by the square of the margin
+    ],
+    ids=str,
+)
+def test_numbers_that_hide_one_another_are_found(loss, options):
+    def function(*, cotangent=None, **arrays):
+        return getattr(reference, loss)(**arrays, **options, cotangent=cotangent)
+
+    names = [name for name, entry in losses()[loss].inputs.items() if not entry.get("optional")]
+    kinds = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    kinds.append(inspect.Parameter("cotangent", inspect.Parameter.KEYWORD_ONLY, default=None))
+    function.__signature__ = inspect.Signature(kinds)
+    page = losses()[loss].parameters
+    found = setting_of(loss, function).options
+    assert {n: found.get(n, page[n]["default"]) for n in options} == options
 
 
 def test_ties_of_equal_rows_are_named_by_their_own_clause():
