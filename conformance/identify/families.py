@@ -170,8 +170,8 @@ def _smoothed(loss: str) -> Callable[[], Iterator[Candidate]]:
             if loss == "cross_entropy_loss":
                 starts, departs = {"label_smoothing": (0.1,)}, "smoothing over the others"
                 yield Candidate(loss, {}, starts, over_the_others, departs=departs, reduction=reduction)
-                starts, departs = {"power": (2.0, 0.5)}, "terms times a power of 1 - p"
-                yield Candidate(loss, {}, starts, by_a_power, departs=departs, reduction=reduction)
+                powers, departs = {"power": (2.0, 0.5)}, "terms times a power of 1 - p"
+                yield Candidate(loss, {}, powers, by_a_power, departs=departs, reduction=reduction)
 
     return candidates
 
