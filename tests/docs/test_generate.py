@@ -98,9 +98,20 @@ def test_every_measurement_and_every_known_failure_has_a_page():
     assert {(peer.library, peer.key) for peer in peers()} == names
 
 
+CASE = {  # as one run of the judge found it, and another need not
+    "want": 3.0,
+    "inputs": {"anchor": [[0.0]], "positive": [[4.0]], "negative": [[-2.0]]},
+    "parameters": {"margin": 1.0, "p": 3.0, "eps": 0.0},
+}
+
+
 def test_the_smallest_case_of_a_finding_stands_on_its_page_and_opens_in_the_figure():
     peer = next(peer for peer in peers() if (peer.library, peer.key) == ("optax", "triplet_margin"))
-    finding = next(finding for finding in peer.findings if finding.id == "DI-1")
+    measured_one = next(finding for finding in peer.findings if finding.id == "DI-1")
+    assert numbers(measured_one).startswith("got `nan`, want `")
+    assert opened(measured_one).startswith(f"../../spec/{spec_version()}/triplet_margin.html#figure=v1;anchor=")
+    row = {**peer.row, "cases": [{**measured_one.case, **CASE}]}
+    finding = replace(measured_one, peer=replace(peer, row=row))
     assert numbers(finding).startswith("got `nan`, want `3.0`, to within `")
     rows = "anchor=0.0;positive=4.0;negative=-2.0"
     figure = f"../../spec/{spec_version()}/triplet_margin.html#figure=v1;{rows};margin=1.0;p=3.0;eps=0.0"
