@@ -126,8 +126,8 @@ def _answer(runner: Runner, message: dict[str, Any]) -> dict[str, Any]:
             {name: decode(wire)[0] for name, wire in case["tangents"].items()},
             {},
             False,
-            case.get("again", False),
             losses()[loss].aligned,
+            case.get("again", False),
         )
         return {"parts": [_encoded(part) for part in runner.run(ask, case["split"])]}
     except Exception as problem:

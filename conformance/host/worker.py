@@ -212,8 +212,8 @@ def answer_to(adapter: Adapter, implementation: Implementation, message: dict[st
         tangents,
         traced,
         message.get("audit", False),
-        message.get("again", False),
         page.aligned if page else (),
+        message.get("again", False),
     )
     if ask.audit:  # or a call that sets the seed sets what is set already
         random.random(), np.random.random()

@@ -125,5 +125,5 @@ class Request:
     tangents: Mapping[str, Any]
     traced: Mapping[str, float]  # options that may be arguments of a compiled call instead of constants in it
     audit: bool
-    again: bool = False  # compile as users do: what was compiled quickly has been found wrong
     aligned: tuple[str, ...] = ()  # inputs with one row, or one entry, for each row of the batch
+    again: bool = False  # compile as users do: what was compiled quickly has been found wrong
