@@ -194,8 +194,8 @@ def test_formula_of_a_cross_entropy_gives_them(function, value, norm):
     assert measured(function, OTHERS) == pytest.approx((value, norm), rel=1e-6)
 
 
-# batches on which they differ: the same rows, in float64, with a margin of 0.3; in float32 the digits of a matrix product
-# hang on the machine, and a weight is the exponential of a difference of two of them
+# batches on which they differ: the same rows, in float64, with a margin of 0.3; in float32 the digits of a matrix
+# product hang on the machine, and a weight is the exponential of a difference of two of them
 
 BATCHES = {
     "3 x 3": [0, 0, 0, 1, 1, 1, 2, 2, 2],
