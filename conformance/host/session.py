@@ -206,8 +206,8 @@ class Session:
                 if process.stdin in ready:
                     try:
                         left = left[os.write(process.stdin.fileno(), left) :]
-                    except OSError:
-                        return self._dead("crashed")
+                    except OSError:  # it reads no more: what it said before that may say why
+                        left = left[:0]
                     if not left:
                         selector.unregister(process.stdin)
                 if process.stdout in ready:

@@ -312,6 +312,18 @@ def test_a_program_that_refuses_gives_its_reason(opened, tmp_path):
         opened(program(tmp_path, hello="say({'type': 'refused', 'reason': 'no card in here'})"))
 
 
+def test_a_program_that_has_refused_and_reads_no_more_gives_its_reason(opened, tmp_path, monkeypatch):
+    def write(*_):
+        time.sleep(1)  # as a judge does that waits for a processor
+        raise BrokenPipeError
+
+    monkeypatch.setattr(session_module.os, "write", write)
+    path = tmp_path / "refusing.py"
+    path.write_text("""print('{"type": "refused", "reason": "no device"}')""", encoding="utf-8")
+    with pytest.raises(SessionError, match=r"^no device$"):
+        opened([sys.executable, str(path)])
+
+
 @pytest.mark.parametrize(
     "hello",
     [
