@@ -57,9 +57,9 @@ def cause(finding: Finding) -> Any:
     case, mismatch = finding.case, finding.mismatch
     if mismatch.errored and mismatch.where == "the call":
         return finding.loss, "errored", re.sub(r"0x[0-9a-f]+|\d+", "#", str(mismatch.got))
-    refused = mismatch.kind == "accepted" or str(mismatch.want).startswith(REFUSED)
-    if refused or mismatch.kind == "dtype":
-        return finding.loss, "accepted" if refused else "dtype", finding.clause
+    kind = "accepted" if str(mismatch.want).startswith(REFUSED) else mismatch.kind
+    if kind in ("accepted", "dtype"):
+        return finding.loss, kind, finding.clause
     inputs = sorted((name, a.shape, a.tobytes()) for name, a in case.inputs.items())
     call = inputs, sorted(case.parameters.items()), case.mode, case.dtype, sorted(case.dtypes.items())
     return finding.loss, "answered", repr((call, mismatch.kind, mismatch.where, str(mismatch.got)))
